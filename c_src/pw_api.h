@@ -1,0 +1,76 @@
+/* The functions and types that callers use. No preprocessor directives: the C compiler reads
+ * this file through pointwise.h, cffi reads it as it stands. pointwise.h has the contract. */
+
+typedef enum { PW_F32, PW_F64 } pw_dtype;
+
+typedef enum {
+    PW_ACT_NONE,
+    PW_ACT_RELU,
+    PW_ACT_RELU6,
+    PW_ACT_LEAKY_RELU,
+    PW_ACT_CLIP,
+    PW_ACT_SIGMOID,
+    PW_ACT_TANH,
+    PW_ACT_SILU,
+    PW_ACT_GELU,
+    PW_ACT_GELU_TANH,
+    PW_ACT_HARDSWISH,
+    PW_ACT_HARDSIGMOID,
+    PW_ACT_ELU,
+    PW_ACT_SOFTPLUS,
+    PW_ACT_MISH
+} pw_activation;
+
+typedef enum { PW_OK, PW_NO_MEMORY } pw_status;
+
+/* One convolution without its data. Strides are in bytes, of any sign and any value. */
+typedef struct {
+    pw_dtype dtype;   /* of weights, bias, sums, residual and output */
+    pw_dtype x_dtype; /* of the input */
+    int64_t C, K, groups;
+    int64_t P;     /* inner pixels */
+    int64_t outer; /* outer axes, at most 64 */
+    int64_t outer_n[64];
+    ptrdiff_t x_outer[64], y_outer[64], r_outer[64];
+    ptrdiff_t x_c, x_p; /* input: from channel to channel, from pixel to pixel */
+    ptrdiff_t y_k, y_p; /* output */
+    ptrdiff_t r_k, r_p; /* residual */
+    int has_bias, has_residual;
+    int in_place; /* y is x, element for element */
+    pw_activation activation;
+    double a, b; /* its parameters */
+} pw_problem;
+
+typedef struct pw_kernel_set pw_kernel_set;
+typedef struct pw_plan pw_plan;
+
+/* Kernel sets that are built in, best first; NULL past the last. */
+const pw_kernel_set *pw_kernel_set_at(int i);
+const char *pw_kernel_set_name(const pw_kernel_set *);
+/* Whether this CPU and its operating system run it. */
+int pw_kernel_set_works(const pw_kernel_set *);
+/* Whether its multiply-adds are fused by an instruction. */
+int pw_kernel_set_has_fma(const pw_kernel_set *);
+
+/* Bytes of this CPU's caches: level 1 (data), 2, 3; 0 where unknown. */
+int64_t pw_cache_bytes(int level);
+const char *pw_compiler(void);
+
+/* NULL: no memory. A plan is immutable; any number of threads may use it. */
+pw_plan *pw_plan_new(const pw_kernel_set *, const pw_problem *);
+void pw_plan_free(pw_plan *);
+/* Plans with equal layouts (and dtype, C, K, groups) share packed weights. */
+int64_t pw_plan_layout(const pw_plan *);
+/* Bytes of packed weights; a buffer for them must be 64-byte aligned. */
+size_t pw_packed_bytes(const pw_plan *);
+/* What the plan decided, for humans: valid as long as the plan. */
+const char *pw_plan_describe(const pw_plan *);
+
+/* w: (K, C/groups), w_k and w_c bytes apart. bias: K, step bytes apart, or NULL. */
+void pw_pack(const pw_plan *, const void *w, ptrdiff_t w_k, ptrdiff_t w_c, const void *bias,
+             ptrdiff_t bias_step, void *packed);
+pw_status pw_run(const pw_plan *, const void *packed, const void *x, const void *r, void *y,
+                 int threads);
+/* Both in one. */
+pw_status pw_conv(const pw_plan *, const void *w, ptrdiff_t w_k, ptrdiff_t w_c, const void *bias,
+                  ptrdiff_t bias_step, const void *x, const void *r, void *y, int threads);

@@ -1,0 +1,65 @@
+"""Interchangeable backends, one module each, installed as ``pointwise_fast.kernels``.
+
+A backend is a module with these names (`Backend`); it only ever sees a checked `Problem`, arrays
+that fit it, weights ``(K, C/groups)`` and bias ``(K,)`` of ``problem.dtype``:
+
+``NAME``
+    What a user passes as ``backend=``.
+``available()``
+    None, or why the backend cannot serve on this machine. Cheap: imports nothing heavy.
+``unsupported(problem)``
+    None, or why it does not take this problem.
+``plan(problem)``
+    A `Plan`: what can be decided before there are weights and pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from pointwise_fast.problem import Problem
+
+__all__ = ["Backend", "Plan"]
+
+Array = npt.NDArray[np.generic]
+
+
+class Plan(Protocol):
+    """How one `Problem` will be computed; immutable and shared between threads."""
+
+    #: Plans of the same key can use each other's packed weights.
+    pack_key: Hashable
+
+    def pack(self, weight: Array, bias: Array | None) -> Any:
+        """The weights in the backend's own order, independent of the arrays given."""
+
+    def run(self, packed: Any, x: Array, residual: Array | None, out: Array, threads: int) -> None:
+        """Compute `out` with packed weights."""
+
+    def conv(
+        self,
+        weight: Array,
+        bias: Array | None,
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+    ) -> None:
+        """Compute `out` once: pack and run."""
+
+
+class Backend(Protocol):
+    """What a module in this package offers."""
+
+    NAME: str
+
+    def available(self) -> str | None: ...
+
+    def unsupported(self, problem: Problem) -> str | None: ...
+
+    def plan(self, problem: Problem) -> Plan: ...

@@ -1,0 +1,205 @@
+"""The C kernels through cffi: AVX-512, AVX2, NEON and scalar, chosen once at import."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+try:
+    from ._c import ffi, lib
+except ImportError as error:
+    ffi = lib = None
+    _missing: str | None = (
+        f"the C kernels are not built ({error}); install a C compiler (gcc or clang) and "
+        "reinstall with 'pip install --force-reinstall --no-cache-dir pointwise_fast'"
+    )
+else:
+    _missing = None
+
+if TYPE_CHECKING:
+    from pointwise_fast.problem import Problem
+
+__all__ = [
+    "NAME",
+    "CPlan",
+    "available",
+    "caches",
+    "compiler",
+    "has_fma",
+    "isa",
+    "isas",
+    "plan",
+    "select_isa",
+    "unsupported",
+]
+
+NAME = "c"
+
+Array = npt.NDArray[Any]
+
+#: Alignment of packed weights: a cache line.
+_LINE = 64
+
+
+def _find_kernel_sets() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if lib is not None:
+        i = 0
+        while candidate := lib.pw_kernel_set_at(i):
+            if lib.pw_kernel_set_works(candidate):
+                found[ffi.string(lib.pw_kernel_set_name(candidate)).decode()] = candidate
+            i += 1
+    return found
+
+
+_kernel_sets = _find_kernel_sets()
+_isa = next(iter(_kernel_sets), "")
+
+
+def available() -> str | None:
+    return _missing
+
+
+def unsupported(problem: Problem) -> str | None:
+    return None
+
+
+def isas() -> tuple[str, ...]:
+    """The instruction sets that are built and that this CPU has, best first."""
+    return tuple(_kernel_sets)
+
+
+def isa() -> str:
+    """The instruction set in use; "" where the C kernels are not built."""
+    return _isa
+
+
+def select_isa(name: str) -> None:
+    """Use `name`, one of `isas`, for plans made from now on; at start-up, before any is made."""
+    global _isa
+    assert name in _kernel_sets
+    _isa = name
+
+
+def has_fma() -> bool:
+    """Whether the instruction set in use fuses multiply-adds."""
+    return bool(lib.pw_kernel_set_has_fma(_kernel_sets[_isa]))
+
+
+def compiler() -> str:
+    """The compiler of the C kernels; "" where they are not built."""
+    return "" if lib is None else ffi.string(lib.pw_compiler()).decode()
+
+
+def caches() -> tuple[int, ...]:
+    """Bytes of the level 1 (data), 2 and 3 caches; 0 where unknown."""
+    return () if lib is None else tuple(lib.pw_cache_bytes(level) for level in (1, 2, 3))
+
+
+def plan(problem: Problem) -> CPlan:
+    return CPlan(problem)
+
+
+class CPlan:
+    """`pointwise_fast.kernels.Plan` on ``c_src``."""
+
+    def __init__(self, problem: Problem, isa: str | None = None) -> None:
+        kernel_set = _kernel_sets[_isa if isa is None else isa]
+        handle = lib.pw_plan_new(kernel_set, _to_c(problem))
+        if not handle:
+            raise MemoryError("no memory for a plan")
+        self._plan = ffi.gc(handle, lib.pw_plan_free)
+        self.pack_key = (isa or _isa, lib.pw_plan_layout(handle))
+
+    def describe(self) -> str:
+        """What the plan decided: path, blocks, stores, chunks."""
+        text: str = ffi.string(lib.pw_plan_describe(self._plan)).decode()
+        return text
+
+    def pack(self, weight: Array, bias: Array | None) -> Any:
+        size = lib.pw_packed_bytes(self._plan)
+        # An array, so that the memory lives as long as someone holds the pointer's owner.
+        buffer = np.empty(size + _LINE, np.uint8)
+        start = -_address(buffer) % _LINE
+        packed = buffer[start : start + size]
+        address = ffi.from_buffer(packed)
+        lib.pw_pack(self._plan, *_weights(weight, bias), address)
+        return address
+
+    def run(self, packed: Any, x: Array, residual: Array | None, out: Array, threads: int) -> None:
+        status = lib.pw_run(
+            self._plan,
+            packed,
+            _pointer(x),
+            ffi.NULL if residual is None else _pointer(residual),
+            _pointer(out),
+            threads,
+        )
+        if status:
+            raise MemoryError("no memory for scratch; nothing was written")
+
+    def conv(
+        self,
+        weight: Array,
+        bias: Array | None,
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+    ) -> None:
+        status = lib.pw_conv(
+            self._plan,
+            *_weights(weight, bias),
+            _pointer(x),
+            ffi.NULL if residual is None else _pointer(residual),
+            _pointer(out),
+            threads,
+        )
+        if status:
+            raise MemoryError("no memory for packed weights or scratch; nothing was written")
+
+
+def _pointer(array: Array) -> Any:
+    """The address of the first element, as a cffi pointer that keeps `array` alive."""
+    try:
+        return ffi.from_buffer(array)
+    except (ValueError, BufferError):  # not C-contiguous
+        return ffi.cast("char *", _address(array))
+
+
+def _address(array: Array) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def _weights(weight: Array, bias: Array | None) -> tuple[Any, ...]:
+    w_k, w_c = weight.strides
+    if bias is None:
+        return _pointer(weight), w_k, w_c, ffi.NULL, 0
+    return _pointer(weight), w_k, w_c, _pointer(bias), bias.strides[0]
+
+
+def _dtype_code(dtype: np.dtype[Any]) -> int:
+    return int(lib.PW_F32 if dtype == np.float32 else lib.PW_F64)
+
+
+def _to_c(problem: Problem) -> Any:
+    c = ffi.new("pw_problem *")
+    c.dtype = _dtype_code(problem.dtype)
+    c.x_dtype = _dtype_code(problem.x_dtype)
+    c.C, c.K, c.P, c.groups = problem.C, problem.K, problem.P, problem.groups
+    c.outer = len(problem.outer)
+    c.outer_n = problem.outer
+    *c.x_outer, c.x_c, c.x_p = problem.x_strides
+    *c.y_outer, c.y_k, c.y_p = problem.out_strides
+    if problem.residual_strides is not None:
+        c.has_residual = True
+        *c.r_outer, c.r_k, c.r_p = problem.residual_strides
+    c.has_bias = problem.bias
+    c.in_place = problem.in_place
+    if problem.activation is not None:
+        c.activation = getattr(lib, f"PW_ACT_{problem.activation.name.upper()}")
+        c.a, c.b = problem.activation.a, problem.activation.b
+    return c

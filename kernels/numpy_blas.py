@@ -1,0 +1,143 @@
+"""The specification: what every backend must compute, as plainly as NumPy can say it.
+
+Also the fallback where neither C nor Numba is to be had. It works through the pixels in panels,
+so that its temporaries stay small whatever the size of the arrays; NumPy's BLAS decides on
+the threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from pointwise_fast.activation import Activation
+    from pointwise_fast.problem import Problem
+
+__all__ = ["NAME", "activate", "available", "plan", "unsupported"]
+
+NAME = "numpy"
+
+Array = npt.NDArray[Any]
+
+#: Bytes of input and output that one panel may hold; three temporaries of it fit in 4 MiB.
+_PANEL_BYTES = 1 << 20
+
+
+def available() -> str | None:
+    return None
+
+
+def unsupported(problem: Problem) -> str | None:
+    return None
+
+
+def plan(problem: Problem) -> NumpyPlan:
+    return NumpyPlan(problem)
+
+
+class NumpyPlan:
+    """`pointwise_fast.kernels.Plan` on `numpy.matmul`."""
+
+    pack_key = "plain"
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+    def pack(self, weight: Array, bias: Array | None) -> tuple[Array, Array | None]:
+        return weight.copy(), None if bias is None else bias.copy()
+
+    def run(
+        self,
+        packed: tuple[Array, Array | None],
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+    ) -> None:
+        self.conv(*packed, x, residual, out, threads)
+
+    def conv(
+        self,
+        weight: Array,
+        bias: Array | None,
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+    ) -> None:
+        problem = self.problem
+        X = problem.x_view(x)
+        Y = problem.out_view(out)
+        R = None if residual is None else problem.residual_view(residual)
+        G = problem.groups
+        W = weight.reshape(G, problem.K // G, problem.C // G)
+        for panel in _panels(problem):
+            Xp = X[panel].astype(problem.dtype, copy=False)
+            Yp = np.concatenate([W[g] @ Xg for g, Xg in enumerate(np.split(Xp, G, axis=-2))], axis=-2)
+            if bias is not None:
+                Yp += bias[:, np.newaxis]
+            if R is not None:
+                Yp += R[panel]
+            Y[panel] = activate(Yp, problem.activation)
+
+
+def _panels(problem: Problem) -> Iterator[tuple[Any, ...]]:
+    """Index tuples over ``(*outer, channel, P)`` that cover every pixel once."""
+    pixel = max(1, (problem.C + problem.K) * problem.dtype.itemsize)
+    step = max(1, _PANEL_BYTES // pixel)
+    for index in np.ndindex(problem.outer):
+        for p in range(0, problem.P, step):
+            yield (*index, slice(None), slice(p, p + step))
+
+
+def activate(y: Array, activation: Activation | None) -> Array:
+    """`activation` of `y`: PyTorch's definitions, in the dtype of `y`."""
+    if activation is None:
+        return y
+    name, a, b = activation
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        match name:
+            case "relu":
+                return np.maximum(y, 0)
+            case "relu6":
+                return np.clip(y, 0, 6)
+            case "clip":
+                return np.clip(y, a, b)
+            case "leaky_relu":
+                return np.where(y > 0, y, a * y)
+            case "sigmoid":
+                return 1 / (1 + np.exp(-y))
+            case "tanh":
+                return np.tanh(y)
+            case "silu":
+                return y / (1 + np.exp(-y))
+            case "gelu":
+                return y * _normal_cdf(y)
+            case "gelu_tanh":
+                return y / (1 + np.exp(-2 * math.sqrt(2 / math.pi) * (y + 0.044715 * y**3)))
+            case "hardswish":
+                return y * np.clip(y + 3, 0, 6) / 6
+            case "hardsigmoid":
+                return np.clip(y + 3, 0, 6) / 6
+            case "elu":
+                return np.where(y > 0, y, a * np.expm1(np.minimum(y, 0)))
+            case "softplus":
+                return np.maximum(y, 0) + np.log1p(np.exp(-np.abs(y)))
+            case "mish":
+                n = np.expm1(2 * np.logaddexp(0, np.minimum(y, 30)))
+                return y * n / (n + 2)
+    raise NotImplementedError(name)
+
+
+#: NumPy has no erf; `math.erfc` is exact to the last digits, element by element.
+_erfc = np.frompyfunc(math.erfc, 1, 1)
+
+
+def _normal_cdf(y: Array) -> Array:
+    cdf: Array = (0.5 * _erfc(-y.astype(np.float64) / math.sqrt(2))).astype(y.dtype)
+    return cdf

@@ -1,0 +1,99 @@
+"""The activations: their names, their parameters and how a user spells them."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+__all__ = ["ACTIVATIONS", "Activation", "ActivationSpec", "parse_activation"]
+
+ActivationSpec = str | tuple[str | float, ...] | None
+
+
+class Activation(NamedTuple):
+    """An activation with its parameters filled in; ``a`` and ``b`` are 0 where unused."""
+
+    name: str
+    a: float = 0.0
+    b: float = 0.0
+
+
+class _Parameters(NamedTuple):
+    names: tuple[str, ...] = ()
+    defaults: tuple[float, ...] = ()
+
+
+#: Every activation, with its parameters and PyTorch's defaults for them.
+ACTIVATIONS: dict[str, _Parameters] = {
+    "relu": _Parameters(),
+    "relu6": _Parameters(),
+    "leaky_relu": _Parameters(("negative_slope",), (0.01,)),
+    "clip": _Parameters(("lo", "hi")),
+    "sigmoid": _Parameters(),
+    "tanh": _Parameters(),
+    "silu": _Parameters(),
+    "gelu": _Parameters(),
+    "gelu_tanh": _Parameters(),
+    "hardswish": _Parameters(),
+    "hardsigmoid": _Parameters(),
+    "elu": _Parameters(("alpha",), (1.0,)),
+    "softplus": _Parameters(),
+    "mish": _Parameters(),
+}
+
+
+def parse_activation(spec: ActivationSpec) -> Activation | None:
+    """Turn ``None``, a name or ``(name, *parameters)`` into an `Activation`.
+
+    Parameters
+    ----------
+    spec : None, str or tuple
+        What a user passes as ``activation=``.
+
+    Returns
+    -------
+    Activation or None
+
+    Raises
+    ------
+    TypeError
+        If `spec` is none of these, or a parameter is no number.
+    ValueError
+        If the name is unknown or the parameters do not fit it.
+
+    Examples
+    --------
+    >>> parse_activation("elu")
+    Activation(name='elu', a=1.0, b=0.0)
+    >>> parse_activation(("clip", 0, 1))
+    Activation(name='clip', a=0.0, b=1.0)
+    """
+    if spec is None:
+        return None
+    if isinstance(spec, str):
+        spec = (spec,)
+    if not isinstance(spec, tuple) or not spec or not isinstance(spec[0], str):
+        raise TypeError(
+            "activation must be None, a name or a tuple of name and parameters, "
+            f"such as 'relu' or ('leaky_relu', 0.1); got {spec!r}"
+        )
+    name, *given = spec
+    if name not in ACTIVATIONS:
+        raise ValueError(f"activation {name!r} is unknown; choose from {', '.join(ACTIVATIONS)}")
+    names, defaults = ACTIVATIONS[name]
+    if not given and defaults:
+        given = list(defaults)
+    if len(given) != len(names):
+        wants = f"({name!r}, {', '.join(names)})" if names else repr(name)
+        raise ValueError(f"activation {name!r} is written {wants}; got {spec!r}")
+    try:
+        values = [float(value) for value in given]
+    except (TypeError, ValueError):
+        raise TypeError(f"activation {name!r}: parameters must be numbers; got {spec!r}") from None
+    if any(math.isnan(value) for value in values):
+        raise ValueError(f"activation {name!r}: parameters must not be NaN; got {spec!r}")
+    if name == "clip" and values[0] > values[1]:
+        raise ValueError(f"activation 'clip' needs lo <= hi; got {spec!r}")
+    if name in ("leaky_relu", "elu") and math.isinf(values[0]):
+        raise ValueError(f"activation {name!r} needs a finite {names[0]}; got {spec!r}")
+    return Activation(name, *values)

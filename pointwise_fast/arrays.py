@@ -1,0 +1,71 @@
+"""What comes in as an array, and what may serve as one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["as_input", "as_parameter", "check_out", "is_same", "overlap"]
+
+Array = npt.NDArray[Any]
+
+
+def as_input(value: Any, name: str) -> Array:
+    """`value` as an ndarray, without a copy where it lends its memory."""
+    if type(value) is np.ndarray and value.dtype != object:
+        return value
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, whose mask would be lost; "
+            f"pass {name}.filled(value) or {name}.data"
+        )
+    if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+        return np.from_dlpack(value)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} is not an array: {error}") from error
+    if array.dtype == object:
+        raise TypeError(f"{name} is not an array of numbers; got {type(value).__name__}")
+    return array
+
+
+def as_parameter(value: Any, name: str) -> Array:
+    """`value` as an array of real numbers, for weights and biases, which are cast."""
+    array = as_input(value, name)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {array.dtype}; real numbers are expected")
+    return array
+
+
+def check_out(out: Any) -> Array:
+    """`out`, or an error where it could not be written."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a numpy.ndarray; got {type(out).__name__}")
+    if isinstance(out, np.ma.MaskedArray):
+        raise TypeError("out is a masked array; pass out.data")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
+    return out
+
+
+def overlap(a: Array, b: Array) -> bool:
+    """Whether `a` and `b` share an element; True where that is too hard to tell."""
+    if not np.may_share_memory(a, b):
+        return False
+    try:
+        return np.shares_memory(a, b, max_work=10_000)
+    except np.exceptions.TooHardError:
+        return True
+
+
+def is_same(a: Array, b: Array) -> bool:
+    """Whether `a` and `b` are the same elements in the same places."""
+    return (
+        a.shape == b.shape
+        and a.strides == b.strides
+        and a.dtype == b.dtype
+        and a.__array_interface__["data"][0] == b.__array_interface__["data"][0]
+    )

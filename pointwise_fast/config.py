@@ -1,0 +1,207 @@
+"""Threads, instruction set and backend: what the environment asks for and what is here."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from ._version import __version__
+from .kernels import c_simd
+
+__all__ = [
+    "config",
+    "get_num_threads",
+    "resolve_threads",
+    "set_num_threads",
+    "show_config",
+]
+
+#: More than any machine's CPUs; a larger number is a mistake.
+MAX_THREADS = 4096
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads a call uses where it does not pass ``threads=``.
+
+    Parameters
+    ----------
+    n : int
+        At least 1; the calling thread is one of them.
+
+    Examples
+    --------
+    >>> import pointwise_fast as pf
+    >>> before = pf.get_num_threads()
+    >>> pf.set_num_threads(1)
+    >>> pf.get_num_threads()
+    1
+    >>> pf.set_num_threads(before)
+    """
+    global _num_threads
+    _num_threads = _check_threads(n, "n")
+
+
+def get_num_threads() -> int:
+    """How many threads a call uses where it does not pass ``threads=``.
+
+    At start ``POINTWISE_FAST_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the number of CPUs
+    that this process may use: the smaller of its affinity and its cgroup's quota.
+
+    Returns
+    -------
+    int
+    """
+    return _num_threads
+
+
+def resolve_threads(threads: int | None) -> int:
+    """What ``threads=`` means: None is `get_num_threads`."""
+    return _num_threads if threads is None else _check_threads(threads, "threads")
+
+
+def _check_threads(n: int, name: str) -> int:
+    try:
+        value = operator.index(n)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer; got {n!r}") from None
+    if not 1 <= value <= MAX_THREADS:
+        raise ValueError(f"{name} must be between 1 and {MAX_THREADS}; got {n!r}")
+    return value
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may use: the smaller of its affinity and its cgroup's quota."""
+    if hasattr(os, "sched_getaffinity"):
+        cpus = len(os.sched_getaffinity(0))
+    else:
+        cpus = os.cpu_count() or 1
+    return max(1, math.ceil(min(cpus, cgroup_quota())))
+
+
+def cgroup_quota(
+    proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
+) -> float:
+    """CPUs that the tightest of this process's cgroups (v1 or v2) grants; inf without a limit."""
+    try:
+        lines = proc.read_text().splitlines()
+    except OSError:
+        return math.inf
+    quota = math.inf
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            base = root
+        elif "cpu" in controllers.split(","):
+            base = root / "cpu"
+        else:
+            continue
+        # Inside a container the path may name the host's tree, which is not mounted: then only
+        # the mount's own root can be read.
+        folder = base / path.lstrip("/")
+        for level in (folder, *folder.parents):
+            quota = min(quota, _quota_of(level))
+            if level == base:
+                break
+    return quota
+
+
+def _quota_of(folder: Path) -> float:
+    try:
+        if (folder / "cpu.max").exists():
+            limit, period = (folder / "cpu.max").read_text().split()
+        else:
+            limit = (folder / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu.cfs_period_us").read_text()
+        return math.inf if limit in ("max", "-1") else int(limit) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return math.inf
+
+
+def _threads_from_environment() -> int:
+    own = "POINTWISE_FAST_NUM_THREADS"
+    text = os.environ.get(own, "").strip()
+    if text:
+        if not text.isdecimal() or not 1 <= int(text) <= MAX_THREADS:
+            raise ValueError(
+                f"environment variable {own} must be an integer between 1 and {MAX_THREADS}; "
+                f"got {text!r}"
+            )
+        return int(text)
+    # OpenMP allows a list, one entry for each level of nesting; its runtimes pass over what is
+    # no number, and so do we: the variable is not ours.
+    text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if text.isdecimal() and 1 <= int(text) <= MAX_THREADS:
+        return int(text)
+    return usable_cpus()
+
+
+def choice_from_environment(variable: str, choices: tuple[str, ...], why_not: str = "") -> str:
+    """The value of `variable`, "" where it is not set; anything but a choice is an error."""
+    value = os.environ.get(variable, "")
+    if value and value not in choices:
+        listed = ", ".join(choices) or "none"
+        raise ValueError(
+            f"environment variable {variable}={value!r}: choices on this machine are {listed}"
+            + (f" ({why_not})" if why_not else "")
+        )
+    return value
+
+
+def _select_isa() -> None:
+    variable = "POINTWISE_FAST_ISA"
+    reason = c_simd.available() or ""
+    isa = choice_from_environment(variable, c_simd.isas(), reason)
+    if isa:
+        c_simd.select_isa(isa)
+
+
+def config() -> dict[str, Any]:
+    """What this installation is and what it found on this machine.
+
+    Returns
+    -------
+    dict
+        ``version``; ``isa``, the instruction set in use, and ``isas``, all that work here;
+        ``threads``; ``backends``, best first, and ``missing``, why the others do not work;
+        ``compiler`` of the C kernels; ``caches``, bytes of L1d, L2 and L3; ``python``,
+        ``numpy`` and ``platform``.
+
+    Examples
+    --------
+    >>> import pointwise_fast as pf
+    >>> pf.config()["backends"][-1]
+    'numpy'
+    """
+    import numpy
+
+    from .dispatch import BACKENDS, backends
+
+    found = backends()
+    return {
+        "version": __version__,
+        "isa": c_simd.isa(),
+        "isas": c_simd.isas(),
+        "threads": get_num_threads(),
+        "backends": found,
+        "missing": {n: m.available() for n, m in BACKENDS.items() if n not in found},
+        "compiler": c_simd.compiler(),
+        "caches": c_simd.caches(),
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "platform": f"{sys.platform} {platform.machine()}",
+    }
+
+
+def show_config() -> None:
+    """Print `config`, a line each; for bug reports."""
+    for name, value in config().items():
+        print(f"{name:10} {value}")
+
+
+_num_threads = _threads_from_environment()
+_select_isa()

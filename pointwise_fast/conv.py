@@ -1,0 +1,256 @@
+"""`conv1x1` and `Conv1x1`: what a user calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .activation import ActivationSpec
+from .arrays import as_input, as_parameter, check_out
+from .call import Call, Settings, describe, geometry
+from .config import resolve_threads
+from .kernels import Plan
+
+__all__ = ["Conv1x1", "conv1x1"]
+
+Array = npt.NDArray[Any]
+
+
+def conv1x1(
+    x: npt.ArrayLike,
+    weight: npt.ArrayLike,
+    bias: npt.ArrayLike | None = None,
+    *,
+    activation: ActivationSpec = None,
+    residual: npt.ArrayLike | None = None,
+    channel_axis: int = -3,
+    stride: int | Sequence[int] = 1,
+    groups: int = 1,
+    dtype: npt.DTypeLike | None = None,
+    out: Array | None = None,
+    backend: str = "auto",
+    threads: int | None = None,
+) -> Array:
+    """Apply one small matrix to the channels of every pixel: a 1x1 (pointwise) convolution.
+
+    ``y[..., k, p] = activation(sum_c weight[k, c] * x[..., c, p] + bias[k] + residual[..., k, p])``
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64
+        Any number of axes, any strides; never copied. Also what speaks the buffer protocol,
+        ``__array_interface__`` or DLPack (CPU).
+    weight : array_like, shape (K, C/groups), (K, C/groups, 1) or (K, C/groups, 1, 1)
+        Cast to the dtype of the result.
+    bias : array_like, shape (K,), optional
+        Cast to the dtype of the result.
+    activation : str or tuple, optional
+        ``"relu"``, ``"relu6"``, ``("leaky_relu", negative_slope=0.01)``, ``("clip", lo, hi)``,
+        ``"sigmoid"``, ``"tanh"``, ``"silu"``, ``"gelu"`` (erf), ``"gelu_tanh"``,
+        ``"hardswish"``, ``"hardsigmoid"``, ``("elu", alpha=1.0)``, ``"softplus"`` or
+        ``"mish"``, as PyTorch defines them.
+    residual : array_like, optional
+        Added before the activation; the shape and dtype of the result. ``residual=out``
+        accumulates.
+    channel_axis : int, default -3
+        -3 for ``(C, H, W)`` and ``(N, C, H, W)``, -1 for channels-last, -2 for ``(C, L)``.
+    stride : int or sequence of int, default 1
+        Step along the spatial axes: those behind the channel axis; for channels-last those
+        before it, the first axis of four or more being the batch.
+    groups : int, default 1
+        Divides C and K; each group of outputs sees its own group of inputs.
+    dtype : float32 or float64, optional
+        Of the sums and the result; that of `x` by default.
+    out : numpy.ndarray, optional
+        Where the result goes: its shape and dtype, any strides. It may overlap `x` or
+        `residual`.
+    backend : {"auto", "c", "numba", "numpy"}
+        See `backends`.
+    threads : int, optional
+        `get_num_threads` by default. The NumPy backend leaves the threads to its BLAS.
+
+    Returns
+    -------
+    numpy.ndarray
+        `out`, or a new C-contiguous array: the shape of `x` with K on the channel axis.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Before anything is computed or written; the message names the argument, what came and
+        what would fit.
+
+    Examples
+    --------
+    Luma of a 2 x 2 colour image:
+
+    >>> import numpy as np, pointwise_fast as pf
+    >>> image = np.ones((3, 2, 2), np.float32)
+    >>> pf.conv1x1(image, [[0.25, 0.5, 0.25]], bias=[1])
+    array([[[2., 2.],
+            [2., 2.]]], dtype=float32)
+    """
+    x = as_input(x, "x")
+    weight = as_parameter(weight, "weight")
+    if bias is not None:
+        bias = as_parameter(bias, "bias")
+    if residual is not None:
+        residual = as_input(residual, "residual")
+    arguments = (
+        weight.shape,
+        None if bias is None else bias.shape,
+        activation,
+        channel_axis,
+        tuple(stride) if isinstance(stride, list) else stride,
+        groups,
+        dtype,
+        backend,
+        x.shape,
+        x.strides,
+        x.dtype,
+        None if residual is None else geometry(residual),
+        None if out is None else geometry(check_out(out)),
+    )
+    try:
+        call = _cached_call(*arguments)
+    except TypeError:  # something cannot be hashed, or is wrong: then this says what
+        call = _call(*arguments)
+    n = resolve_threads(threads)
+    weight, bias = call.settings.cast(weight, bias, call.dtype)
+    if out is None:
+        out = np.empty(call.shape, call.dtype)
+        call.plan.conv(weight, bias, x, residual, out, n)
+        return out
+    plan = call.plan_into(out, x, residual)
+    if plan is not None:
+        plan.conv(weight, bias, x, residual, out, n)
+        return out
+    beside = np.empty(call.shape, call.dtype)
+    _call(*arguments[:-1], None).plan.conv(weight, bias, x, residual, beside, n)
+    np.copyto(out, beside)
+    return out
+
+
+def _call(*arguments: Any) -> Call:
+    """`Settings` of the first eight arguments, described with the others."""
+    return describe(Settings(*arguments[:8]), *arguments[8:])
+
+
+#: Typed, so that stride=1.0 never meets the entry of stride=1.
+_cached_call = lru_cache(maxsize=256, typed=True)(_call)
+
+
+class Conv1x1:
+    """A 1x1 convolution whose weights are checked, copied and packed once.
+
+    Parameters are those of `conv1x1`. The weights are packed when a call first needs them. A
+    layer may be shared by any number of threads, and pickled.
+
+    Examples
+    --------
+    >>> import numpy as np, pointwise_fast as pf
+    >>> layer = pf.Conv1x1(np.eye(2, 3), activation="relu", channel_axis=-1)
+    >>> layer(np.array([[-1.0, 2.0, 3.0]]))
+    array([[0., 2.]])
+    >>> layer
+    Conv1x1(3 -> 2, activation='relu', channel_axis=-1)
+    """
+
+    def __init__(
+        self,
+        weight: npt.ArrayLike,
+        bias: npt.ArrayLike | None = None,
+        *,
+        activation: ActivationSpec = None,
+        channel_axis: int = -3,
+        stride: int | Sequence[int] = 1,
+        groups: int = 1,
+        dtype: npt.DTypeLike | None = None,
+        backend: str = "auto",
+    ) -> None:
+        self._weight = as_parameter(weight, "weight").copy()
+        self._bias = None if bias is None else as_parameter(bias, "bias").copy()
+        self._settings = Settings(
+            self._weight.shape,
+            None if self._bias is None else self._bias.shape,
+            activation,
+            channel_axis,
+            stride,
+            groups,
+            dtype,
+            backend,
+        )
+        self._forget()
+
+    def __call__(
+        self,
+        x: npt.ArrayLike,
+        *,
+        residual: npt.ArrayLike | None = None,
+        out: Array | None = None,
+        threads: int | None = None,
+    ) -> Array:
+        """Apply the layer; arguments, result and errors as in `conv1x1`."""
+        x = as_input(x, "x")
+        if residual is not None:
+            residual = as_input(residual, "residual")
+        key = (
+            x.shape,
+            x.strides,
+            x.dtype,
+            None if residual is None else geometry(residual),
+            None if out is None else geometry(check_out(out)),
+        )
+        found = self._calls.get(key)
+        call, packed = self._prepare(key) if found is None else found
+        n = resolve_threads(threads)
+        if out is None:
+            out = np.empty(call.shape, call.dtype)
+            call.plan.run(packed, x, residual, out, n)
+            return out
+        plan = call.plan_into(out, x, residual)
+        if plan is None:
+            np.copyto(out, self(x, residual=residual, threads=n))
+        else:
+            plan.run(self._pack(call, plan), x, residual, out, n)
+        return out
+
+    def _prepare(self, key: tuple[Any, ...]) -> tuple[Call, Any]:
+        call = describe(self._settings, *key)
+        found = call, self._pack(call, call.plan)
+        if len(self._calls) >= _MOST_CALLS:
+            self._calls.clear()
+        self._calls[key] = found
+        return found
+
+    def _pack(self, call: Call, plan: Plan) -> Any:
+        key = (plan.pack_key, call.dtype)
+        packed = self._packed.get(key)
+        if packed is None:
+            packed = plan.pack(*self._settings.cast(self._weight, self._bias, call.dtype))
+            self._packed[key] = packed
+        return packed
+
+    def _forget(self) -> None:
+        # Filled without a lock: at worst two threads do the same work. Keyed by a call's
+        # geometry, and by the way a plan wants its weights.
+        self._calls: dict[tuple[Any, ...], tuple[Call, Any]] = {}
+        self._packed: dict[tuple[Any, ...], Any] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k not in ("_calls", "_packed")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._forget()
+
+    def __repr__(self) -> str:
+        return f"Conv1x1({self._settings})"
+
+
+#: Geometries that a layer remembers before it starts anew.
+_MOST_CALLS = 256

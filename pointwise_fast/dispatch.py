@@ -1,0 +1,74 @@
+"""Which backend serves a problem."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from .config import choice_from_environment
+from .kernels import Backend, c_simd, numba_parallel, numpy_blas
+from .problem import Problem
+
+__all__ = ["BACKENDS", "backends", "select"]
+
+#: Best first. `auto` takes the first that works here and supports the problem.
+BACKENDS: dict[str, Backend] = {
+    backend.NAME: backend for backend in (c_simd, numba_parallel, numpy_blas)
+}
+
+
+@cache
+def backends() -> tuple[str, ...]:
+    """The backends that work on this machine, best first.
+
+    Returns
+    -------
+    tuple of str
+        Of ``"c"``, ``"numba"``, ``"numpy"``. Without FMA instructions the C kernels are exact
+        but slow, and come last.
+
+    Examples
+    --------
+    >>> import pointwise_fast as pf
+    >>> "numpy" in pf.backends()
+    True
+    """
+    found = [name for name, backend in BACKENDS.items() if backend.available() is None]
+    if "c" in found and not c_simd.has_fma():
+        found.remove("c")
+        found.append("c")
+    return tuple(found)
+
+
+def check_name(name: str) -> None:
+    """Refuse a ``backend=`` that does not exist or does not work here."""
+    if not isinstance(name, str):
+        raise TypeError(f"backend must be a string; got {name!r}")
+    if name == "auto":
+        return
+    if name not in BACKENDS:
+        choices = ", ".join(map(repr, ("auto", *BACKENDS)))
+        raise ValueError(f"backend {name!r} is unknown; choose from {choices}")
+    reason = BACKENDS[name].available()
+    if reason is not None:
+        works = ", ".join(map(repr, backends()))
+        raise ValueError(f"backend {name!r} does not work here: {reason}; {works} do")
+
+
+def select(name: str, problem: Problem) -> tuple[Backend | None, str]:
+    """The backend for `problem`: None, and the reason, where none of those allowed takes it."""
+    reason = ""
+    for candidate in _candidates(name):
+        refused = BACKENDS[candidate].unsupported(problem)
+        if refused is None:
+            return BACKENDS[candidate], ""
+        reason = f"backend {candidate!r} does not support {refused}"
+    return None, reason
+
+
+def _candidates(name: str) -> tuple[str, ...]:
+    if name != "auto":
+        return (name,)
+    return (_forced,) if _forced else backends()
+
+
+_forced = choice_from_environment("POINTWISE_FAST_BACKEND", backends())

@@ -1,0 +1,50 @@
+"""Builds the C kernels; without a compiler the package installs all the same and says so."""
+
+import sys
+
+from setuptools import setup
+from setuptools.command.build_ext import build_ext
+
+
+class OptionalBuildExt(build_ext):
+    """The extension if it can be built; else a message, and Numba or NumPy serve."""
+
+    def run(self):
+        try:
+            super().run()
+        except Exception as error:
+            self.warn_missing(error)
+
+    def build_extension(self, extension):
+        try:
+            super().build_extension(extension)
+        except Exception as error:
+            self.warn_missing(error)
+
+    def copy_extensions_to_source(self):
+        self.extensions = [e for e in self.extensions if self._is_built(e)]
+        super().copy_extensions_to_source()
+
+    def _is_built(self, extension):
+        import os
+
+        return os.path.exists(self.get_ext_fullpath(extension.name))
+
+    @staticmethod
+    def warn_missing(error):
+        print(
+            "\n*** pointwise_fast: the C kernels were not built: "
+            f"{error}\n*** A C compiler (gcc or clang) and Python's headers are needed for them. "
+            "Without them\n*** pointwise_fast uses Numba if it is installed, else NumPy.\n",
+            file=sys.stderr,
+        )
+
+
+setup(
+    packages=["pointwise_fast", "pointwise_fast.kernels"],
+    package_dir={"pointwise_fast.kernels": "kernels"},
+    package_data={"pointwise_fast": ["py.typed"], "pointwise_fast.kernels": ["py.typed"]},
+    cffi_modules=["kernels/build_c.py:ffibuilder"],
+    cmdclass={"build_ext": OptionalBuildExt},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)
