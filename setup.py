@@ -9,35 +9,17 @@ from setuptools.command.build_ext import build_ext
 class OptionalBuildExt(build_ext):
     """The extension if it can be built; else a message, and Numba or NumPy serve."""
 
-    def run(self):
-        try:
-            super().run()
-        except Exception as error:
-            self.warn_missing(error)
-
     def build_extension(self, extension):
+        extension.optional = True  # what was not built is not copied either
         try:
             super().build_extension(extension)
         except Exception as error:
-            self.warn_missing(error)
-
-    def copy_extensions_to_source(self):
-        self.extensions = [e for e in self.extensions if self._is_built(e)]
-        super().copy_extensions_to_source()
-
-    def _is_built(self, extension):
-        import os
-
-        return os.path.exists(self.get_ext_fullpath(extension.name))
-
-    @staticmethod
-    def warn_missing(error):
-        print(
-            "\n*** pointwise_fast: the C kernels were not built: "
-            f"{error}\n*** A C compiler (gcc or clang) and Python's headers are needed for them. "
-            "Without them\n*** pointwise_fast uses Numba if it is installed, else NumPy.\n",
-            file=sys.stderr,
-        )
+            print(
+                f"\n*** pointwise_fast: the C kernels were not built: {error}\n"
+                "*** They need a C compiler (gcc or clang) and Python's headers. Without them\n"
+                "*** pointwise_fast uses Numba if it is installed, else NumPy.\n",
+                file=sys.stderr,
+            )
 
 
 setup(

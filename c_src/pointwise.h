@@ -1,0 +1,27 @@
+/* pointwise: 1x1 convolutions
+ *
+ *     y[b, k, p] = act( sum_c w[k, c] * x[b, c, p] + bias[k] + r[b, k, p] )
+ *
+ * The contract of every function in pw_api.h:
+ *
+ * Layout     Any. Strides are in bytes and may be negative, zero or no multiple of an element;
+ *            x, r, y point at the first element, and no alignment is asked of them. What a
+ *            kernel cannot read or write in place goes through panels in scratch.
+ * Overlap    y may be r, or x (in_place), element for element. Otherwise y overlaps nothing.
+ * Reads      and writes stay inside the arrays, to the byte.
+ * Sums       Every output is one chain of fused multiply-adds that starts from the bias and runs
+ *            over c = 0..C-1; then the residual is added, then the activation is applied. So
+ *            its bits depend on no layout, chunking or thread count, nor on the kernel set.
+ * Threads    Callers' threads may be any; a call uses up to `threads` of them, its own included,
+ *            and returns when y is complete. Safe after fork, in the child too.
+ * Errors     PW_NO_MEMORY is returned before anything is written. Arguments are not checked.
+ */
+#ifndef PW_POINTWISE_H
+#define PW_POINTWISE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pw_api.h"
+
+#endif

@@ -127,7 +127,7 @@ def activate(y: Array, activation: Activation | None) -> Array:
             case "elu":
                 return np.where(y > 0, y, a * np.expm1(np.minimum(y, 0)))
             case "softplus":
-                return np.maximum(y, 0) + np.log1p(np.exp(-np.abs(y)))
+                return np.where(y > 20, y, np.logaddexp(0, y))
             case "mish":
                 n = np.expm1(2 * np.logaddexp(0, np.minimum(y, 30)))
                 return y * n / (n + 2)

@@ -1,0 +1,98 @@
+/* AVX2 and FMA: 16 vectors of 32 bytes. */
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include "common.h"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+
+#define PLANAR_KR_MAX 6
+#define PLANAR_NV(KR) ((KR) == 1 ? 6 : (KR) == 2 ? 4 : (KR) == 3 ? 3 : 2)
+#define NV_MAX 2
+#define ROWS(NV) ((NV) == 1 ? 12 : (NV) == 2 ? 6 : (NV) == 3 ? 4 : 2)
+
+/* From masks + 8 - n on: ones for the first n of eight lanes. */
+static const int32_t masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+
+#define T float
+#define V __m256
+#define VW 8
+#define SUFFIX f32_avx2
+#define MASK(n) _mm256_loadu_si256((const __m256i *)(masks + 8 - (n)))
+#define V_SET1(x) _mm256_set1_ps(x)
+#define V_LOAD(p) _mm256_loadu_ps((const float *)(p))
+#define V_STORE(p, v) _mm256_storeu_ps((float *)(p), v)
+#define V_STREAM(p, v) _mm256_stream_ps((float *)(p), v)
+#define V_LOADN(p, n) _mm256_maskload_ps((const float *)(p), MASK(n))
+#define V_STOREN(p, n, v) _mm256_maskstore_ps((float *)(p), MASK(n), v)
+#define V_FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define V_ADD(a, b) _mm256_add_ps(a, b)
+#define V_SUB(a, b) _mm256_sub_ps(a, b)
+#define V_MUL(a, b) _mm256_mul_ps(a, b)
+#define V_DIV(a, b) _mm256_div_ps(a, b)
+#define V_MAX(a, b) _mm256_max_ps(a, b)
+#define V_MIN(a, b) _mm256_min_ps(a, b)
+#define V_WHERE_POSITIVE(x, a, b) \
+    _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_GT_OQ))
+#define V_ABS(x) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x)
+#define V_COPYSIGN(size, sign) _mm256_or_ps(size, _mm256_and_ps(_mm256_set1_ps(-0.0f), sign))
+#define V_SHIFT(v) _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(v), 23))
+#define GROUP 4
+#define GROUPS 2
+#define G_LOAD(p, step)                                                              \
+    _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps((const float *)(p))),   \
+                         _mm_loadu_ps((const float *)((p) + (step))), 1)
+#define G_STORE(p, step, v)                                     \
+    (_mm_storeu_ps((float *)(p), _mm256_castps256_ps128(v)),    \
+     _mm_storeu_ps((float *)((p) + (step)), _mm256_extractf128_ps(v, 1)))
+#define G_WEIGHTS(p) _mm256_broadcast_ps((const __m128 *)(p))
+#define G_PICK(v, i) _mm256_permute_ps(v, (i) * 0x55)
+#include "kernels.h"
+
+#undef MASK
+
+#define T double
+#define V __m256d
+#define VW 4
+#define SUFFIX f64_avx2
+#define MASK(n) _mm256_loadu_si256((const __m256i *)(masks + 8 - 2 * (n)))
+#define V_SET1(x) _mm256_set1_pd(x)
+#define V_LOAD(p) _mm256_loadu_pd((const double *)(p))
+#define V_STORE(p, v) _mm256_storeu_pd((double *)(p), v)
+#define V_STREAM(p, v) _mm256_stream_pd((double *)(p), v)
+#define V_LOADN(p, n) _mm256_maskload_pd((const double *)(p), MASK(n))
+#define V_STOREN(p, n, v) _mm256_maskstore_pd((double *)(p), MASK(n), v)
+#define V_FMA(a, b, c) _mm256_fmadd_pd(a, b, c)
+#define V_ADD(a, b) _mm256_add_pd(a, b)
+#define V_SUB(a, b) _mm256_sub_pd(a, b)
+#define V_MUL(a, b) _mm256_mul_pd(a, b)
+#define V_DIV(a, b) _mm256_div_pd(a, b)
+#define V_MAX(a, b) _mm256_max_pd(a, b)
+#define V_MIN(a, b) _mm256_min_pd(a, b)
+#define V_WHERE_POSITIVE(x, a, b) \
+    _mm256_blendv_pd(b, a, _mm256_cmp_pd(x, _mm256_setzero_pd(), _CMP_GT_OQ))
+#define V_ABS(x) _mm256_andnot_pd(_mm256_set1_pd(-0.0), x)
+#define V_COPYSIGN(size, sign) _mm256_or_pd(size, _mm256_and_pd(_mm256_set1_pd(-0.0), sign))
+#define V_SHIFT(v) _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(v), 52))
+#include "kernels.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+const pw_kernel_set pw_kernels_avx2 = {
+    .name = "avx2",
+    .works = pw_cpu_has_avx2_fma,
+    .has_fma = 1,
+    .dtype = {&kernels_f32_avx2, &kernels_f64_avx2},
+};
+#else
+typedef int pw_no_avx2; /* ISO C wants a declaration */
+#endif

@@ -1,0 +1,42 @@
+/* What every instruction set's file needs before its templates.
+ *
+ * The file defines, for each dtype, these macros, and then includes the templates. Vectors are
+ * VW elements of T; addresses are `char *` of any alignment.
+ *
+ *     T V VW SUFFIX
+ *     V_SET1(x) V_LOAD(p) V_STORE(p, v) V_STREAM(p, v)
+ *     V_LOADN(p, n) V_STOREN(p, n, v)      the first n < VW elements, nothing behind them
+ *     V_FMA(a, b, c)                       a * b + c, rounded once
+ *     V_ADD V_SUB V_MUL V_DIV
+ *     V_MAX(a, b) V_MIN(a, b)              a > b ? a : b and a < b ? a : b: b if either is NaN
+ *     V_WHERE_POSITIVE(x, a, b)            x > 0 ? a : b
+ *     V_ABS(x) V_COPYSIGN(size, sign)
+ *     V_SHIFT(v)                           the bits of v shifted left by the mantissa's 23 or 52 bits
+ *     PLANAR_NV(KR) PLANAR_KR_MAX          vectors of pixels in a tile of KR channels
+ *     ROWS(NV) NV_MAX                      pixels in an interleaved tile of NV vectors
+ *
+ * and, where a vector is larger than a group of GROUP channels (GROUPS = VW / GROUP of them):
+ *
+ *     G_LOAD(p, step) G_STORE(p, step, v)  one group of each of GROUPS rows
+ *     G_WEIGHTS(p)                         one group, in all rows
+ *     G_PICK(v, i)                         element i of each row, in the whole row
+ */
+#include <math.h>
+#include <string.h>
+
+#include "../kernels.h"
+#include "erfcx.h"
+
+#define PW_INLINE static inline __attribute__((always_inline))
+#define PW_NOINLINE static __attribute__((noinline))
+#define PW_PASTE_(a, b) a##_##b
+#define PW_PASTE(a, b) PW_PASTE_(a, b)
+#define FN(name) PW_PASTE(name, SUFFIX)
+/* Loops over registers: unrolled whole, so that the arrays they walk become registers. */
+#if defined(__clang__)
+#define PW_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define PW_UNROLL _Pragma("GCC unroll 32")
+#endif
+
+enum { PW_CACHE_LINE = 64 };

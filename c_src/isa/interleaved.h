@@ -1,0 +1,119 @@
+/* Template: interleaved kernels. Vectors run over output channels; a tile is R pixels x NV
+ * vectors, its sums in registers. For each input channel: NV loads of weights, R broadcasts of
+ * x, which may have any strides, R * NV multiply-adds. */
+
+#define ROWS_MAX 12
+
+/* Residual, activation, store of R rows; m: channels in the last vector. */
+PW_INLINE void FN(interleaved_finish)(const pw_tile *t, int64_t p, int R, int NV,
+                                      V (*s)[PW_MAX_NV]) {
+    const ptrdiff_t step = VW * sizeof(T);
+    const int m = t->channels - (NV - 1) * VW;
+    if (!t->last) {
+        PW_UNROLL
+        for (int i = 0; i < R; i++)
+            PW_UNROLL
+            for (int j = 0; j < NV; j++)
+                V_STORE(t->acc + (p + i) * t->acc_step + j * step, s[i][j]);
+        return;
+    }
+    if (t->r) {
+        PW_UNROLL
+        for (int i = 0; i < R; i++) {
+            const char *r = t->r + (p + i) * t->r_step;
+            PW_UNROLL
+            for (int j = 0; j < NV - 1; j++) s[i][j] = V_ADD(s[i][j], V_LOAD(r + j * step));
+            r += (NV - 1) * step;
+            s[i][NV - 1] = V_ADD(s[i][NV - 1], m < VW ? V_LOADN(r, m) : V_LOAD(r));
+        }
+    }
+    if (t->epilogue->activation == PW_ACT_CLIP) {
+        const V lo = V_SET1((T)t->epilogue->a), hi = V_SET1((T)t->epilogue->b);
+        PW_UNROLL
+        for (int i = 0; i < R; i++)
+            PW_UNROLL
+            for (int j = 0; j < NV; j++) s[i][j] = FN(clamp)(s[i][j], lo, hi);
+    } else if (t->epilogue->activation != PW_ACT_NONE) {
+        V v[ROWS_MAX * PW_MAX_NV];
+        PW_UNROLL
+        for (int i = 0; i < R; i++)
+            PW_UNROLL
+            for (int j = 0; j < NV; j++) v[i * NV + j] = s[i][j];
+        FN(activate)(v, R * NV, t->epilogue);
+        PW_UNROLL
+        for (int i = 0; i < R; i++)
+            PW_UNROLL
+            for (int j = 0; j < NV; j++) s[i][j] = v[i * NV + j];
+    }
+    PW_UNROLL
+    for (int i = 0; i < R; i++) {
+        char *y = t->y + (p + i) * t->y_step;
+        PW_UNROLL
+        for (int j = 0; j < NV - 1; j++) V_STORE(y + j * step, s[i][j]);
+        y += (NV - 1) * step;
+        if (m < VW)
+            V_STOREN(y, m, s[i][NV - 1]);
+        else
+            V_STORE(y, s[i][NV - 1]);
+    }
+}
+
+PW_INLINE void FN(interleaved_tile)(const pw_tile *t, int64_t p, int R, int NV) {
+    const ptrdiff_t step = VW * sizeof(T);
+    V s[ROWS_MAX][PW_MAX_NV];
+    PW_UNROLL
+    for (int i = 0; i < R; i++)
+        PW_UNROLL
+        for (int j = 0; j < NV; j++)
+            s[i][j] = V_LOAD(t->first ? (const char *)t->bias + j * step
+                                      : t->acc + (p + i) * t->acc_step + j * step);
+    const char *row[ROWS_MAX];
+    PW_UNROLL
+    for (int i = 0; i < R; i++) row[i] = t->x + (p + i) * t->x_p;
+    const char *w = t->w;
+    const ptrdiff_t x_c = t->x_c;
+    ptrdiff_t at = 0;
+    for (int64_t c = t->C; c > 0; c--, at += x_c, w += NV * step) {
+        V v[PW_MAX_NV];
+        PW_UNROLL
+        for (int j = 0; j < NV; j++) v[j] = V_LOAD(w + j * step);
+        PW_UNROLL
+        for (int i = 0; i < R; i++) {
+            const V x = FN(load1)(row[i] + at);
+            PW_UNROLL
+            for (int j = 0; j < NV; j++) s[i][j] = V_FMA(v[j], x, s[i][j]);
+        }
+    }
+    FN(interleaved_finish)(t, p, R, NV, s);
+}
+
+PW_INLINE void FN(interleaved_run)(const pw_tile *t, int NV) {
+    int64_t p = 0;
+    for (; p + ROWS(NV) <= t->n; p += ROWS(NV)) FN(interleaved_tile)(t, p, ROWS(NV), NV);
+    switch (t->n - p) {
+#define REST(R) \
+    case R: if (R < ROWS(NV)) FN(interleaved_tile)(t, p, R, NV); break
+    REST(1);
+    REST(2);
+    REST(3);
+    REST(4);
+    REST(5);
+    REST(6);
+    REST(7);
+    REST(8);
+    REST(9);
+    REST(10);
+    REST(11);
+#undef REST
+    }
+}
+
+#define INTERLEAVED(NV)                                      \
+    static void FN(interleaved_##NV)(const pw_tile *t) {     \
+        FN(interleaved_run)(t, NV);                          \
+    }
+INTERLEAVED(1)
+INTERLEAVED(2)
+INTERLEAVED(3)
+INTERLEAVED(4)
+#undef INTERLEAVED

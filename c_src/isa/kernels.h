@@ -1,0 +1,87 @@
+/* Template: all kernels of one dtype, and their table. Undefines what the next dtype defines. */
+
+#include "epilogue.h"
+#include "planar.h"
+
+#include "interleaved.h"
+#if defined(GROUP)
+#include "grouped.h"
+#endif
+
+static const pw_kernels FN(kernels) = {
+    .vector = VW,
+    .kr_max = PLANAR_KR_MAX,
+    .planar =
+        {
+            NULL,
+            FN(planar_1),
+            FN(planar_2),
+            FN(planar_3),
+            FN(planar_4),
+#if PLANAR_KR_MAX > 4
+            FN(planar_5),
+            FN(planar_6),
+#endif
+#if PLANAR_KR_MAX > 6
+            FN(planar_7),
+            FN(planar_8),
+            FN(planar_9),
+            FN(planar_10),
+            FN(planar_11),
+            FN(planar_12),
+            FN(planar_13),
+            FN(planar_14),
+#endif
+        },
+    .planar_nv = {0, PLANAR_NV(1), PLANAR_NV(2), PLANAR_NV(3), PLANAR_NV(4), PLANAR_NV(5),
+                  PLANAR_NV(6), PLANAR_NV(7), PLANAR_NV(8), PLANAR_NV(9), PLANAR_NV(10),
+                  PLANAR_NV(11), PLANAR_NV(12), PLANAR_NV(13), PLANAR_NV(14)},
+    .nv_max = NV_MAX,
+    .interleaved = {NULL, FN(interleaved_1), FN(interleaved_2), FN(interleaved_3),
+                    FN(interleaved_4)},
+#if defined(GROUP)
+    .group = GROUP,
+    .grouped =
+        {
+            NULL,
+            FN(grouped_1),
+#if GROUPS > 2
+            FN(grouped_2),
+            FN(grouped_3),
+#endif
+        },
+#endif
+};
+
+#undef T
+#undef V
+#undef VW
+#undef SUFFIX
+#undef V_SET1
+#undef V_LOAD
+#undef V_STORE
+#undef V_STREAM
+#undef V_LOADN
+#undef V_STOREN
+#undef V_FMA
+#undef V_ADD
+#undef V_SUB
+#undef V_MUL
+#undef V_DIV
+#undef V_MAX
+#undef V_MIN
+#undef V_WHERE_POSITIVE
+#undef V_ABS
+#undef V_COPYSIGN
+#undef V_SHIFT
+#undef GROUP
+#undef GROUPS
+#undef G_LOAD
+#undef G_STORE
+#undef G_WEIGHTS
+#undef G_PICK
+#undef C_
+#undef PLANAR_NV_MAX
+#undef ROWS_MAX
+#undef GROUPED_ROWS
+#undef GROUPED_MAX

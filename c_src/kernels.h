@@ -1,0 +1,76 @@
+/* What an instruction set provides, and what conv.c hands to it. */
+#ifndef PW_KERNELS_H
+#define PW_KERNELS_H
+
+#include "pointwise.h"
+
+/* Channels a planar kernel may have, and vectors of an interleaved one. */
+enum { PW_MAX_KR = 14, PW_MAX_NV = 4 };
+
+/* What happens to a sum before it is stored. Values are in the dtype of the kernel. */
+typedef struct pw_epilogue {
+    pw_activation activation;
+    double a, b; /* clip: lo and hi, relu and relu6 included */
+} pw_epilogue;
+
+/* A block of output channels for a run of n pixels. Strides are in bytes.
+ *
+ * Planar kernels: pixels of x, y, r lie one behind the other; KR channels are computed.
+ * Interleaved kernels: output channels of y and r lie one behind the other; `channels` of them.
+ * Where `first` is unset, sums go on from `acc`; where `last` is unset they go back there and
+ * y and r are not touched. acc is laid out as y is: rows acc_step bytes apart.
+ */
+typedef struct pw_tile {
+    const char *x;
+    ptrdiff_t x_c, x_p;
+    const void *bias, *w; /* packed, see pack.c; w begins at this pass's first c */
+    char *y;
+    ptrdiff_t y_step; /* planar: from channel to channel; interleaved: from pixel to pixel */
+    const char *r;    /* NULL: none */
+    ptrdiff_t r_step;
+    char *acc;
+    ptrdiff_t acc_step;
+    int64_t C; /* of this pass */
+    int64_t n;
+    int channels; /* interleaved: of y that are stored; planar kernels know */
+    int first, last;
+    int stream;         /* y is 64-byte aligned, as is y_step: store past the caches */
+    ptrdiff_t prefetch; /* planar: how many bytes ahead to fetch x, 0 for not at all */
+    const pw_epilogue *epilogue;
+} pw_tile;
+
+typedef void (*pw_kernel)(const pw_tile *);
+
+/* Kernels of one dtype. The tile sizes stand beside them, so that they cannot disagree. */
+typedef struct pw_kernels {
+    int vector;                        /* elements in a vector */
+    int kr_max;                        /* planar[1..kr_max] */
+    pw_kernel planar[PW_MAX_KR + 1];   /* by channels */
+    int8_t planar_nv[PW_MAX_KR + 1];   /* vectors of pixels in a full tile of each */
+    int nv_max;                        /* interleaved[1..nv_max] */
+    pw_kernel interleaved[PW_MAX_NV + 1]; /* by vectors of channels */
+    /* Channels that do not fill a vector, in groups of `group`: one vector holds a group of
+     * several pixels. NULL where a vector is no larger than a group. */
+    int group;
+    pw_kernel grouped[4]; /* by groups */
+} pw_kernels;
+
+struct pw_kernel_set {
+    const char *name;
+    int (*works)(void);
+    int has_fma;
+    const pw_kernels *dtype[2]; /* by pw_dtype */
+};
+
+extern const pw_kernel_set pw_kernels_scalar, pw_kernels_avx2, pw_kernels_avx512, pw_kernels_neon;
+
+/* cpu.c */
+int pw_cpu_always(void);
+int pw_cpu_has_avx2_fma(void);
+int pw_cpu_has_avx512(void);
+
+static inline size_t pw_size(pw_dtype dtype) {
+    return dtype == PW_F32 ? 4 : 8;
+}
+
+#endif

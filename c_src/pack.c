@@ -1,0 +1,49 @@
+/* Packed weights: the bias first, then the weights in the order in which kernels read them.
+ *
+ * Of each group of channels in turn, block by block (plan.c cuts them):
+ *
+ *     planar, KR channels           interleaved, n vectors (or one group) of channels
+ *     bias[k0 .. k0+KR)             bias[k0 .. k0+width), 0 past K
+ *     w[k0 .. k0+KR)[0]             w[k0 .. k0+width)[0], 0 past K
+ *     w[k0 .. k0+KR)[1]             ...
+ *     ...                           w[k0 .. k0+width)[C-1]
+ *     w[k0 .. k0+KR)[C-1]
+ */
+#include <string.h>
+
+#include "plan.h"
+
+size_t pw_packed_bytes(const pw_plan *plan) {
+    return (size_t)plan->problem.groups * (size_t)plan->group_bytes;
+}
+
+#define PACK_BLOCK(T)                                                                           \
+    static void pack_block_##T(const pw_block *block, int64_t C, const char *w, ptrdiff_t w_k,  \
+                               ptrdiff_t w_c, const char *bias, ptrdiff_t step, T *to) {        \
+        for (int64_t c = -1; c < C; c++)                                                        \
+            for (int i = 0; i < block->width; i++, to++) {                                      \
+                const char *from = c < 0 ? bias + i * step : w + i * w_k + c * w_c;             \
+                *to = 0;                                                                        \
+                if (i < block->channels && (c >= 0 || bias)) memcpy(to, from, sizeof(T));       \
+            }                                                                                   \
+    }
+PACK_BLOCK(float)
+PACK_BLOCK(double)
+
+void pw_pack(const pw_plan *plan, const void *w, ptrdiff_t w_k, ptrdiff_t w_c, const void *bias,
+             ptrdiff_t bias_step, void *packed) {
+    char *to = packed;
+    for (int64_t g = 0; g < plan->problem.groups; g++, to += plan->group_bytes)
+        for (int i = 0; i < plan->n_blocks; i++) {
+            const pw_block *block = &plan->blocks[i];
+            const int64_t k = g * plan->K + block->k;
+            const char *b = bias ? (const char *)bias + k * bias_step : NULL;
+            const char *from = (const char *)w + k * w_k;
+            if (plan->problem.dtype == PW_F32)
+                pack_block_float(block, plan->C, from, w_k, w_c, b, bias_step,
+                                 (float *)(to + block->offset));
+            else
+                pack_block_double(block, plan->C, from, w_k, w_c, b, bias_step,
+                                  (double *)(to + block->offset));
+        }
+}

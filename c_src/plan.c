@@ -1,0 +1,216 @@
+/* Chooses path, blocks, passes, panels and stores for a problem. */
+#include "plan.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LINE = 64,
+    /* A tile of x that stays in a 32 KiB level 1 cache beside weights and sums. */
+    TILE_BYTES = 16 << 10,
+    /* x of one pass over a tile, the most that level 1 holds: past it, C goes in passes. */
+    PASS_BYTES = 32 << 10,
+    /* Packed weights of one block and pass, beside rows of x in level 1. */
+    PASS_WEIGHT_BYTES = 24 << 10,
+    /* Each of up to four regions: 1 MiB of scratch in all. */
+    REGION_BYTES = 256 << 10,
+    /* Less x than this comes from level 2, without prefetching. */
+    PREFETCH_FROM_BYTES = 512 << 10,
+    /* How far ahead, in bytes of a plane: 32 to 256 pixels were equal within noise. */
+    PREFETCH_AHEAD = 512,
+    /* Where the machine does not tell. */
+    DEFAULT_CACHE_BYTES = 16 << 20,
+};
+
+static pw_epilogue epilogue_of(const pw_problem *p) {
+    switch (p->activation) {
+    case PW_ACT_RELU: return (pw_epilogue){PW_ACT_CLIP, 0, INFINITY};
+    case PW_ACT_RELU6: return (pw_epilogue){PW_ACT_CLIP, 0, 6};
+    default: return (pw_epilogue){p->activation, p->a, p->b};
+    }
+}
+
+static int64_t outer_count(const pw_problem *p) {
+    int64_t n = 1;
+    for (int64_t i = 0; i < p->outer; i++) n *= p->outer_n[i];
+    return n;
+}
+
+/* Layout by what can be written in place, then by what can be read in place. */
+static void choose_path(pw_plan *plan) {
+    const pw_problem *p = &plan->problem;
+    const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype), x_size = (ptrdiff_t)pw_size(p->x_dtype);
+    const int single_pixel = p->P == 1;
+    const int y_planar = single_pixel || p->y_p == size, x_planar = single_pixel || p->x_p == x_size;
+    const int y_interleaved = plan->K == 1 || p->y_k == size;
+    const int r_planar = single_pixel || p->r_p == size;
+    const int r_interleaved = plan->K == 1 || p->r_k == size;
+    plan->interleaved = y_interleaved && (single_pixel || !(x_planar && y_planar));
+    plan->stage_x = p->x_dtype != p->dtype || p->in_place || (!plan->interleaved && !x_planar);
+    plan->stage_y = plan->interleaved ? !y_interleaved : !y_planar;
+    plan->stage_r = p->has_residual && !(plan->interleaved ? r_interleaved : r_planar);
+}
+
+static int count_blocks(const pw_plan *plan) {
+    const pw_kernels *kernels = plan->kernels;
+    if (!plan->interleaved) return (int)pw_ceil_div(plan->K, kernels->kr_max);
+    const int64_t vectors = plan->K / kernels->vector;
+    return (int)pw_ceil_div(vectors, kernels->nv_max) + (plan->K % kernels->vector != 0);
+}
+
+static void add_block(pw_plan *plan, pw_kernel kernel, int channels, int width) {
+    const int i = plan->n_blocks++;
+    pw_block *block = &plan->blocks[i];
+    *block = (pw_block){.kernel = kernel, .channels = channels, .width = width};
+    if (i > 0) {
+        block->k = block[-1].k + block[-1].channels;
+        block->at = block[-1].at + block[-1].width;
+    }
+    block->offset = plan->group_bytes;
+    const size_t bytes = (size_t)width * (size_t)(1 + plan->C) * pw_size(plan->problem.dtype);
+    plan->group_bytes += (size_t)pw_round_up((int64_t)bytes, LINE);
+}
+
+/* Even blocks, the larger first: 20 channels are 10 + 10, not 14 + 6. */
+static void cut_planar(pw_plan *plan, int n) {
+    for (int i = 0; i < n; i++) {
+        const int channels = (int)(plan->K / n + (i < plan->K % n));
+        add_block(plan, plan->kernels->planar[channels], channels, channels);
+    }
+}
+
+/* Whole vectors in even blocks; what is left in groups, or else in a vector with idle lanes. */
+static void cut_interleaved(pw_plan *plan) {
+    const pw_kernels *kernels = plan->kernels;
+    const int vector = kernels->vector, group = kernels->group;
+    const int64_t vectors = plan->K / vector, n = pw_ceil_div(vectors, kernels->nv_max);
+    for (int64_t i = 0; i < n; i++) {
+        const int nv = (int)(vectors / n + (i < vectors % n));
+        add_block(plan, kernels->interleaved[nv], nv * vector, nv * vector);
+    }
+    const int left = (int)(plan->K % vector);
+    if (!left) return;
+    const int groups = group ? (left + group - 1) / group : 0;
+    const pw_problem *p = &plan->problem;
+    const int dense = plan->stage_x || plan->C == 1 || p->x_c == (ptrdiff_t)pw_size(p->dtype);
+    if (groups && groups * group < vector && dense)
+        add_block(plan, kernels->grouped[groups], left, groups * group);
+    else
+        add_block(plan, kernels->interleaved[1], left, vector);
+}
+
+static int64_t planar_tile(const pw_plan *plan) {
+    return plan->kernels->planar_nv[plan->blocks[0].channels] * plan->kernels->vector;
+}
+
+static void choose_passes(pw_plan *plan) {
+    const int64_t size = (int64_t)pw_size(plan->problem.dtype);
+    int64_t most; /* channels in a pass */
+    if (plan->interleaved) {
+        plan->tile = 96; /* a multiple of every kernel's rows */
+        most = pw_max(64, PASS_WEIGHT_BYTES / (plan->blocks[0].width * size));
+    } else {
+        plan->tile = planar_tile(plan);
+        most = PASS_BYTES / (plan->tile * size);
+    }
+    const int64_t passes = pw_max(1, pw_ceil_div(plan->C, most));
+    plan->c_pass = pw_ceil_div(plan->C, passes);
+    if (plan->interleaved) {
+        while (plan->tile > 24 && plan->tile * plan->c_pass * size > TILE_BYTES) plan->tile /= 2;
+    } else {
+        const int64_t tiles = TILE_BYTES / (plan->tile * pw_max(1, plan->c_pass) * size);
+        plan->tile *= pw_min(pw_max(tiles, 1), 8);
+    }
+}
+
+static size_t region(size_t *end, int used, int64_t elements, size_t size) {
+    const size_t at = *end;
+    if (used) *end += (size_t)pw_round_up((int64_t)((size_t)elements * size), LINE);
+    return at;
+}
+
+/* Pixels and channels at once, so that each region of scratch stays within its bytes. */
+static void lay_out_scratch(pw_plan *plan) {
+    const int64_t size = (int64_t)pw_size(plan->problem.dtype);
+    const int sums = plan->c_pass < plan->C, per_channel = sums || plan->stage_y || plan->stage_r;
+    const pw_block *last = &plan->blocks[plan->n_blocks - 1];
+    const int64_t widest = plan->blocks[0].width;
+    plan->part_width = last->at + last->width;
+    if (per_channel && !plan->problem.in_place) {
+        const int64_t most = REGION_BYTES / (pw_round_up(plan->tile, 16) * size);
+        plan->part_width = pw_min(plan->part_width, pw_max(widest, most));
+    }
+    plan->panel = plan->problem.P;
+    if (per_channel || plan->stage_x) {
+        const int64_t deepest = pw_max(plan->stage_x ? plan->c_pass : 1,
+                                       per_channel ? plan->part_width : 1);
+        const int64_t pixels = REGION_BYTES / (deepest * size);
+        plan->panel = pw_min(plan->panel, pw_max(pixels / plan->tile * plan->tile, 16));
+    }
+    const int64_t room = pw_round_up(plan->panel, 16);
+    size_t end = 0;
+    plan->scratch.x = region(&end, plan->stage_x, room * plan->c_pass, (size_t)size);
+    plan->scratch.y = region(&end, plan->stage_y, room * plan->part_width, (size_t)size);
+    plan->scratch.r = region(&end, plan->stage_r, room * plan->part_width, (size_t)size);
+    plan->scratch.acc = region(&end, sums, room * plan->part_width, (size_t)size);
+    plan->scratch.bytes = end;
+}
+
+/* Streaming stores: for an output that will not stay in the cache, of whole aligned lines. */
+static int may_stream(const pw_plan *plan) {
+    const pw_problem *p = &plan->problem;
+    if (plan->interleaved || plan->stage_y || p->has_residual || p->in_place) return 0;
+    if (p->y_k % LINE) return 0;
+    for (int64_t i = 0; i < p->outer; i++)
+        if (p->y_outer[i] % LINE) return 0;
+    const int64_t cache = pw_cache_bytes(3);
+    const int64_t bytes = plan->outer * p->K * p->P * (int64_t)pw_size(p->dtype);
+    return bytes > (cache ? cache : DEFAULT_CACHE_BYTES) / 2;
+}
+
+pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
+    pw_plan head = {.problem = *problem};
+    head.kernels = set->dtype[problem->dtype];
+    head.epilogue = epilogue_of(problem);
+    head.C = problem->C / problem->groups;
+    head.K = problem->K / problem->groups;
+    head.outer = outer_count(problem);
+    choose_path(&head);
+    const int n = count_blocks(&head);
+    pw_plan *plan = malloc(sizeof *plan + (size_t)n * sizeof *plan->blocks);
+    if (!plan) return NULL;
+    *plan = head;
+    if (plan->interleaved)
+        cut_interleaved(plan);
+    else
+        cut_planar(plan, n);
+    choose_passes(plan);
+    lay_out_scratch(plan);
+    plan->stream = may_stream(plan);
+    const int64_t x_bytes = plan->outer * problem->C * problem->P * (int64_t)pw_size(problem->dtype);
+    if (!plan->interleaved && !plan->stage_x && x_bytes >= PREFETCH_FROM_BYTES)
+        plan->prefetch = PREFETCH_AHEAD;
+    snprintf(plan->description, sizeof plan->description,
+             "%s %s: %d blocks of up to %d, passes of %lld channels, tiles of %lld pixels%s%s%s%s%s",
+             set->name, plan->interleaved ? "interleaved" : "planar", plan->n_blocks,
+             plan->blocks[0].channels, (long long)plan->c_pass, (long long)plan->tile,
+             plan->stage_x ? ", x staged" : "", plan->stage_y ? ", y staged" : "",
+             plan->stage_r ? ", residual staged" : "", plan->prefetch ? ", prefetching" : "",
+             plan->stream ? ", streaming" : "");
+    return plan;
+}
+
+void pw_plan_free(pw_plan *plan) {
+    free(plan);
+}
+
+/* Blocks follow from the path and the last block's kind: a padded vector or groups. */
+int64_t pw_plan_layout(const pw_plan *plan) {
+    return plan->interleaved * 1000 + (plan->interleaved ? plan->blocks[plan->n_blocks - 1].width : 0);
+}
+
+const char *pw_plan_describe(const pw_plan *plan) {
+    return plan->description;
+}

@@ -1,0 +1,70 @@
+/* How one problem will be computed. */
+#ifndef PW_PLAN_H
+#define PW_PLAN_H
+
+#include "kernels.h"
+
+/* Output channels that one kernel call computes. */
+typedef struct pw_block {
+    pw_kernel kernel;
+    int64_t k;            /* first channel, within the group of channels */
+    int64_t at;           /* width of the blocks before this one */
+    size_t offset;        /* of its packed weights, within the group's */
+    int channels, width;  /* width: with padding */
+} pw_block;
+
+/* Scratch of a thread, in bytes from its start; 64-byte aligned. */
+typedef struct pw_scratch_layout {
+    size_t x, y, r, acc, bytes;
+} pw_scratch_layout;
+
+struct pw_plan {
+    pw_problem problem;
+    const pw_kernels *kernels;
+    pw_epilogue epilogue;
+    int interleaved;                  /* or planar */
+    int stage_x, stage_y, stage_r;    /* through panels in scratch */
+    int stream;                       /* if y turns out to be aligned to the vector */
+    ptrdiff_t prefetch;
+    int64_t C, K;                     /* of a group */
+    int64_t outer;                    /* product of the outer extents */
+    int64_t c_pass;                   /* channels in one pass over the sums */
+    int64_t tile;                     /* pixels over which all blocks go before the next */
+    int64_t panel;                    /* most pixels at once: what scratch holds */
+    int64_t part_width;               /* most channels at once: what scratch holds */
+    pw_scratch_layout scratch;
+    size_t group_bytes;               /* packed weights of a group */
+    char description[160];
+    int n_blocks;
+    pw_block blocks[];
+};
+
+/* convert.c: to[i, j] = from[i, j] for i < n_i, j < n_j, between dtypes; strides in bytes. */
+typedef struct pw_matrix {
+    pw_dtype dtype;
+    char *at;
+    ptrdiff_t i, j;
+} pw_matrix;
+void pw_copy(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j);
+
+/* threads.c */
+/* Runs work(argument) in up to `threads` threads, the caller's included; returns when all have
+ * returned. */
+void pw_parallel(int threads, void (*work)(void *), void *argument);
+/* Scratch of the calling thread, kept for its next call; NULL: no memory. */
+void *pw_thread_scratch(size_t bytes);
+
+static inline int64_t pw_min(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+static inline int64_t pw_max(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+static inline int64_t pw_ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+static inline int64_t pw_round_up(int64_t a, int64_t b) {
+    return pw_ceil_div(a, b) * b;
+}
+
+#endif

@@ -1,0 +1,425 @@
+"""What Numba compiles: the tile of multiply-adds, the loops round it, and their launch.
+
+Everything is in this one file because Numba renews a cached function only if the file that holds
+it has changed. Compiling needs 1 to 2 s for each kind of tile (dtypes, layout, tile extents),
+0.3 to 2 s for an activation and 1.5 s for the parallel launch; from the cache on disk, 20 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import carray, cfunc, njit, prange, types
+from numba.core import cgutils
+from numba.extending import intrinsic, register_jitable
+
+__all__ = ["FIELDS", "OPTIONS", "compile_cached", "compile_launch", "compile_worker", "widths"]
+
+_BYTE = ir.IntType(8)
+_I32 = ir.IntType(32)
+_I64 = ir.IntType(64)
+
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+
+#: What a worker is told: an array of int64. The outer axes follow: extents, then steps of x, of
+#: the output and of the residual.
+FIELDS = (
+    "x", "weights", "residual", "out", "C", "K", "P", "groups", "blocks", "block_bytes",
+    "x_c", "x_p", "out_k", "out_p", "residual_k", "residual_p",
+    "direct", "ahead", "activation", "a", "b", "strips", "chunk_strips", "outer_axes",
+)  # fmt: skip
+(
+    X, WEIGHTS, RESIDUAL, OUT, C, K, P, GROUPS, BLOCKS, BLOCK_BYTES,
+    X_C, X_P, OUT_K, OUT_P, RESIDUAL_K, RESIDUAL_P,
+    DIRECT, AHEAD, ACTIVATION, A, B, STRIPS, CHUNK_STRIPS, OUTER_AXES,
+) = range(len(FIELDS))  # fmt: skip
+
+#: Tiles between two looks at the outer axes.
+STRIP = 16
+
+
+def widths(N: int, lanes: int) -> list[int]:
+    """The vectors that cover `N` elements: full ones, then ever smaller powers of two.
+
+    Examples
+    --------
+    >>> widths(20, 16), widths(44, 16)
+    ([16, 4], [16, 16, 8, 4])
+    """
+    found = [lanes] * (N // lanes)
+    rest = N % lanes
+    while rest:
+        lanes //= 2
+        if rest >= lanes:
+            found.append(lanes)
+            rest -= lanes
+    return found
+
+
+class _Tile:
+    """Writes the LLVM IR of one tile of R x N sums; see `multiply_add`."""
+
+    def __init__(self, builder: Any, a: Any, v: Any, t: Any, N: int, lanes: int) -> None:
+        self.builder = builder
+        self.a, self.v, self.t = a, v, t
+        self.widths = widths(N, lanes)
+        self.starts = [sum(self.widths[:j]) for j in range(len(self.widths))]
+
+    def pointer(self, base: Any, offset: Any, to: Any) -> Any:
+        address = self.builder.gep(base, [offset])
+        return self.builder.bitcast(address, to.as_pointer())
+
+    def convert(self, value: Any, source: Any, target: Any) -> Any:
+        if source == self.t:
+            return value
+        change = self.builder.fpext if source == ir.FloatType() else self.builder.fptrunc
+        return change(value, target)
+
+    def splat(self, scalar: Any, width: int) -> Any:
+        vector = ir.VectorType(scalar.type, width)
+        one = self.builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, _I32(0))
+        zeros = ir.Constant(ir.VectorType(_I32, width), [0] * width)
+        return self.builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
+
+    def scalar(self, base: Any, offset: Any) -> Any:
+        value = self.builder.load(self.pointer(base, offset, self.a), align=1)
+        return self.convert(value, self.a, self.t)
+
+    def vector(self, base: Any, offset: Any, j: int, mask: Any, element: Any, size: int) -> Any:
+        kind = ir.VectorType(element, self.widths[j])
+        offset = self.builder.add(offset, _I64(self.starts[j] * size))
+        address = self.pointer(base, offset, kind)
+        if mask is None:
+            value = self.builder.load(address, align=1)
+        else:
+            zeros = ir.Constant(kind, [0.0] * self.widths[j])
+            load = self.masked("load", kind, [kind.as_pointer(), _I32, mask[j].type, kind])
+            value = self.builder.call(load, [address, _I32(1), mask[j], zeros])
+        return self.convert(value, element, ir.VectorType(self.t, self.widths[j]))
+
+    def store(self, value: Any, base: Any, offset: Any, mask: Any) -> None:
+        address = self.pointer(base, offset, value.type)
+        if mask is None:
+            self.builder.store(value, address, align=1)
+        else:
+            kind = value.type
+            arguments = [kind, kind.as_pointer(), _I32, mask.type]
+            call = self.masked("store", kind, arguments)
+            self.builder.call(call, [value, address, _I32(1), mask])
+
+    def masks(self, width: Any) -> list[Any]:
+        """For each vector, which of its lanes lie below `width`."""
+        found = []
+        limit = self.builder.trunc(width, _I32)
+        for start, n in zip(self.starts, self.widths, strict=True):
+            lane = ir.Constant(ir.VectorType(_I32, n), [start + i for i in range(n)])
+            found.append(self.builder.icmp_signed("<", lane, self.splat(limit, n)))
+        return found
+
+    def masked(self, what: str, kind: Any, arguments: list[Any]) -> Any:
+        result = kind if what == "load" else ir.VoidType()
+        name = f"llvm.masked.{what}.{_mangled(kind)}.p0"
+        return self.declare(name, result, arguments)
+
+    def multiply_add(self, x: Any, y: Any, z: Any) -> Any:
+        f = self.declare(f"llvm.fmuladd.{_mangled(x.type)}", x.type, [x.type] * 3)
+        return self.builder.call(f, [x, y, z])
+
+    def prefetch(self, address: Any) -> None:
+        f = self.declare("llvm.prefetch.p0", ir.VoidType(), [_BYTE.as_pointer(), _I32, _I32, _I32])
+        self.builder.call(f, [address, _I32(0), _I32(3), _I32(1)])
+
+    def declare(self, name: str, result: Any, arguments: list[Any]) -> Any:
+        kind = ir.FunctionType(result, arguments)
+        return cgutils.get_or_insert_function(self.builder.module, kind, name)
+
+
+def _mangled(vector: Any) -> str:
+    return f"v{vector.count}f{32 if vector.element == ir.FloatType() else 64}"
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def multiply_add_tile(
+    typingctx, x_type, t_type, planar, R, N, lanes, masked, fetch,
+    x, x_row, x_c, weights, C, ahead, out, out_row, rows, width,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """``out[i, j] = bias + sum over c``, R x N sums held in registers.
+
+    Each step in c is an outer product of R scalars and N elements of vectors.
+
+    ========== ======================= ===========================
+    ..         planar                  interleaved
+    ========== ======================= ===========================
+    scalars    weights of R filters    x of R pixels
+    vectors    x of N pixels           weights of N filters
+    ========== ======================= ===========================
+
+    Packed weights hold the bias, then C rows; addresses and steps are in bytes. Of `out`, whose
+    rows are dense, the first `rows` rows are written; if `masked`, the first `width` elements of
+    each, and no more of x is read. If `fetch`, cache lines of x are prefetched `ahead` bytes on.
+    """
+    literal = [planar, R, N, lanes, masked, fetch]
+    if not all(isinstance(value, types.IntegerLiteral) for value in literal):
+        return None
+    is_planar, R_, N_, lanes_, is_masked, fetches = (value.literal_value for value in literal)
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x_element = context.get_value_type(x_type.dtype)
+        t = context.get_value_type(t_type.dtype)
+        x_size, t_size = (4 if e == ir.FloatType() else 8 for e in (x_element, t))
+        x, x_row, x_c, weights, C, ahead, out, out_row, rows, width = arguments[8:]
+        x, weights, out = (builder.inttoptr(p, _BYTE.as_pointer()) for p in (x, weights, out))
+        a, v = (t, x_element) if is_planar else (x_element, t)
+        tile = _Tile(builder, a, v, t, N_, lanes_)
+        vectors = range(len(tile.widths))
+        mask = tile.masks(width) if is_masked else None
+        zero = _I64(0)
+
+        if is_planar:
+            firsts = [tile.scalar(weights, _I64(i * t_size)) for i in range(R_)]
+            start = [[tile.splat(s, w) for w in tile.widths] for s in firsts]
+            bases, steps = [weights] * R_, [_I64(i * t_size) for i in range(R_)]
+        else:
+            row = [tile.vector(weights, zero, j, None, t, t_size) for j in vectors]
+            start = [row] * R_
+            # Rows past the last read it again, and are not written.
+            last = builder.sub(rows, _I64(1))
+            clamped = [builder.select(builder.icmp_signed("<", _I64(i), last), _I64(i), last)
+                       for i in range(R_)]
+            bases, steps = [builder.gep(x, [builder.mul(i, x_row)]) for i in clamped], [zero] * R_
+
+        entry = builder.block
+        loop, end = builder.append_basic_block("c"), builder.append_basic_block("sums")
+        builder.cbranch(builder.icmp_signed(">", C, zero), loop, end)
+        builder.position_at_end(loop)
+        c, x_at, w_at = (builder.phi(_I64) for _ in range(3))
+        sums = [[builder.phi(s.type) for s in row] for row in start]
+        if fetches:
+            for line in range(0, N_ * x_size, 64):
+                at = builder.add(builder.add(x_at, ahead), _I64(line))
+                tile.prefetch(builder.gep(x, [at]))
+        if is_planar:
+            vs = [tile.vector(x, x_at, j, mask, x_element, x_size) for j in vectors]
+        else:
+            vs = [tile.vector(weights, w_at, j, None, t, t_size) for j in vectors]
+        step = w_at if is_planar else x_at
+        new = []
+        for i in range(R_):
+            s = tile.scalar(bases[i], builder.add(step, steps[i]))
+            new.append([tile.multiply_add(tile.splat(s, tile.widths[j]), vs[j], sums[i][j])
+                        for j in vectors])
+        row_bytes = _I64((R_ if is_planar else N_) * t_size)
+        following = [builder.add(c, _I64(1)), builder.add(x_at, x_c), builder.add(w_at, row_bytes)]
+        for phi, first, after in zip((c, x_at, w_at), (zero, zero, row_bytes), following,
+                                     strict=True):
+            phi.add_incoming(first, entry)
+            phi.add_incoming(after, loop)
+        for i in range(R_):
+            for j in vectors:
+                sums[i][j].add_incoming(start[i][j], entry)
+                sums[i][j].add_incoming(new[i][j], loop)
+        builder.cbranch(builder.icmp_signed("<", following[0], C), loop, end)
+
+        builder.position_at_end(end)
+        results = []
+        for i in range(R_):
+            results.append([builder.phi(s.type) for s in start[i]])
+            for j in vectors:
+                results[i][j].add_incoming(start[i][j], entry)
+                results[i][j].add_incoming(new[i][j], loop)
+        for i in range(R_):
+            with builder.if_then(builder.icmp_signed("<", _I64(i), rows)):
+                base = builder.gep(out, [builder.mul(_I64(i), out_row)])
+                for j in vectors:
+                    at = _I64(tile.starts[j] * t_size)
+                    tile.store(results[i][j], base, at, None if mask is None else mask[j])
+        return context.get_dummy_value()
+
+    integers = [types.int64] * 10
+    return types.none(x_type, t_type, *literal, *integers), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def stack(typingctx, size):  # type: ignore[no-untyped-def]
+    """The address of `size` bytes on the stack, aligned to a cache line."""
+    if not isinstance(size, types.IntegerLiteral):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        memory = cgutils.alloca_once(builder, ir.ArrayType(_BYTE, size.literal_value))
+        memory.align = 64
+        return builder.ptrtoint(memory, _I64)
+
+    return types.int64(size), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load(typingctx, kind, base, offset):  # type: ignore[no-untyped-def]
+    """The element of type `kind` at any address."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = builder.gep(builder.inttoptr(arguments[1], _BYTE.as_pointer()), [arguments[2]])
+        element = context.get_value_type(signature.return_type)
+        return builder.load(builder.bitcast(address, element.as_pointer()), align=1)
+
+    return kind.dtype(kind, types.int64, types.int64), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store(typingctx, value, base, offset):  # type: ignore[no-untyped-def]
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value, base, offset = arguments
+        address = builder.gep(builder.inttoptr(base, _BYTE.as_pointer()), [offset])
+        builder.store(value, builder.bitcast(address, value.type.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.none(value, types.int64, types.int64), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def claim(typingctx, counter):  # type: ignore[no-untyped-def]
+    """The value at an address, which goes up by one: no other thread gets the same."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = builder.inttoptr(arguments[0], _I64.as_pointer())
+        return builder.atomic_rmw("add", pointer, _I64(1), "monotonic")
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def call(typingctx, function, first, second):  # type: ignore[no-untyped-def]
+    """Call a compiled ``void f(int64, int64)`` by its address."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [_I64, _I64])
+        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64, types.int64), codegen
+
+
+@register_jitable  # type: ignore[untyped-decorator]
+def _add_row(kind, size, n, source, source_step, target):  # type: ignore[no-untyped-def]
+    if source_step == size:
+        for j in range(n):
+            store(load(kind, target, j * size) + load(kind, source, j * size), target, j * size)
+    else:
+        for j in range(n):
+            value = load(kind, target, j * size) + load(kind, source, j * source_step)
+            store(value, target, j * size)
+
+
+@register_jitable  # type: ignore[untyped-decorator]
+def _copy_row(kind, size, n, source, target, target_step):  # type: ignore[no-untyped-def]
+    if target_step == size:
+        for j in range(n):
+            store(load(kind, source, j * size), target, j * size)
+    else:
+        for j in range(n):
+            store(load(kind, source, j * size), target, j * target_step)
+
+
+def compile_worker(x_type: Any, t_type: Any, planar: int, R: int, N: int, lanes: int) -> Any:
+    """The loops round one kind of tile: a C function of `FIELDS` and the chunk counter."""
+    size = np.dtype(t_type).itemsize
+    row_bytes, tile_bytes = N * size, R * N * size
+    pixels_of_tile, filters_of_tile = (N, R) if planar else (R, N)
+    strip_pixels = STRIP * pixels_of_tile
+
+    def worker(fields, counter):  # type: ignore[no-untyped-def]
+        q = carray(fields, (len(FIELDS) + 256,))
+        scratch = stack(tile_bytes)
+        C_group, K_group = q[C] // q[GROUPS], q[K] // q[GROUPS]
+        outer_axes = q[OUTER_AXES]
+        row_strips = (q[P] + strip_pixels - 1) // strip_pixels
+        strips_of_group = q[STRIPS] // q[GROUPS]
+        while True:
+            first = claim(counter) * q[CHUNK_STRIPS]
+            if first >= q[STRIPS]:
+                break
+            for strip in range(first, min(first + q[CHUNK_STRIPS], q[STRIPS])):
+                group = strip // strips_of_group
+                index = strip % strips_of_group
+                p_first = index % row_strips * strip_pixels
+                index //= row_strips
+                x = q[X] + group * C_group * q[X_C]
+                y = q[OUT] + group * K_group * q[OUT_K]
+                r = q[RESIDUAL] + group * K_group * q[RESIDUAL_K]
+                for i in range(outer_axes):
+                    at = len(FIELDS) + outer_axes - 1 - i
+                    place = index % q[at]
+                    index //= q[at]
+                    x += place * q[at + outer_axes]
+                    y += place * q[at + 2 * outer_axes]
+                    r += place * q[at + 3 * outer_axes]
+                for p in range(p_first, min(p_first + strip_pixels, q[P]), pixels_of_tile):
+                    pixels = min(pixels_of_tile, q[P] - p)
+                    for block in range(q[BLOCKS]):
+                        k = block * filters_of_tile
+                        filters = min(filters_of_tile, K_group - k)
+                        weights = q[WEIGHTS] + (group * q[BLOCKS] + block) * q[BLOCK_BYTES]
+                        xt = x + p * q[X_P]
+                        yt = y + k * q[OUT_K] + p * q[OUT_P]
+                        if planar:
+                            rows, width, out_row, out_step = filters, pixels, q[OUT_K], q[OUT_P]
+                        else:
+                            rows, width, out_row, out_step = pixels, filters, q[OUT_P], q[OUT_K]
+                        if q[DIRECT]:
+                            target, target_row = yt, out_row
+                        else:
+                            target, target_row = scratch, row_bytes
+                        if width < N and (planar or q[DIRECT]):
+                            multiply_add_tile(
+                                x_type, t_type, planar, R, N, lanes, 1, 0, xt, q[X_P], q[X_C],
+                                weights, C_group, 0, target, target_row, rows, width,
+                            )  # fmt: skip
+                        elif planar and block == 0:
+                            multiply_add_tile(
+                                x_type, t_type, planar, R, N, lanes, 0, 1, xt, q[X_P], q[X_C],
+                                weights, C_group, q[AHEAD], target, target_row, rows, width,
+                            )  # fmt: skip
+                        else:
+                            multiply_add_tile(
+                                x_type, t_type, planar, R, N, lanes, 0, 0, xt, q[X_P], q[X_C],
+                                weights, C_group, 0, target, target_row, rows, width,
+                            )  # fmt: skip
+                        if q[DIRECT]:
+                            continue
+                        if q[RESIDUAL]:
+                            rt = r + k * q[RESIDUAL_K] + p * q[RESIDUAL_P]
+                            r_row = q[RESIDUAL_K] if planar else q[RESIDUAL_P]
+                            r_step = q[RESIDUAL_P] if planar else q[RESIDUAL_K]
+                            for i in range(rows):
+                                _add_row(t_type, size, width, rt + i * r_row, r_step,
+                                         scratch + i * row_bytes)
+                        if q[ACTIVATION]:
+                            call(q[ACTIVATION], scratch, q.ctypes.data)
+                        for i in range(rows):
+                            _copy_row(t_type, size, width, scratch + i * row_bytes,
+                                      yt + i * out_row, out_step)
+
+    return compile_cached(cfunc, types.void(types.CPointer(types.int64), types.int64), worker)
+
+
+def compile_launch() -> Any:
+    """Run a worker `n` times at once on Numba's threads."""
+
+    def launch(worker, fields, counter, n):  # type: ignore[no-untyped-def]
+        for _ in prange(n):
+            call(worker, fields, counter)
+
+    return compile_cached(njit, types.void(*[types.int64] * 4), launch, parallel=True)
+
+
+def compile_cached(
+    decorator: Callable[..., Any], signature: Any, function: Any, **options: Any
+) -> Any:
+    """Compile, or load from Numba's cache, which is not to be had where no folder is writable."""
+    try:
+        return decorator(signature, cache=True, **OPTIONS, **options)(function)
+    except (RuntimeError, OSError):
+        return decorator(signature, **OPTIONS, **options)(function)
