@@ -7,6 +7,9 @@
  */
 #define _GNU_SOURCE
 #include <pthread.h>
+#if defined(__linux__)
+#include <sched.h>
+#endif
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -22,6 +25,7 @@ enum {
 typedef struct job {
     void (*work)(void *);
     void *argument;
+    int cpu;            /* where the caller is */
     int wanted;         /* workers that may still join; under the lock */
     atomic_int working; /* workers that have joined and not finished; written under the lock */
     struct job *next;
@@ -59,6 +63,33 @@ static void set_up(void) {
     have_scratch_key = pthread_key_create(&scratch_key, free) == 0;
 }
 
+#if defined(__linux__)
+static int current_cpu(void) {
+    return sched_getcpu();
+}
+
+/* Leaves the CPU on which the caller works, for good: some schedulers wake a thread where its
+ * waker runs, beside idle CPUs, and both then share one. `allowed` is what the process may use. */
+static void step_aside(int cpu, const cpu_set_t *allowed) {
+    cpu_set_t others = *allowed;
+    if (cpu < 0 || cpu >= CPU_SETSIZE || cpu != sched_getcpu()) return;
+    CPU_CLR(cpu, &others);
+    if (CPU_COUNT(&others)) sched_setaffinity(0, sizeof others, &others);
+}
+#else
+typedef int cpu_set_t;
+static int current_cpu(void) {
+    return -1;
+}
+static int sched_getaffinity(int who, size_t size, cpu_set_t *set) {
+    (void)who, (void)size, (void)set;
+    return 0;
+}
+static void step_aside(int cpu, const cpu_set_t *allowed) {
+    (void)cpu, (void)allowed;
+}
+#endif
+
 static job *joinable(void) {
     for (job *j = pool.jobs; j; j = j->next)
         if (j->wanted > 0) return j;
@@ -67,6 +98,8 @@ static job *joinable(void) {
 
 static void *worker(void *unused) {
     (void)unused;
+    cpu_set_t allowed;
+    const int movable = sched_getaffinity(0, sizeof allowed, &allowed) == 0;
     pthread_mutex_lock(&pool.lock);
     for (;;) {
         job *j = joinable();
@@ -79,6 +112,7 @@ static void *worker(void *unused) {
         j->wanted--;
         atomic_fetch_add(&j->working, 1);
         pthread_mutex_unlock(&pool.lock);
+        if (movable) step_aside(j->cpu, &allowed);
         j->work(j->argument);
         pthread_mutex_lock(&pool.lock);
         if (atomic_fetch_sub(&j->working, 1) == 1) pthread_cond_broadcast(&pool.finished);
@@ -118,7 +152,7 @@ static void relax(void) {
 
 void pw_parallel(int threads, void (*work)(void *), void *argument) {
     pthread_once(&once, set_up);
-    job j = {.work = work, .argument = argument, .wanted = threads - 1};
+    job j = {.work = work, .argument = argument, .cpu = current_cpu(), .wanted = threads - 1};
     pthread_mutex_lock(&pool.lock);
     hire(threads - 1);
     j.next = pool.jobs;

@@ -79,7 +79,7 @@ PW_INLINE void FN(planar_tile)(const pw_tile *t, ptrdiff_t at, int KR, int NV, i
         PW_UNROLL
         for (int j = 0; j < NV; j++) {
             v[j] = m < VW && j == NV - 1 ? V_LOADN(x + j * step, m) : V_LOAD(x + j * step);
-            if (fetch && j * step % PW_CACHE_LINE == 0) __builtin_prefetch(x + ahead + j * step);
+            if (fetch && j * step % PW_CACHE_LINE == 0) __builtin_prefetch(x + ahead + j * step, 0, 2);
         }
         PW_UNROLL
         for (int k = 0; k < KR; k++) {
