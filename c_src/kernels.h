@@ -4,8 +4,8 @@
 
 #include "pointwise.h"
 
-/* Channels a planar kernel may have, and vectors of an interleaved one. */
-enum { PW_MAX_KR = 14, PW_MAX_NV = 4 };
+/* Channels a planar kernel may have, vectors of an interleaved one, channels of a rows kernel. */
+enum { PW_MAX_KR = 14, PW_MAX_NV = 4, PW_MAX_ROWS_KR = 24 };
 
 /* What happens to a sum before it is stored. Values are in the dtype of the kernel. */
 typedef struct pw_epilogue {
@@ -35,7 +35,7 @@ typedef struct pw_tile {
     int channels; /* interleaved: of y that are stored; planar kernels know */
     int first, last;
     int stream;         /* y is 64-byte aligned, as is y_step: store past the caches */
-    ptrdiff_t prefetch; /* planar: how many bytes ahead to fetch x, 0 for not at all */
+    ptrdiff_t prefetch; /* how many bytes ahead to fetch x, 0 for not at all */
     const pw_epilogue *epilogue;
 } pw_tile;
 
@@ -49,10 +49,8 @@ typedef struct pw_kernels {
     int8_t planar_nv[PW_MAX_KR + 1];   /* vectors of pixels in a full tile of each */
     int nv_max;                        /* interleaved[1..nv_max] */
     pw_kernel interleaved[PW_MAX_NV + 1]; /* by vectors of channels */
-    /* Channels that do not fill a vector, in groups of `group`: one vector holds a group of
-     * several pixels. NULL where a vector is no larger than a group. */
-    int group;
-    pw_kernel grouped[4]; /* by groups */
+    int rows_max;                         /* rows[1..rows_max], by channels; 0: none */
+    pw_kernel rows[PW_MAX_ROWS_KR + 1];
 } pw_kernels;
 
 struct pw_kernel_set {

@@ -14,10 +14,30 @@
 #define PLANAR_KR_MAX 6
 #define PLANAR_NV(KR) ((KR) == 1 ? 6 : (KR) == 2 ? 4 : (KR) == 3 ? 3 : 2)
 #define NV_MAX 2
+#define ROWS_KR_MAX 10
 #define ROWS(NV) ((NV) == 1 ? 12 : (NV) == 2 ? 6 : (NV) == 3 ? 4 : 2)
 
 /* From masks + 8 - n on: ones for the first n of eight lanes. */
 static const int32_t masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+
+/* 4 x 4 elements within each 128 bits. */
+PW_INLINE void transpose_f32(__m256 *v) {
+    const __m256 a = _mm256_unpacklo_ps(v[0], v[1]), b = _mm256_unpackhi_ps(v[0], v[1]);
+    const __m256 c = _mm256_unpacklo_ps(v[2], v[3]), d = _mm256_unpackhi_ps(v[2], v[3]);
+    v[0] = _mm256_shuffle_ps(a, c, 0x44);
+    v[1] = _mm256_shuffle_ps(a, c, 0xee);
+    v[2] = _mm256_shuffle_ps(b, d, 0x44);
+    v[3] = _mm256_shuffle_ps(b, d, 0xee);
+}
+
+PW_INLINE void transpose_f64(__m256d *v) {
+    const __m256d a = _mm256_unpacklo_pd(v[0], v[1]), b = _mm256_unpackhi_pd(v[0], v[1]);
+    const __m256d c = _mm256_unpacklo_pd(v[2], v[3]), d = _mm256_unpackhi_pd(v[2], v[3]);
+    v[0] = _mm256_permute2f128_pd(a, c, 0x20);
+    v[1] = _mm256_permute2f128_pd(b, d, 0x20);
+    v[2] = _mm256_permute2f128_pd(a, c, 0x31);
+    v[3] = _mm256_permute2f128_pd(b, d, 0x31);
+}
 
 #define T float
 #define V __m256
@@ -43,18 +63,21 @@ static const int32_t masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #define V_COPYSIGN(size, sign) _mm256_or_ps(size, _mm256_and_ps(_mm256_set1_ps(-0.0f), sign))
 #define V_SHIFT(v) _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(v), 23))
 #define GROUP 4
-#define GROUPS 2
 #define G_LOAD(p, step)                                                              \
     _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps((const float *)(p))),   \
                          _mm_loadu_ps((const float *)((p) + (step))), 1)
 #define G_STORE(p, step, v)                                     \
     (_mm_storeu_ps((float *)(p), _mm256_castps256_ps128(v)),    \
      _mm_storeu_ps((float *)((p) + (step)), _mm256_extractf128_ps(v, 1)))
-#define G_WEIGHTS(p) _mm256_broadcast_ps((const __m128 *)(p))
-#define G_PICK(v, i) _mm256_permute_ps(v, (i) * 0x55)
+#define G_ROWN(p, n) \
+    _mm_maskload_ps((const float *)(p), _mm_loadu_si128((const __m128i *)(masks + 8 - (n))))
+#define G_LOADN(p, step, n) \
+    _mm256_insertf128_ps(_mm256_castps128_ps256(G_ROWN(p, n)), G_ROWN((p) + (step), n), 1)
+#define G_TRANSPOSE(v) transpose_f32(v)
 #include "kernels.h"
 
 #undef MASK
+#undef G_ROWN
 
 #define T double
 #define V __m256d
@@ -79,6 +102,11 @@ static const int32_t masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #define V_ABS(x) _mm256_andnot_pd(_mm256_set1_pd(-0.0), x)
 #define V_COPYSIGN(size, sign) _mm256_or_pd(size, _mm256_and_pd(_mm256_set1_pd(-0.0), sign))
 #define V_SHIFT(v) _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(v), 52))
+#define GROUP 4
+#define G_LOAD(p, step) V_LOAD(p)
+#define G_LOADN(p, step, n) V_LOADN(p, n)
+#define G_STORE(p, step, v) V_STORE(p, v)
+#define G_TRANSPOSE(v) transpose_f64(v)
 #include "kernels.h"
 
 #if defined(__clang__)

@@ -16,7 +16,33 @@
 #define PLANAR_KR_MAX 14
 #define PLANAR_NV(KR) ((KR) <= 4 ? 6 : (KR) <= 6 ? 4 : (KR) <= 9 ? 3 : 2)
 #define NV_MAX 3
+#define ROWS_KR_MAX 24
 #define ROWS(NV) ((NV) <= 2 ? 12 : (NV) == 3 ? 8 : 6)
+
+/* 4 x 4 elements within each 128 bits. */
+PW_INLINE void transpose_f32(__m512 *v) {
+    const __m512 a = _mm512_unpacklo_ps(v[0], v[1]), b = _mm512_unpackhi_ps(v[0], v[1]);
+    const __m512 c = _mm512_unpacklo_ps(v[2], v[3]), d = _mm512_unpackhi_ps(v[2], v[3]);
+#define PAIR(how, x, y) \
+    _mm512_castpd_ps(_mm512_unpack##how##_pd(_mm512_castps_pd(x), _mm512_castps_pd(y)))
+    v[0] = PAIR(lo, a, c);
+    v[1] = PAIR(hi, a, c);
+    v[2] = PAIR(lo, b, d);
+    v[3] = PAIR(hi, b, d);
+#undef PAIR
+}
+
+/* 4 x 4 elements within each 256 bits. */
+PW_INLINE void transpose_f64(__m512d *v) {
+    const __m512i low = _mm512_set_epi64(13, 12, 5, 4, 9, 8, 1, 0);
+    const __m512i high = _mm512_set_epi64(15, 14, 7, 6, 11, 10, 3, 2);
+    const __m512d a = _mm512_unpacklo_pd(v[0], v[1]), b = _mm512_unpackhi_pd(v[0], v[1]);
+    const __m512d c = _mm512_unpacklo_pd(v[2], v[3]), d = _mm512_unpackhi_pd(v[2], v[3]);
+    v[0] = _mm512_permutex2var_pd(a, low, c);
+    v[1] = _mm512_permutex2var_pd(b, low, d);
+    v[2] = _mm512_permutex2var_pd(a, high, c);
+    v[3] = _mm512_permutex2var_pd(b, high, d);
+}
 
 #define T float
 #define V __m512
@@ -42,24 +68,30 @@
 #define V_COPYSIGN(size, sign) _mm512_or_ps(size, _mm512_and_ps(_mm512_set1_ps(-0.0f), sign))
 #define V_SHIFT(v) _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(v), 23))
 #define GROUP 4
-#define GROUPS 4
-#define G_ROW(p) _mm512_broadcast_f32x4(_mm_loadu_ps((const float *)(p)))
-#define G_LOAD(p, step)                                                               \
-    _mm512_mask_blend_ps(0xff00,                                                      \
-                         _mm512_mask_blend_ps(0x00f0, G_ROW(p), G_ROW((p) + (step))), \
-                         _mm512_mask_blend_ps(0xf000, G_ROW((p) + 2 * (step)),        \
-                                              G_ROW((p) + 3 * (step))))
+#define G_HALF(p, step)                                                            \
+    _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps((const float *)(p))), \
+                         _mm_loadu_ps((const float *)((p) + (step))), 1)
+#define G_LOAD(p, step)                                            \
+    _mm512_insertf32x8(_mm512_castps256_ps512(G_HALF(p, step)), \
+                       G_HALF((p) + 2 * (step), step), 1)
 #define G_STORE(p, step, v)                                                          \
     (_mm_storeu_ps((float *)(p), _mm512_castps512_ps128(v)),                         \
      _mm_storeu_ps((float *)((p) + (step)), _mm512_extractf32x4_ps(v, 1)),           \
      _mm_storeu_ps((float *)((p) + 2 * (step)), _mm512_extractf32x4_ps(v, 2)),       \
      _mm_storeu_ps((float *)((p) + 3 * (step)), _mm512_extractf32x4_ps(v, 3)))
-#define G_WEIGHTS(p) G_ROW(p)
-#define G_PICK(v, i) _mm512_permute_ps(v, (i) * 0x55)
+#define G_ROWN(p, n) _mm_maskz_loadu_ps((__mmask8)((1u << (n)) - 1), p)
+#define G_LOADN(p, step, n)                                                             \
+    _mm512_insertf32x4(                                                                 \
+        _mm512_insertf32x4(_mm512_insertf32x4(_mm512_castps128_ps512(G_ROWN(p, n)),     \
+                                              G_ROWN((p) + (step), n), 1),              \
+                           G_ROWN((p) + 2 * (step), n), 2),                             \
+        G_ROWN((p) + 3 * (step), n), 3)
+#define G_TRANSPOSE(v) transpose_f32(v)
 #include "kernels.h"
 
 #undef MASK
-#undef G_ROW
+#undef G_HALF
+#undef G_ROWN
 
 #define T double
 #define V __m512d
@@ -85,14 +117,16 @@
 #define V_COPYSIGN(size, sign) _mm512_or_pd(size, _mm512_and_pd(_mm512_set1_pd(-0.0), sign))
 #define V_SHIFT(v) _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(v), 52))
 #define GROUP 4
-#define GROUPS 2
-#define G_ROW(p) _mm512_broadcast_f64x4(_mm256_loadu_pd((const double *)(p)))
-#define G_LOAD(p, step) _mm512_mask_blend_pd(0xf0, G_ROW(p), G_ROW((p) + (step)))
+#define G_LOAD(p, step)                                                                    \
+    _mm512_insertf64x4(_mm512_castpd256_pd512(_mm256_loadu_pd((const double *)(p))),        \
+                       _mm256_loadu_pd((const double *)((p) + (step))), 1)
 #define G_STORE(p, step, v)                                     \
     (_mm256_storeu_pd((double *)(p), _mm512_castpd512_pd256(v)), \
      _mm256_storeu_pd((double *)((p) + (step)), _mm512_extractf64x4_pd(v, 1)))
-#define G_WEIGHTS(p) G_ROW(p)
-#define G_PICK(v, i) _mm512_permutex_pd(v, (i) * 0x55)
+#define G_ROWN(p, n) _mm256_maskz_loadu_pd((__mmask8)((1u << (n)) - 1), p)
+#define G_LOADN(p, step, n) \
+    _mm512_insertf64x4(_mm512_castpd256_pd512(G_ROWN(p, n)), G_ROWN((p) + (step), n), 1)
+#define G_TRANSPOSE(v) transpose_f64(v)
 #include "kernels.h"
 
 #if defined(__clang__)

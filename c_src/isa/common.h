@@ -15,11 +15,12 @@
  *     PLANAR_NV(KR) PLANAR_KR_MAX          vectors of pixels in a tile of KR channels
  *     ROWS(NV) NV_MAX                      pixels in an interleaved tile of NV vectors
  *
- * and, where a vector is larger than a group of GROUP channels (GROUPS = VW / GROUP of them):
+ * and, for kernels that transpose rows of GROUP channels (rows.h), with VW / GROUP rows in a vector:
  *
- *     G_LOAD(p, step) G_STORE(p, step, v)  one group of each of GROUPS rows
- *     G_WEIGHTS(p)                         one group, in all rows
- *     G_PICK(v, i)                         element i of each row, in the whole row
+ *     ROWS_KR_MAX                          output channels of a tile
+ *     G_LOAD(p, step) G_STORE(p, step, v)  GROUP elements of each of VW / GROUP rows
+ *     G_LOADN(p, step, n)                  the first n < GROUP elements of each; the rest is 0
+ *     G_TRANSPOSE(v)                       V v[GROUP]: the GROUP x GROUP blocks, in place
  */
 #include <math.h>
 #include <string.h>
@@ -38,5 +39,9 @@
 #else
 #define PW_UNROLL _Pragma("GCC unroll 32")
 #endif
+
+/* Keeps a pointer in a register of its own: compilers else derive all rows' addresses from one
+ * and run out of registers for the differences. */
+#define PW_KEEP(pointer) __asm__("" : "+r"(pointer))
 
 enum { PW_CACHE_LINE = 64 };

@@ -168,7 +168,7 @@ PW_NOINLINE void FN(activate)(V *v, int n, const pw_epilogue *epilogue) {
         EACH(FN(times_sigmoid)(
             x, V_MUL(V_MUL(x, C_(1.5957691216057308)), V_FMA(V_MUL(x, x), C_(0.044715), C_(1)))));
     case PW_ACT_HARDSWISH:
-        EACH(V_MUL(V_MUL(x, FN(clamp)(V_ADD(x, C_(3)), C_(0), C_(6))), C_(1.0 / 6)));
+        EACH(V_MUL(x, V_MUL(FN(clamp)(V_ADD(x, C_(3)), C_(0), C_(6)), C_(1.0 / 6))));
     case PW_ACT_HARDSIGMOID: EACH(V_MUL(FN(clamp)(V_ADD(x, C_(3)), C_(0), C_(6)), C_(1.0 / 6)));
     case PW_ACT_ELU: EACH(V_WHERE_POSITIVE(x, x, V_MUL(a, FN(expm1)(V_MIN(C_(0), x)))));
     case PW_ACT_SOFTPLUS: EACH(FN(softplus)(x));

@@ -58,7 +58,7 @@ PW_INLINE void FN(interleaved_finish)(const pw_tile *t, int64_t p, int R, int NV
     }
 }
 
-PW_INLINE void FN(interleaved_tile)(const pw_tile *t, int64_t p, int R, int NV) {
+PW_INLINE void FN(interleaved_tile)(const pw_tile *t, int64_t p, int R, int NV, int fetch) {
     const ptrdiff_t step = VW * sizeof(T);
     V s[ROWS_MAX][PW_MAX_NV];
     PW_UNROLL
@@ -73,8 +73,12 @@ PW_INLINE void FN(interleaved_tile)(const pw_tile *t, int64_t p, int R, int NV) 
     const char *w = t->w;
     const ptrdiff_t x_c = t->x_c;
     ptrdiff_t at = 0;
+    /* Rows lie one behind the other if x is to be fetched: so many bytes are done with each c. */
+    const char *ahead = row[0] + t->prefetch;
     for (int64_t c = t->C; c > 0; c--, at += x_c, w += NV * step) {
         V v[PW_MAX_NV];
+        if (fetch) __builtin_prefetch(ahead, 0, 3);
+        ahead += R * x_c;
         PW_UNROLL
         for (int j = 0; j < NV; j++) v[j] = V_LOAD(w + j * step);
         PW_UNROLL
@@ -89,10 +93,13 @@ PW_INLINE void FN(interleaved_tile)(const pw_tile *t, int64_t p, int R, int NV) 
 
 PW_INLINE void FN(interleaved_run)(const pw_tile *t, int NV) {
     int64_t p = 0;
-    for (; p + ROWS(NV) <= t->n; p += ROWS(NV)) FN(interleaved_tile)(t, p, ROWS(NV), NV);
+    if (t->prefetch)
+        for (; p + ROWS(NV) <= t->n; p += ROWS(NV)) FN(interleaved_tile)(t, p, ROWS(NV), NV, 1);
+    else
+        for (; p + ROWS(NV) <= t->n; p += ROWS(NV)) FN(interleaved_tile)(t, p, ROWS(NV), NV, 0);
     switch (t->n - p) {
 #define REST(R) \
-    case R: if (R < ROWS(NV)) FN(interleaved_tile)(t, p, R, NV); break
+    case R: if (R < ROWS(NV)) FN(interleaved_tile)(t, p, R, NV, 0); break
     REST(1);
     REST(2);
     REST(3);

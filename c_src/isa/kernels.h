@@ -5,7 +5,7 @@
 
 #include "interleaved.h"
 #if defined(GROUP)
-#include "grouped.h"
+#include "rows.h"
 #endif
 
 static const pw_kernels FN(kernels) = {
@@ -40,14 +40,35 @@ static const pw_kernels FN(kernels) = {
     .interleaved = {NULL, FN(interleaved_1), FN(interleaved_2), FN(interleaved_3),
                     FN(interleaved_4)},
 #if defined(GROUP)
-    .group = GROUP,
-    .grouped =
+    .rows_max = ROWS_KR_MAX,
+    .rows =
         {
             NULL,
-            FN(grouped_1),
-#if GROUPS > 2
-            FN(grouped_2),
-            FN(grouped_3),
+            FN(rows_1),
+            FN(rows_2),
+            FN(rows_3),
+            FN(rows_4),
+            FN(rows_5),
+            FN(rows_6),
+            FN(rows_7),
+            FN(rows_8),
+            FN(rows_9),
+            FN(rows_10),
+#if ROWS_KR_MAX > 10
+            FN(rows_11),
+            FN(rows_12),
+            FN(rows_13),
+            FN(rows_14),
+            FN(rows_15),
+            FN(rows_16),
+            FN(rows_17),
+            FN(rows_18),
+            FN(rows_19),
+            FN(rows_20),
+            FN(rows_21),
+            FN(rows_22),
+            FN(rows_23),
+            FN(rows_24),
 #endif
         },
 #endif
@@ -75,13 +96,10 @@ static const pw_kernels FN(kernels) = {
 #undef V_COPYSIGN
 #undef V_SHIFT
 #undef GROUP
-#undef GROUPS
 #undef G_LOAD
+#undef G_LOADN
 #undef G_STORE
-#undef G_WEIGHTS
-#undef G_PICK
+#undef G_TRANSPOSE
 #undef C_
 #undef PLANAR_NV_MAX
 #undef ROWS_MAX
-#undef GROUPED_ROWS
-#undef GROUPED_MAX

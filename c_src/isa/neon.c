@@ -7,6 +7,7 @@
 #define PLANAR_KR_MAX 14
 #define PLANAR_NV(KR) ((KR) <= 4 ? 6 : (KR) <= 6 ? 4 : (KR) <= 9 ? 3 : 2)
 #define NV_MAX 4
+#define ROWS_KR_MAX 24
 #define ROWS(NV) ((NV) <= 2 ? 12 : (NV) == 3 ? 8 : 6)
 
 /* The first n elements through a buffer: there are no masked loads. */
@@ -21,6 +22,16 @@
 PART(float, 4)
 PART(double, 2)
 #undef PART
+
+PW_INLINE void transpose_f32(float32x4_t *v) {
+    const float32x4x2_t a = vtrnq_f32(v[0], v[1]), b = vtrnq_f32(v[2], v[3]);
+#define HALVES(how, x, y) vcombine_f32(vget_##how##_f32(x), vget_##how##_f32(y))
+    v[0] = HALVES(low, a.val[0], b.val[0]);
+    v[1] = HALVES(low, a.val[1], b.val[1]);
+    v[2] = HALVES(high, a.val[0], b.val[0]);
+    v[3] = HALVES(high, a.val[1], b.val[1]);
+#undef HALVES
+}
 
 PW_INLINE float32x4_t load_f32(const char *p) {
     return vreinterpretq_f32_u8(vld1q_u8((const uint8_t *)p));
@@ -60,6 +71,11 @@ PW_INLINE void storen_f32(char *p, int n, float32x4_t v) {
 #define V_ABS(x) vabsq_f32(x)
 #define V_COPYSIGN(size, sign) vbslq_f32(vdupq_n_u32(0x80000000), sign, size)
 #define V_SHIFT(v) vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(v), 23))
+#define GROUP 4
+#define G_LOAD(p, step) V_LOAD(p)
+#define G_LOADN(p, step, n) V_LOADN(p, n)
+#define G_STORE(p, step, v) V_STORE(p, v)
+#define G_TRANSPOSE(v) transpose_f32(v)
 #include "kernels.h"
 
 PW_INLINE float64x2_t load_f64(const char *p) {

@@ -1,0 +1,156 @@
+/* Template: interleaved kernels for few output channels, or for what fills no vector.
+ *
+ * Vectors run over pixels, as in planar kernels; rows of x are transposed in registers on their
+ * way in, GROUP channels of VW pixels at a time, and sums on their way out. So no lane idles,
+ * whatever the number of channels. With GROUP = 4 and rows r0, r1, ... of channels 0 1 2 3:
+ *
+ *     loaded       r0: 0 1 2 3 | r4: 0 1 2 3 | ...     r1: 0 1 2 3 | r5: ...      r2 ...  r3 ...
+ *     transposed   0: r0 r1 r2 r3 | r4 r5 r6 r7 | ...  1: r0 r1 r2 r3 | ...       2: ...  3: ...
+ *
+ * Input channels must lie one behind the other.
+ */
+
+/* n <= GROUP elements of each of `rows` <= VW rows, loaded as above; the rest is 0. */
+PW_NOINLINE void FN(load_part)(const char *p, ptrdiff_t step, int rows, int n, V *v) {
+    T part[GROUP][VW] = {{0}};
+    for (int i = 0; i < rows; i++)
+        memcpy(&part[i % GROUP][i / GROUP * GROUP], p + i * step, (size_t)n * sizeof(T));
+    for (int j = 0; j < GROUP; j++) v[j] = V_LOAD((const char *)part[j]);
+}
+
+PW_NOINLINE void FN(store_part)(char *p, ptrdiff_t step, int rows, int n, const V *v) {
+    T part[GROUP][VW];
+    for (int j = 0; j < GROUP; j++) V_STORE((char *)part[j], v[j]);
+    for (int i = 0; i < rows; i++) {
+        const T *from = &part[i % GROUP][i / GROUP * GROUP];
+        for (int k = 0; k < n; k++) memcpy(p + i * step + k * sizeof(T), from + k, sizeof(T));
+    }
+}
+
+PW_INLINE void FN(rows_load)(const char *p, ptrdiff_t step, int rows, int n, V *v) {
+    if (rows < VW) {
+        FN(load_part)(p, step, rows, n, v);
+        return;
+    }
+    PW_UNROLL
+    for (int j = 0; j < GROUP; j++)
+        v[j] = n == GROUP ? G_LOAD(p + j * step, GROUP * step)
+                          : G_LOADN(p + j * step, GROUP * step, n);
+}
+
+PW_INLINE void FN(rows_finish)(const pw_tile *t, int64_t p, int KR, int rows, V *s) {
+    if (!t->last) {
+        PW_UNROLL
+        for (int k = 0; k < KR; k++)
+            V_STORE(t->acc + p * t->acc_step + k * VW * (ptrdiff_t)sizeof(T), s[k]);
+        return;
+    }
+    PW_UNROLL
+    for (int k = 0; k < KR; k += GROUP) {
+        const int n = KR - k < GROUP ? KR - k : GROUP;
+        const ptrdiff_t at = k * (ptrdiff_t)sizeof(T);
+        V v[GROUP];
+        PW_UNROLL
+        for (int j = 0; j < GROUP; j++) v[j] = k + j < KR ? s[k + j] : V_SET1(0);
+        G_TRANSPOSE(v);
+        if (t->r) {
+            V r[GROUP];
+            FN(rows_load)(t->r + p * t->r_step + at, t->r_step, rows, n, r);
+            PW_UNROLL
+            for (int j = 0; j < GROUP; j++) v[j] = V_ADD(v[j], r[j]);
+        }
+        if (t->epilogue->activation == PW_ACT_CLIP) {
+            const V lo = V_SET1((T)t->epilogue->a), hi = V_SET1((T)t->epilogue->b);
+            PW_UNROLL
+            for (int j = 0; j < GROUP; j++) v[j] = FN(clamp)(v[j], lo, hi);
+        } else if (t->epilogue->activation != PW_ACT_NONE) {
+            FN(activate)(v, GROUP, t->epilogue);
+        }
+        char *y = t->y + p * t->y_step + at;
+        if (rows < VW || n < GROUP) {
+            FN(store_part)(y, t->y_step, rows, n, v);
+            continue;
+        }
+        PW_UNROLL
+        for (int j = 0; j < GROUP; j++) G_STORE(y + j * t->y_step, GROUP * t->y_step, v[j]);
+    }
+}
+
+/* VW pixels from p on, or only the first `rows` of them. */
+PW_INLINE void FN(rows_tile)(const pw_tile *t, int64_t p, int KR, int rows) {
+    const ptrdiff_t group = GROUP * sizeof(T), x_p = t->x_p;
+    V s[ROWS_KR_MAX], x[GROUP];
+    PW_UNROLL
+    for (int k = 0; k < KR; k++)
+        s[k] = t->first ? V_SET1(((const T *)t->bias)[k])
+                        : V_LOAD(t->acc + p * t->acc_step + k * VW * (ptrdiff_t)sizeof(T));
+    const T *w = t->w;
+    const char *from = t->x + p * x_p, *ahead = from + t->prefetch;
+    int64_t left = t->C;
+    for (; left >= GROUP; left -= GROUP, from += group, w += GROUP * KR) {
+        FN(rows_load)(from, x_p, rows, GROUP, x);
+        G_TRANSPOSE(x);
+        PW_UNROLL
+        for (int i = 0; i < GROUP; i++) {
+            PW_UNROLL
+            for (int k = 0; k < KR; k++) s[k] = V_FMA(V_SET1(w[i * KR + k]), x[i], s[k]);
+            if (t->prefetch) __builtin_prefetch(ahead, 0, 3);
+            ahead += VW * sizeof(T);
+        }
+    }
+    if (left) {
+        /* Fewer channels than a group are left: they end a whole one, where there are as many. */
+        int i = 0;
+        if (t->C >= GROUP) {
+            i = GROUP - (int)left;
+            from -= i * (ptrdiff_t)sizeof(T);
+            w -= i * KR;
+        }
+        FN(rows_load)(from, x_p, rows, i ? GROUP : (int)left, x);
+        G_TRANSPOSE(x);
+        for (const int end = i + (int)left; i < end; i++) {
+            const V xi = i == 0 ? x[0] : i == 1 ? x[1] : i == 2 ? x[2] : x[3];
+            PW_UNROLL
+            for (int k = 0; k < KR; k++) s[k] = V_FMA(V_SET1(w[i * KR + k]), xi, s[k]);
+        }
+    }
+    FN(rows_finish)(t, p, KR, rows, s);
+}
+
+PW_INLINE void FN(rows_run)(const pw_tile *t, int KR) {
+    int64_t p = 0;
+    for (; p + VW <= t->n; p += VW) FN(rows_tile)(t, p, KR, VW);
+    if (p < t->n) FN(rows_tile)(t, p, KR, (int)(t->n - p));
+}
+
+#define ROWS_KERNEL(KR)                                      \
+    static void FN(rows_##KR)(const pw_tile *t) {            \
+        FN(rows_run)(t, KR);                                 \
+    }
+ROWS_KERNEL(1)
+ROWS_KERNEL(2)
+ROWS_KERNEL(3)
+ROWS_KERNEL(4)
+ROWS_KERNEL(5)
+ROWS_KERNEL(6)
+ROWS_KERNEL(7)
+ROWS_KERNEL(8)
+ROWS_KERNEL(9)
+ROWS_KERNEL(10)
+#if ROWS_KR_MAX > 10
+ROWS_KERNEL(11)
+ROWS_KERNEL(12)
+ROWS_KERNEL(13)
+ROWS_KERNEL(14)
+ROWS_KERNEL(15)
+ROWS_KERNEL(16)
+ROWS_KERNEL(17)
+ROWS_KERNEL(18)
+ROWS_KERNEL(19)
+ROWS_KERNEL(20)
+ROWS_KERNEL(21)
+ROWS_KERNEL(22)
+ROWS_KERNEL(23)
+ROWS_KERNEL(24)
+#endif
+#undef ROWS_KERNEL
