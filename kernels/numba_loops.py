@@ -1,13 +1,21 @@
 """What Numba compiles: the tile of multiply-adds, the loops round it, and their launch.
 
 Everything is in this one file because Numba renews a cached function only if the file that holds
-it has changed. Compiling needs 1 to 2 s for each kind of tile (dtypes, layout, tile extents),
-0.3 to 2 s for an activation and 1.5 s for the parallel launch; from the cache on disk, 20 ms.
+it has changed.
+
+Compiling takes 0.6 to 1.3 s for a worker (one for each pair of dtypes and kind of tile), 0.1 to
+0.4 s for an activation and 0.2 s for the parallel loop, and the first of them 0.5 s more to import
+Numba. From the cache each takes about 10 ms.
 """
+
+# What Numba compiles is typed by Numba.
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, call-arg, misc"
+# mypy: disable-error-code="attr-defined, var-annotated, import-untyped"
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -25,16 +33,18 @@ _I64 = ir.IntType(64)
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 
 #: What a worker is told: an array of int64. The outer axes follow: extents, then steps of x, of
-#: the output and of the residual.
+#: the output and of the residual. `claimed` counts the chunks that threads have taken.
 FIELDS = (
-    "x", "weights", "residual", "out", "C", "K", "P", "groups", "blocks", "block_bytes",
+    "claimed", "chunk_strips", "x", "weights", "residual", "out",
+    "strips", "C", "K", "P", "groups", "blocks", "block_bytes",
     "x_c", "x_p", "out_k", "out_p", "residual_k", "residual_p",
-    "direct", "ahead", "activation", "a", "b", "strips", "chunk_strips", "outer_axes",
+    "direct", "ahead", "activation", "a", "b", "outer_axes",
 )  # fmt: skip
 (
-    X, WEIGHTS, RESIDUAL, OUT, C, K, P, GROUPS, BLOCKS, BLOCK_BYTES,
+    CLAIMED, CHUNK_STRIPS, X, WEIGHTS, RESIDUAL, OUT,
+    STRIPS, C, K, P, GROUPS, BLOCKS, BLOCK_BYTES,
     X_C, X_P, OUT_K, OUT_P, RESIDUAL_K, RESIDUAL_P,
-    DIRECT, AHEAD, ACTIVATION, A, B, STRIPS, CHUNK_STRIPS, OUTER_AXES,
+    DIRECT, AHEAD, ACTIVATION, A, B, OUTER_AXES,
 ) = range(len(FIELDS))  # fmt: skip
 
 #: Tiles between two looks at the outer axes.
@@ -62,9 +72,9 @@ def widths(N: int, lanes: int) -> list[int]:
 class _Tile:
     """Writes the LLVM IR of one tile of R x N sums; see `multiply_add`."""
 
-    def __init__(self, builder: Any, a: Any, v: Any, t: Any, N: int, lanes: int) -> None:
+    def __init__(self, builder: Any, a: Any, t: Any, N: int, lanes: int) -> None:
         self.builder = builder
-        self.a, self.v, self.t = a, v, t
+        self.a, self.t = a, t
         self.widths = widths(N, lanes)
         self.starts = [sum(self.widths[:j]) for j in range(len(self.widths))]
 
@@ -141,11 +151,11 @@ def _mangled(vector: Any) -> str:
     return f"v{vector.count}f{32 if vector.element == ir.FloatType() else 64}"
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def multiply_add_tile(
-    typingctx, x_type, t_type, planar, R, N, lanes, masked, fetch,
+    typingctx, x_type, t_type, planar, R, N, lanes, whole, fetch,
     x, x_row, x_c, weights, C, ahead, out, out_row, rows, width,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """``out[i, j] = bias + sum over c``, R x N sums held in registers.
 
     Each step in c is an outer product of R scalars and N elements of vectors.
@@ -157,14 +167,14 @@ def multiply_add_tile(
     vectors    x of N pixels           weights of N filters
     ========== ======================= ===========================
 
-    Packed weights hold the bias, then C rows; addresses and steps are in bytes. Of `out`, whose
-    rows are dense, the first `rows` rows are written; if `masked`, the first `width` elements of
-    each, and no more of x is read. If `fetch`, cache lines of x are prefetched `ahead` bytes on.
+    Packed weights hold the bias, then C rows; addresses and steps are in bytes. The rows of
+    `out` are dense. Unless the tile is `whole`, only `rows` rows of `width` elements exist, and no
+    more is read or written. If `fetch`, cache lines of x are prefetched `ahead` bytes on.
     """
-    literal = [planar, R, N, lanes, masked, fetch]
+    literal = [planar, R, N, lanes, whole, fetch]
     if not all(isinstance(value, types.IntegerLiteral) for value in literal):
         return None
-    is_planar, R_, N_, lanes_, is_masked, fetches = (value.literal_value for value in literal)
+    is_planar, R_, N_, lanes_, is_whole, fetches = (value.literal_value for value in literal)
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         x_element = context.get_value_type(x_type.dtype)
@@ -172,78 +182,84 @@ def multiply_add_tile(
         x_size, t_size = (4 if e == ir.FloatType() else 8 for e in (x_element, t))
         x, x_row, x_c, weights, C, ahead, out, out_row, rows, width = arguments[8:]
         x, weights, out = (builder.inttoptr(p, _BYTE.as_pointer()) for p in (x, weights, out))
-        a, v = (t, x_element) if is_planar else (x_element, t)
-        tile = _Tile(builder, a, v, t, N_, lanes_)
+        tile = _Tile(builder, t if is_planar else x_element, t, N_, lanes_)
         vectors = range(len(tile.widths))
-        mask = tile.masks(width) if is_masked else None
+        mask = None if is_whole else tile.masks(width)
         zero = _I64(0)
 
         if is_planar:
-            firsts = [tile.scalar(weights, _I64(i * t_size)) for i in range(R_)]
-            start = [[tile.splat(s, w) for w in tile.widths] for s in firsts]
+            bias = [tile.scalar(weights, _I64(i * t_size)) for i in range(R_)]
+            start = [[tile.splat(b, w) for w in tile.widths] for b in bias]
             bases, steps = [weights] * R_, [_I64(i * t_size) for i in range(R_)]
         else:
             row = [tile.vector(weights, zero, j, None, t, t_size) for j in vectors]
             start = [row] * R_
             # Rows past the last read it again, and are not written.
             last = builder.sub(rows, _I64(1))
-            clamped = [builder.select(builder.icmp_signed("<", _I64(i), last), _I64(i), last)
-                       for i in range(R_)]
-            bases, steps = [builder.gep(x, [builder.mul(i, x_row)]) for i in clamped], [zero] * R_
+            index = [_I64(i) for i in range(R_)]
+            if not is_whole:
+                index = [builder.select(builder.icmp_signed("<", i, last), i, last) for i in index]
+            bases, steps = [x] * R_, [builder.mul(i, x_row) for i in index]
 
-        entry = builder.block
-        loop, end = builder.append_basic_block("c"), builder.append_basic_block("sums")
-        builder.cbranch(builder.icmp_signed(">", C, zero), loop, end)
-        builder.position_at_end(loop)
-        c, x_at, w_at = (builder.phi(_I64) for _ in range(3))
-        sums = [[builder.phi(s.type) for s in row] for row in start]
-        if fetches:
-            for line in range(0, N_ * x_size, 64):
-                at = builder.add(builder.add(x_at, ahead), _I64(line))
-                tile.prefetch(builder.gep(x, [at]))
-        if is_planar:
-            vs = [tile.vector(x, x_at, j, mask, x_element, x_size) for j in vectors]
-        else:
-            vs = [tile.vector(weights, w_at, j, None, t, t_size) for j in vectors]
-        step = w_at if is_planar else x_at
-        new = []
-        for i in range(R_):
-            s = tile.scalar(bases[i], builder.add(step, steps[i]))
-            new.append([tile.multiply_add(tile.splat(s, tile.widths[j]), vs[j], sums[i][j])
-                        for j in vectors])
-        row_bytes = _I64((R_ if is_planar else N_) * t_size)
-        following = [builder.add(c, _I64(1)), builder.add(x_at, x_c), builder.add(w_at, row_bytes)]
-        for phi, first, after in zip((c, x_at, w_at), (zero, zero, row_bytes), following,
-                                     strict=True):
-            phi.add_incoming(first, entry)
-            phi.add_incoming(after, loop)
-        for i in range(R_):
-            for j in vectors:
-                sums[i][j].add_incoming(start[i][j], entry)
-                sums[i][j].add_incoming(new[i][j], loop)
-        builder.cbranch(builder.icmp_signed("<", following[0], C), loop, end)
+        # LLVM keeps them in registers.
+        sums = [[cgutils.alloca_once_value(builder, s) for s in row] for row in start]
+        with cgutils.for_range(builder, C) as loop:
+            x_at = builder.mul(loop.index, x_c)
+            row_bytes = _I64((R_ if is_planar else N_) * t_size)
+            w_at = builder.mul(builder.add(loop.index, _I64(1)), row_bytes)
+            if fetches:
+                for line in range(0, N_ * x_size, 64):
+                    at = builder.add(builder.add(x_at, ahead), _I64(line))
+                    tile.prefetch(builder.gep(x, [at]))
+            if is_planar:
+                vs = [tile.vector(x, x_at, j, mask, x_element, x_size) for j in vectors]
+            else:
+                vs = [tile.vector(weights, w_at, j, None, t, t_size) for j in vectors]
+            for i in range(R_):
+                s = tile.scalar(bases[i], builder.add(w_at if is_planar else x_at, steps[i]))
+                for j, w in enumerate(tile.widths):
+                    old = builder.load(sums[i][j])
+                    builder.store(tile.multiply_add(tile.splat(s, w), vs[j], old), sums[i][j])
 
-        builder.position_at_end(end)
-        results = []
         for i in range(R_):
-            results.append([builder.phi(s.type) for s in start[i]])
-            for j in vectors:
-                results[i][j].add_incoming(start[i][j], entry)
-                results[i][j].add_incoming(new[i][j], loop)
-        for i in range(R_):
-            with builder.if_then(builder.icmp_signed("<", _I64(i), rows)):
+            exists = builder.icmp_signed("<", _I64(i), rows)
+            with nullcontext() if is_whole else builder.if_then(exists):
                 base = builder.gep(out, [builder.mul(_I64(i), out_row)])
                 for j in vectors:
                     at = _I64(tile.starts[j] * t_size)
-                    tile.store(results[i][j], base, at, None if mask is None else mask[j])
+                    tile.store(
+                        builder.load(sums[i][j]), base, at, None if mask is None else mask[j]
+                    )
         return context.get_dummy_value()
 
     integers = [types.int64] * 10
     return types.none(x_type, t_type, *literal, *integers), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def stack(typingctx, size):  # type: ignore[no-untyped-def]
+@intrinsic
+def whole_row(typingctx, t_type, N, lanes, adds, source, target):
+    """Copy N dense elements, or add them to `target`, as vectors: LLVM fears that they overlap."""
+    literal = [N, lanes, adds]
+    if not all(isinstance(value, types.IntegerLiteral) for value in literal):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        t = context.get_value_type(t_type.dtype)
+        size = 4 if t == ir.FloatType() else 8
+        tile = _Tile(builder, t, t, N.literal_value, lanes.literal_value)
+        source, target = (builder.inttoptr(p, _BYTE.as_pointer()) for p in arguments[4:])
+        for j, start in enumerate(tile.starts):
+            value = tile.vector(source, _I64(0), j, None, t, size)
+            if adds.literal_value:
+                value = builder.fadd(tile.vector(target, _I64(0), j, None, t, size), value)
+            tile.store(value, target, _I64(start * size), None)
+        return context.get_dummy_value()
+
+    return types.none(t_type, *literal, types.int64, types.int64), codegen
+
+
+@intrinsic
+def stack(typingctx, size):
     """The address of `size` bytes on the stack, aligned to a cache line."""
     if not isinstance(size, types.IntegerLiteral):
         return None
@@ -256,8 +272,8 @@ def stack(typingctx, size):  # type: ignore[no-untyped-def]
     return types.int64(size), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def load(typingctx, kind, base, offset):  # type: ignore[no-untyped-def]
+@intrinsic
+def load(typingctx, kind, base, offset):
     """The element of type `kind` at any address."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -268,8 +284,8 @@ def load(typingctx, kind, base, offset):  # type: ignore[no-untyped-def]
     return kind.dtype(kind, types.int64, types.int64), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def store(typingctx, value, base, offset):  # type: ignore[no-untyped-def]
+@intrinsic
+def store(typingctx, value, base, offset):
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         value, base, offset = arguments
         address = builder.gep(builder.inttoptr(base, _BYTE.as_pointer()), [offset])
@@ -279,8 +295,8 @@ def store(typingctx, value, base, offset):  # type: ignore[no-untyped-def]
     return types.none(value, types.int64, types.int64), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def claim(typingctx, counter):  # type: ignore[no-untyped-def]
+@intrinsic
+def claim(typingctx, counter):
     """The value at an address, which goes up by one: no other thread gets the same."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -290,8 +306,8 @@ def claim(typingctx, counter):  # type: ignore[no-untyped-def]
     return types.int64(types.int64), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def call(typingctx, function, first, second):  # type: ignore[no-untyped-def]
+@intrinsic
+def call(typingctx, function, first, second):
     """Call a compiled ``void f(int64, int64)`` by its address."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -302,43 +318,42 @@ def call(typingctx, function, first, second):  # type: ignore[no-untyped-def]
     return types.none(types.int64, types.int64, types.int64), codegen
 
 
-@register_jitable  # type: ignore[untyped-decorator]
-def _add_row(kind, size, n, source, source_step, target):  # type: ignore[no-untyped-def]
-    if source_step == size:
-        for j in range(n):
-            store(load(kind, target, j * size) + load(kind, source, j * size), target, j * size)
-    else:
-        for j in range(n):
-            value = load(kind, target, j * size) + load(kind, source, j * source_step)
-            store(value, target, j * size)
+@register_jitable(forceinline=True)
+def _add_row(kind, size, n, source, step, target):
+    for j in range(n):
+        store(load(kind, target, j * size) + load(kind, source, j * step), target, j * size)
 
 
-@register_jitable  # type: ignore[untyped-decorator]
-def _copy_row(kind, size, n, source, target, target_step):  # type: ignore[no-untyped-def]
-    if target_step == size:
-        for j in range(n):
-            store(load(kind, source, j * size), target, j * size)
-    else:
-        for j in range(n):
-            store(load(kind, source, j * size), target, j * target_step)
+@register_jitable(forceinline=True)
+def _copy_row(kind, size, n, source, target, step):
+    for j in range(n):
+        store(load(kind, source, j * size), target, j * step)
 
 
-def compile_worker(x_type: Any, t_type: Any, planar: int, R: int, N: int, lanes: int) -> Any:
-    """The loops round one kind of tile: a C function of `FIELDS` and the chunk counter."""
+def compile_worker(
+    x_type: Any, t_type: Any, planar: int, dense: int, R: int, N: int, lanes: int
+) -> Any:
+    """The loops round one kind of tile: a C function of `FIELDS` and the number of a thread.
+
+    It works off chunks of strips until none is left unclaimed; a strip is `STRIP` tiles wide.
+    """
     size = np.dtype(t_type).itemsize
+    x_size = np.dtype(x_type).itemsize
     row_bytes, tile_bytes = N * size, R * N * size
     pixels_of_tile, filters_of_tile = (N, R) if planar else (R, N)
     strip_pixels = STRIP * pixels_of_tile
 
-    def worker(fields, counter):  # type: ignore[no-untyped-def]
+    def worker(fields, _):
         q = carray(fields, (len(FIELDS) + 256,))
         scratch = stack(tile_bytes)
         C_group, K_group = q[C] // q[GROUPS], q[K] // q[GROUPS]
         outer_axes = q[OUTER_AXES]
+        # A constant, where it can be, lets LLVM unroll without more pointers.
+        x_c = x_size if dense else q[X_C]
         row_strips = (q[P] + strip_pixels - 1) // strip_pixels
         strips_of_group = q[STRIPS] // q[GROUPS]
         while True:
-            first = claim(counter) * q[CHUNK_STRIPS]
+            first = claim(q.ctypes.data) * q[CHUNK_STRIPS]
             if first >= q[STRIPS]:
                 break
             for strip in range(first, min(first + q[CHUNK_STRIPS], q[STRIPS])):
@@ -372,19 +387,19 @@ def compile_worker(x_type: Any, t_type: Any, planar: int, R: int, N: int, lanes:
                             target, target_row = yt, out_row
                         else:
                             target, target_row = scratch, row_bytes
-                        if width < N and (planar or q[DIRECT]):
+                        if rows < R or width < N:
                             multiply_add_tile(
-                                x_type, t_type, planar, R, N, lanes, 1, 0, xt, q[X_P], q[X_C],
+                                x_type, t_type, planar, R, N, lanes, 0, 0, xt, q[X_P], x_c,
                                 weights, C_group, 0, target, target_row, rows, width,
                             )  # fmt: skip
                         elif planar and block == 0:
                             multiply_add_tile(
-                                x_type, t_type, planar, R, N, lanes, 0, 1, xt, q[X_P], q[X_C],
+                                x_type, t_type, planar, R, N, lanes, 1, 1, xt, q[X_P], x_c,
                                 weights, C_group, q[AHEAD], target, target_row, rows, width,
                             )  # fmt: skip
                         else:
                             multiply_add_tile(
-                                x_type, t_type, planar, R, N, lanes, 0, 0, xt, q[X_P], q[X_C],
+                                x_type, t_type, planar, R, N, lanes, 1, 0, xt, q[X_P], x_c,
                                 weights, C_group, 0, target, target_row, rows, width,
                             )  # fmt: skip
                         if q[DIRECT]:
@@ -394,13 +409,19 @@ def compile_worker(x_type: Any, t_type: Any, planar: int, R: int, N: int, lanes:
                             r_row = q[RESIDUAL_K] if planar else q[RESIDUAL_P]
                             r_step = q[RESIDUAL_P] if planar else q[RESIDUAL_K]
                             for i in range(rows):
-                                _add_row(t_type, size, width, rt + i * r_row, r_step,
-                                         scratch + i * row_bytes)
+                                target, source = scratch + i * row_bytes, rt + i * r_row
+                                if width == N and r_step == size:
+                                    whole_row(t_type, N, lanes, 1, source, target)
+                                else:
+                                    _add_row(t_type, size, width, source, r_step, target)
                         if q[ACTIVATION]:
                             call(q[ACTIVATION], scratch, q.ctypes.data)
                         for i in range(rows):
-                            _copy_row(t_type, size, width, scratch + i * row_bytes,
-                                      yt + i * out_row, out_step)
+                            source, target = scratch + i * row_bytes, yt + i * out_row
+                            if width == N and out_step == size:
+                                whole_row(t_type, N, lanes, 0, source, target)
+                            else:
+                                _copy_row(t_type, size, width, source, target, out_step)
 
     return compile_cached(cfunc, types.void(types.CPointer(types.int64), types.int64), worker)
 
@@ -408,11 +429,11 @@ def compile_worker(x_type: Any, t_type: Any, planar: int, R: int, N: int, lanes:
 def compile_launch() -> Any:
     """Run a worker `n` times at once on Numba's threads."""
 
-    def launch(worker, fields, counter, n):  # type: ignore[no-untyped-def]
-        for _ in prange(n):
-            call(worker, fields, counter)
+    def launch(worker, fields, n):
+        for i in prange(n):
+            call(worker, fields, i)
 
-    return compile_cached(njit, types.void(*[types.int64] * 4), launch, parallel=True)
+    return compile_cached(njit, types.void(*[types.int64] * 3), launch, parallel=True)
 
 
 def compile_cached(

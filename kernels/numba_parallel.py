@@ -3,15 +3,25 @@
 Two kinds of tile, both of R x N sums in registers. *Planar*, where the pixels of x lie side by
 side: N pixels of R filters, x in vectors and the weights broadcast. *Interleaved*, for any other
 strides: R pixels of N filters, the weights in vectors and x broadcast.
+
+Workers (`numba_loops`) are compiled to C functions. One thread calls its worker directly; many
+call it from a parallel loop of Numba's, and each takes the next chunk of pixels until none is
+left. Every pixel is summed in the same order whatever the number of threads.
 """
 
 from __future__ import annotations
 
+import ctypes
+import importlib
 import importlib.util
+import math
 import os
+import platform
 import sys
 import threading
+from contextlib import nullcontext
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,7 +30,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from pointwise_fast.problem import Problem
 
-__all__ = ["NAME", "available", "plan", "unsupported"]
+__all__ = ["NAME", "NumbaPlan", "Tile", "available", "choose_tile", "plan", "unsupported"]
 
 NAME = "numba"
 
@@ -32,20 +42,24 @@ _SERIAL_WORK = 500_000
 #: Chunks that each thread finds, so that a slow core holds nobody up.
 _CHUNKS_PER_THREAD = 12
 
-#: Bytes between the pixels that are read and those that are prefetched.
+#: Bytes between the pixels that are read and those that are prefetched. Fifty planes, 7 ms: 256
+#: bytes take 11, and 512 to 1024 are equal.
 _AHEAD = 512
 
 
 def available() -> str | None:
     if importlib.util.find_spec("numba") is None:
-        return "numba is not installed; pip install 'pointwise_fast[numba]'"
+        return "numba is not installed; run pip install 'pointwise_fast[numba]'"
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
-        return "NUMBA_DISABLE_JIT is set"
+        return "the environment variable NUMBA_DISABLE_JIT is set"
     return None
 
 
 def unsupported(problem: Problem) -> str | None:
-    return "writing the result over x" if problem.in_place else None
+    # One block of filters reads a tile of x whole before it writes.
+    if problem.in_place and _blocks(problem, choose_tile(problem, *_machine())) > 1:
+        return f"{problem.K} channels written over x"
+    return None
 
 
 def plan(problem: Problem) -> NumbaPlan:
@@ -53,40 +67,72 @@ def plan(problem: Problem) -> NumbaPlan:
 
 
 class Tile(NamedTuple):
-    """What a worker is compiled for: dtypes, layout, extents, elements of a register."""
+    """What a worker is compiled for."""
 
     x_type: Any
     t_type: Any
     planar: int
+    #: Interleaved, and the channels of x lie side by side.
+    dense: int
     R: int
     N: int
+    #: Elements of a vector register.
     lanes: int
+
+    @property
+    def filters(self) -> int:
+        return self.R if self.planar else self.N
+
+
+def choose_tile(problem: Problem, register_bytes: int, registers: int) -> Tile:
+    """The tile that wastes least: few kinds, as each is compiled.
+
+    Planar tiles are tall, for with all filters in one tile x is read once: 20 x 16 takes 7 ms
+    where two of 10 x 32 take 13, from a level 1 cache that fifty planes fill.
+    """
+    size = problem.dtype.itemsize
+    lanes = register_bytes // size
+    K = problem.K // problem.groups
+    many = registers > 16
+    if problem.x_strides[-1] == problem.x_dtype.itemsize and problem.P > 1:
+        heights = (24, 20, 16, 12, 8, 4, 2) if many else (12, 10, 8, 6, 4, 2)
+        R = min(heights, key=lambda R: -(-K // R) * (R + 1))
+        N = max(1, min(4, heights[0] // R)) * lanes
+        return Tile(problem.x_dtype.type, problem.dtype.type, 1, 0, R, N, lanes)
+    least = 16 // size
+    sizes = {least, lanes + least, lanes // 2, lanes + lanes // 2, lanes, 2 * lanes, 3 * lanes}
+    N = min(sorted(sizes), key=lambda N: -(-K // N) * (N + 4))
+    R = 6 if many else (8, 5, 4)[-(-N // lanes) - 1]
+    dense = int(problem.x_strides[-2] == problem.x_dtype.itemsize)
+    return Tile(problem.x_dtype.type, problem.dtype.type, 0, dense, R, N, lanes)
+
+
+def _blocks(problem: Problem, tile: Tile) -> int:
+    return -(-(problem.K // problem.groups) // tile.filters)
 
 
 class NumbaPlan:
     """`pointwise_fast.kernels.Plan` on `numba_loops`."""
 
     def __init__(self, problem: Problem) -> None:
-        tile = choose_tile(problem, *_machine())
-        self.tile = tile
+        with _lock:
+            self.tile = choose_tile(problem, *_machine())
+            self._worker = _compile_worker(self.tile)
+            self._fields = self._describe(problem)
         self.problem = problem
-        self._worker = _worker(tile)
-        self._work = problem.C // problem.groups * problem.K * problem.P * _product(problem.outer)
-        K_group = problem.K // problem.groups
-        self._filters = tile.R if tile.planar else tile.N
-        self._blocks = -(-K_group // self._filters)
-        self.pack_key = (tile.t_type, self._filters)
-        self._fields = self._describe()
+        self.pack_key = (NAME, self.tile.t_type, self.tile.filters)
+        work = problem.C // problem.groups * problem.K * problem.P * math.prod(problem.outer)
+        self._most_threads = 1 if work < _SERIAL_WORK else self._strips
 
-    def _describe(self) -> Array:
-        """`numba_loops.FIELDS` without addresses and chunks."""
+    def _describe(self, problem: Problem) -> Array:
+        """`numba_loops.FIELDS` without addresses."""
         from . import numba_loops as loops
 
-        problem, tile = self.problem, self.tile
+        tile = self.tile
         f = np.zeros(len(loops.FIELDS) + 4 * len(problem.outer), np.int64)
         f[loops.C], f[loops.K], f[loops.P] = problem.C, problem.K, problem.P
-        f[loops.GROUPS], f[loops.BLOCKS] = problem.groups, self._blocks
-        block = (problem.C // problem.groups + 1) * self._filters
+        f[loops.GROUPS], f[loops.BLOCKS] = problem.groups, _blocks(problem, tile)
+        block = (problem.C // problem.groups + 1) * tile.filters
         f[loops.BLOCK_BYTES] = block * problem.dtype.itemsize
         *x_outer, f[loops.X_C], f[loops.X_P] = problem.x_strides
         *out_outer, f[loops.OUT_K], f[loops.OUT_P] = problem.out_strides
@@ -94,49 +140,48 @@ class NumbaPlan:
         if problem.residual_strides is not None:
             *r_outer, f[loops.RESIDUAL_K], f[loops.RESIDUAL_P] = problem.residual_strides
         out_step = problem.out_strides[-1 if tile.planar else -2]
-        one_column = (problem.P if tile.planar else problem.K // problem.groups) == 1
-        f[loops.DIRECT] = (
-            problem.residual_strides is None
-            and problem.activation is None
-            and (out_step == problem.dtype.itemsize or one_column)
-        )
+        only_sums = problem.residual_strides is None and problem.activation is None
+        f[loops.DIRECT] = only_sums and out_step == problem.dtype.itemsize
         f[loops.AHEAD] = _AHEAD
         if problem.activation is not None:
-            f[loops.ACTIVATION] = _activation(problem.activation.name, tile.t_type).address
-            f[[loops.A, loops.B]] = np.array(problem.activation[1:], np.float64).view(np.int64)
+            name, *parameters = problem.activation
+            f[loops.ACTIVATION] = _compile_activation(name, tile.t_type, tile.R * tile.N).address
+            f[[loops.A, loops.B]] = np.array(parameters, np.float64).view(np.int64)
         strip = loops.STRIP * (tile.N if tile.planar else tile.R)
-        f[loops.STRIPS] = -(-problem.P // strip) * _product(problem.outer) * problem.groups
+        self._strips = -(-problem.P // strip) * math.prod(problem.outer) * problem.groups
+        f[loops.STRIPS] = self._strips
         f[loops.OUTER_AXES] = len(problem.outer)
         f[len(loops.FIELDS) :] = [*problem.outer, *x_outer, *out_outer, *r_outer]
         return f
 
     def pack(self, weight: Array, bias: Array | None) -> Array:
-        """As ``(group, block, bias and C, filter)``, padded with zeros."""
+        """As ``(group, block, 1 + C, filter)``: the bias, then the weights, padded with zeros."""
         K, C_group = weight.shape
-        G, filters = self.problem.groups, self._filters
-        padded = np.zeros((G, self._blocks * filters, C_group + 1), weight.dtype)
+        G, filters = self.problem.groups, self.tile.filters
+        blocks = _blocks(self.problem, self.tile)
+        padded = np.zeros((G, blocks * filters, 1 + C_group), self.problem.dtype)
         padded[:, : K // G, 1:] = weight.reshape(G, K // G, C_group)
         if bias is not None:
             padded[:, : K // G, 0] = bias.reshape(G, K // G)
-        blocks = padded.reshape(G, self._blocks, filters, C_group + 1)
-        return np.ascontiguousarray(blocks.transpose(0, 1, 3, 2))
+        by_block = padded.reshape(G, blocks, filters, 1 + C_group)
+        return np.ascontiguousarray(by_block.transpose(0, 1, 3, 2))
 
     def run(
         self, packed: Array, x: Array, residual: Array | None, out: Array, threads: int
     ) -> None:
-        from . import numba_loops as loops
-
+        n = min(threads, self._most_threads)
         fields = self._fields.copy()
-        fields[loops.X], fields[loops.WEIGHTS] = _address(x), _address(packed)
-        fields[loops.OUT] = _address(out)
-        if residual is not None:
-            fields[loops.RESIDUAL] = _address(residual)
-        strips = int(fields[loops.STRIPS])
-        n = 1 if self._work < _SERIAL_WORK else min(threads, strips)
-        fields[loops.CHUNK_STRIPS] = -(-strips // (n * _CHUNKS_PER_THREAD)) if n > 1 else strips
-        counter = np.zeros(1, np.int64)
-        if n == 1 or not _launch(self._worker.address, fields, counter, n):
-            self._worker.ctypes(fields.ctypes.data_as(_int64_pointer()), counter.ctypes.data)
+        # The first of `numba_loops.FIELDS`; the counter that comes before them is at zero.
+        fields[1:6] = (
+            self._strips if n == 1 else -(-self._strips // (n * _CHUNKS_PER_THREAD)),
+            _address(x),
+            _address(packed),
+            0 if residual is None else _address(residual),
+            _address(out),
+        )
+        at = _address(fields)
+        if n == 1 or not _launch(self._worker.address, at, n):
+            self._worker.call(at, 0)
 
     def conv(
         self,
@@ -150,72 +195,110 @@ class NumbaPlan:
         self.run(self.pack(weight, bias), x, residual, out, threads)
 
 
-def choose_tile(problem: Problem, register_bytes: int, registers: int) -> Tile:
-    """The kind of tile that wastes least."""
-    size = problem.dtype.itemsize
-    lanes = register_bytes // size
-    K = problem.K // problem.groups
-    planar = problem.x_strides[-1] == problem.x_dtype.itemsize and problem.P > 1
-    if planar:
-        if K <= 4:
-            R, vectors = (2 if K <= 2 else 4), (4 if registers > 16 else 2)
-        else:
-            R = min((12, 10, 8, 6) if registers > 16 else (6, 5, 4), key=lambda R: -(-K // R) * R)
-            vectors = 2
-        N = vectors * lanes
-    else:
-        least = 16 // size
-        sizes = [2 * lanes, 3 * lanes, lanes, lanes + lanes // 2, lanes + least, least]
-        N = min(sizes, key=lambda N: -(-K // N) * (N + 4))
-        vectors = -(-N // lanes)
-        R = 8 if registers > 16 else (8, 5, 4)[vectors - 1]
-    return Tile(problem.x_dtype.type, problem.dtype.type, int(planar), R, N, lanes)
-
-
-@cache
-def _machine() -> tuple[int, int]:
-    """Bytes of a vector register, and how many there are."""
-    from llvmlite import binding
-
-    features = binding.get_host_cpu_features()
-    if features.get("avx512f"):
-        return 64, 32
-    if features.get("avx"):
-        return 32, 16
-    return 16, 32 if features.get("neon") else 16
-
-
-@cache
-def _worker(tile: Tile) -> Any:
-    from .numba_loops import compile_worker
-    return compile_worker(*tile)
-
 def _address(array: Array) -> int:
+    if array.flags.carray and array.size:  # then this way takes a third of the time
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
     address: int = array.__array_interface__["data"][0]
     return address
 
 
-def _product(extents: tuple[int, ...]) -> int:
-    n = 1
-    for extent in extents:
-        n *= extent
-    return n
+@cache
+def _machine() -> tuple[int, int]:
+    """Bytes of a vector register and the number of them, of the CPU that Numba compiles for."""
+    from numba.core.registry import cpu_target
+
+    _, _, features = cpu_target.target_context.codegen().magic_tuple()
+    if platform.machine().lower() in ("aarch64", "arm64"):
+        return 16, 32
+    if "+avx512vl" in features:
+        return 64, 32
+    return (32, 16) if "+avx," in features + "," else (16, 16)
+
+
+class _CFunction:
+    """A compiled worker or activation, which must outlive its address."""
+
+    def __init__(self, compiled: Any) -> None:
+        self.compiled = compiled
+        self.address: int = compiled.address
+        prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+        #: Releases the GIL.
+        self.call = prototype(self.address)
+
 
 @cache
-def _int64_pointer() -> Any:
-    import ctypes
-    return ctypes.POINTER(ctypes.c_int64)
+def _compile_worker(tile: Tile) -> _CFunction:
+    from .numba_loops import compile_worker
+
+    return _CFunction(compile_worker(*tile))
+
+
 @cache
-def _launcher():
+def _compile_activation(name: str, t_type: Any, n: int) -> _CFunction:
+    from .numba_activations import compile_activation
+
+    return _CFunction(compile_activation(name, t_type, n))
+
+
+#: Held while something is compiled and while Numba's threads start: neither may be forked.
+_lock = threading.RLock()
+
+#: Held by a running loop where Numba's own "workqueue" threads serve: two at once end the process.
+_one_at_a_time = threading.Lock()
+
+#: Whether Numba's threads can be used; False in a child whose parent started them, as OpenMP
+#: ends a process that goes on using them.
+_threads_work = True
+
+
+def _after_fork_in_child() -> None:
+    global _threads_work
+    layer = sys.modules.get("numba.np.ufunc.parallel")
+    if layer is not None and getattr(layer, "_is_initialized", True):
+        _threads_work = False
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_lock.acquire,
+        after_in_parent=_lock.release,
+        after_in_child=_after_fork_in_child,
+    )
+
+
+@cache
+def _launcher() -> tuple[Any, Any]:
+    """The parallel loop, and Numba's module for its threads, which it starts."""
     from .numba_loops import compile_launch
-    return compile_launch()
 
-def _launch(worker, fields, counter, n):
-    import numba
+    parallel: Any = importlib.import_module("numba.np.ufunc.parallel")
+    tasks = Path("/proc/self/task")
+    alive = len(list(tasks.iterdir())) if tasks.exists() else parallel.get_thread_count()
+    if parallel._is_initialized and alive < parallel.get_thread_count():
+        # Others started them before this module was imported, and a fork has ended them.
+        raise ValueError("Numba's threads are those of a parent process")
+    parallel.get_num_threads()
+    return compile_launch(), parallel
+
+
+def _launch(worker: int, fields: int, n: int) -> bool:
+    """Run a worker on up to `n` threads; False where there can be none."""
+    global _threads_work
+    if not _threads_work:
+        return False
+    with _lock:
+        try:
+            launch, numba = _launcher()
+        except (ImportError, ValueError):  # or no threading layer can be loaded
+            _threads_work = False
+            return False
+    n = min(n, numba.get_thread_count())
     before = numba.get_num_threads()
-    numba.set_num_threads(min(n, numba.config.NUMBA_NUM_THREADS))
-    try:
-        _launcher()(worker, fields.ctypes.data, counter.ctypes.data, n)
-    finally:
-        numba.set_num_threads(before)
+    with _one_at_a_time if numba.threading_layer() == "workqueue" else nullcontext():
+        numba.set_num_threads(n)
+        try:
+            launch(worker, fields, n)
+        finally:
+            numba.set_num_threads(before)
     return True
