@@ -39,6 +39,10 @@ NAME = "c"
 
 Array = npt.NDArray[Any]
 
+# Looked up once: small calls are all overhead.
+_NULL = None if ffi is None else ffi.NULL
+_from_buffer = None if ffi is None else ffi.from_buffer
+
 #: Alignment of packed weights: a cache line.
 _LINE = 64
 
@@ -133,7 +137,7 @@ class CPlan:
             self._plan,
             packed,
             _pointer(x),
-            ffi.NULL if residual is None else _pointer(residual),
+            _NULL if residual is None else _pointer(residual),
             _pointer(out),
             threads,
         )
@@ -153,7 +157,7 @@ class CPlan:
             self._plan,
             *_weights(weight, bias),
             _pointer(x),
-            ffi.NULL if residual is None else _pointer(residual),
+            _NULL if residual is None else _pointer(residual),
             _pointer(out),
             threads,
         )
@@ -164,7 +168,7 @@ class CPlan:
 def _pointer(array: Array) -> Any:
     """The address of the first element, as a cffi pointer that keeps `array` alive."""
     try:
-        return ffi.from_buffer(array)
+        return _from_buffer(array)
     except (ValueError, BufferError):  # not C-contiguous
         return ffi.cast("char *", _address(array))
 
@@ -177,7 +181,7 @@ def _address(array: Array) -> int:
 def _weights(weight: Array, bias: Array | None) -> tuple[Any, ...]:
     w_k, w_c = weight.strides
     if bias is None:
-        return _pointer(weight), w_k, w_c, ffi.NULL, 0
+        return _pointer(weight), w_k, w_c, _NULL, 0
     return _pointer(weight), w_k, w_c, _pointer(bias), bias.strides[0]
 
 

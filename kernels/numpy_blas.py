@@ -59,7 +59,24 @@ class NumpyPlan:
         out: Array,
         threads: int,
     ) -> None:
-        self.conv(*packed, x, residual, out, threads)
+        weight, bias = packed
+        problem = self.problem
+        X = problem.x_view(x)
+        Y = problem.out_view(out)
+        R = None if residual is None else problem.residual_view(residual)
+        G = problem.groups
+        W = weight.reshape(G, problem.K // G, problem.C // G)
+        # The other backends do not warn of infinities and NaN either.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for panel in _panels(problem):
+                Xp = X[panel].astype(problem.dtype, copy=False)
+                parts = [W[g] @ Xg for g, Xg in enumerate(np.split(Xp, G, axis=-2))]
+                Yp = np.concatenate(parts, axis=-2)
+                if bias is not None:
+                    Yp += bias[:, np.newaxis]
+                if R is not None:
+                    Yp += R[panel]
+                Y[panel] = activate(Yp, problem.activation)
 
     def conv(
         self,
@@ -70,20 +87,8 @@ class NumpyPlan:
         out: Array,
         threads: int,
     ) -> None:
-        problem = self.problem
-        X = problem.x_view(x)
-        Y = problem.out_view(out)
-        R = None if residual is None else problem.residual_view(residual)
-        G = problem.groups
-        W = weight.reshape(G, problem.K // G, problem.C // G)
-        for panel in _panels(problem):
-            Xp = X[panel].astype(problem.dtype, copy=False)
-            Yp = np.concatenate([W[g] @ Xg for g, Xg in enumerate(np.split(Xp, G, axis=-2))], axis=-2)
-            if bias is not None:
-                Yp += bias[:, np.newaxis]
-            if R is not None:
-                Yp += R[panel]
-            Y[panel] = activate(Yp, problem.activation)
+        # Packed are copies: the weights given may lie in `out`.
+        self.run(self.pack(weight, bias), x, residual, out, threads)
 
 
 def _panels(problem: Problem) -> Iterator[tuple[Any, ...]]:
@@ -121,7 +126,7 @@ def activate(y: Array, activation: Activation | None) -> Array:
             case "gelu_tanh":
                 return y / (1 + np.exp(-2 * math.sqrt(2 / math.pi) * (y + 0.044715 * y**3)))
             case "hardswish":
-                return y * np.clip(y + 3, 0, 6) / 6
+                return y * (np.clip(y + 3, 0, 6) / 6)
             case "hardsigmoid":
                 return np.clip(y + 3, 0, 6) / 6
             case "elu":
@@ -130,7 +135,7 @@ def activate(y: Array, activation: Activation | None) -> Array:
                 return np.where(y > 20, y, np.logaddexp(0, y))
             case "mish":
                 n = np.expm1(2 * np.logaddexp(0, np.minimum(y, 30)))
-                return y * n / (n + 2)
+                return y * (n / (n + 2))
     raise NotImplementedError(name)
 
 

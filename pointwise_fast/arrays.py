@@ -14,7 +14,7 @@ Array = npt.NDArray[Any]
 
 def as_input(value: Any, name: str) -> Array:
     """`value` as an ndarray, without a copy where it lends its memory."""
-    if type(value) is np.ndarray and value.dtype != object:
+    if type(value) is np.ndarray:
         return value
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(
@@ -42,6 +42,8 @@ def as_parameter(value: Any, name: str) -> Array:
 
 def check_out(out: Any) -> Array:
     """`out`, or an error where it could not be written."""
+    if type(out) is np.ndarray and out.flags.writeable:
+        return out
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a numpy.ndarray; got {type(out).__name__}")
     if isinstance(out, np.ma.MaskedArray):

@@ -125,8 +125,12 @@ class Call:
 
     def plan_into(self, out: Array, x: Array, residual: Array | None) -> Plan | None:
         """The plan that may write to `out`; None if it overlaps in a way that no plan can."""
-        if not np.may_share_memory(x, out) and (residual is None or residual is out):
-            return self.plan
+        if residual is None or residual is out:
+            # The quick answers to what `overlap` asks: two owners of memory share none.
+            if x.base is None and out.base is None and x is not out:
+                return self.plan
+            if not np.may_share_memory(x, out):
+                return self.plan
         if residual is not None and overlap(residual, out) and not is_same(residual, out):
             return None
         if not overlap(x, out):
@@ -287,9 +291,12 @@ def _float_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
     except TypeError:
         raise TypeError(f"{name} must be float32 or float64; got {dtype!r}") from None
     if given not in FLOATS:
-        what = f"{name} must be" if name == "dtype" else f"{name} has dtype {given}; supported are"
-        got = f"; got {given}" if name == "dtype" else f": pass {name}.astype('float32')"
-        raise TypeError(f"{what} float32 and float64{got}")
+        if name == "dtype":
+            raise TypeError(f"dtype must be float32 or float64; got {given}")
+        raise TypeError(
+            f"{name} has dtype {given}; supported are float32 and float64: "
+            f"pass {name}.astype('float32')"
+        )
     return FLOATS[given]
 
 

@@ -216,7 +216,9 @@ class Conv1x1:
         if plan is None:
             np.copyto(out, self(x, residual=residual, threads=n))
         else:
-            plan.run(self._pack(call, plan), x, residual, out, n)
+            if plan is not call.plan:
+                packed = self._pack(call, plan)
+            plan.run(packed, x, residual, out, n)
         return out
 
     def _prepare(self, key: tuple[Any, ...]) -> tuple[Call, Any]:
