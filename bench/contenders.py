@@ -1,0 +1,262 @@
+"""Who computes: our backends, NumPy, and plain C."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import cycle
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+
+import pointwise_fast as pf
+from pointwise_fast.dispatch import BACKENDS
+
+from . import native
+from .job import Array, Arrays, Job
+from .numpy_layer import numpy_layer
+
+__all__ = [
+    "BARE_MATMUL",
+    "Contender",
+    "LocalRunner",
+    "Runner",
+    "call_contenders",
+    "headline_contenders",
+    "layer_contenders",
+]
+
+#: Computes once, into the arrays it was made for or into a new one, and returns where.
+Call = Callable[[], Array]
+
+
+class Runner(Protocol):
+    """A contender that is ready to compute a job; it may live in another process."""
+
+    def seconds(self, calls: int) -> float:
+        """Seconds per call, of that many."""
+
+    def output(self) -> Array:
+        """The result of one call on the job's first set, whose `out` held NaN before."""
+
+
+class LocalRunner:
+    """A `Runner` in this process, which goes round the sets of a job."""
+
+    def __init__(self, job: Job, bind: Callable[[Job, Arrays], Call], binds: bool = False) -> None:
+        self.binds = binds
+        self._out = job.sets[0].out
+        self._calls = [bind(job, arrays) for arrays in job.sets]
+        self._turn: Iterator[Call] = cycle(self._calls)
+
+    @property
+    def call(self) -> Call:
+        """One call on the first set."""
+        return self._calls[0]
+
+    def seconds(self, calls: int) -> float:
+        if len(self._calls) == 1:
+            call = self._calls[0]
+            start = perf_counter()
+            for _ in range(calls):
+                call()
+            return (perf_counter() - start) / calls
+        total = 0.0
+        for _ in range(calls):
+            call = next(self._turn)
+            start = perf_counter()
+            call()
+            total += perf_counter() - start
+        return total / calls
+
+    def output(self) -> Array:
+        self._out.fill(np.nan)
+        result = self._calls[0]()
+        # A view of `out` may have other axes.
+        return self._out if np.may_share_memory(result, self._out) else result
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A way to compute a layer.
+
+    Attributes
+    ----------
+    name : str
+    ours : bool
+    bind : callable
+        Prepares for a job and one of its sets (not timed) and gives what is timed.
+    missing : callable
+        None, or why it cannot compute this job here.
+    whole : bool
+        Whether it applies bias, residual and activation where the job has them.
+    binds : bool
+        Whether it binds its threads to CPUs itself.
+    """
+
+    name: str
+    ours: bool
+    bind: Callable[[Job, Arrays], Call]
+    missing: Callable[[Job], str | None] = lambda job: None
+    whole: bool = True
+    binds: bool = False
+
+    def start(self, job: Job) -> LocalRunner:
+        return LocalRunner(job, self.bind, self.binds)
+
+
+# ---- ours ----------------------------------------------------------------------------------------
+
+
+def _layer_settings(job: Job, backend: str) -> dict[str, Any]:
+    """Only what is not the default, as a user would write it."""
+    case = job.case
+    settings: dict[str, Any] = {"backend": backend}
+    if job.bias is not None:
+        settings["bias"] = job.bias
+    if case.activation:
+        settings["activation"] = case.activation
+    if job.channel_axis != -3:
+        settings["channel_axis"] = job.channel_axis
+    if case.stride != 1:
+        settings["stride"] = case.stride
+    if case.groups != 1:
+        settings["groups"] = case.groups
+    return settings
+
+
+def _call_settings(job: Job, arrays: Arrays, allocate: bool) -> dict[str, Any]:
+    settings: dict[str, Any] = {"threads": job.threads}
+    if arrays.residual is not None:
+        settings["residual"] = arrays.residual
+    if not allocate:
+        settings["out"] = arrays.out
+    return settings
+
+
+def _one_shot(backend: str, allocate: bool = False) -> Callable[[Job, Arrays], Call]:
+    def bind(job: Job, arrays: Arrays) -> Call:
+        settings = _layer_settings(job, backend) | _call_settings(job, arrays, allocate)
+        return partial(pf.conv1x1, arrays.x, job.weight, **settings)
+
+    return bind
+
+
+def _packed(backend: str) -> Callable[[Job, Arrays], Call]:
+    def bind(job: Job, arrays: Arrays) -> Call:
+        layer = pf.Conv1x1(job.weight, **_layer_settings(job, backend))
+        return partial(layer, arrays.x, **_call_settings(job, arrays, False))
+
+    return bind
+
+
+def _backend_missing(backend: str) -> Callable[[Job], str | None]:
+    return lambda job: BACKENDS[backend].available()
+
+
+def ours(backend: str, *, packed: bool = False, allocate: bool = False) -> Contender:
+    """One of our backends: `conv1x1` with ``out=``, without it, or a packed `Conv1x1`."""
+    how = " packed" if packed else " new out" if allocate else ""
+    bind = _packed(backend) if packed else _one_shot(backend, allocate)
+    return Contender(f"ours {backend}{how}", True, bind, _backend_missing(backend))
+
+
+# ---- NumPy, on plain layers ----------------------------------------------------------------------
+
+
+def _matmul(job: Job, arrays: Arrays) -> Call:
+    x, out, w = arrays.x, arrays.out, job.weight
+    if job.layout == "planar":
+        X = x.reshape(job.case.C, -1)
+        return lambda: np.matmul(w, X).reshape(out.shape)
+    return lambda: np.matmul(x, w.T)
+
+
+def _tensordot(job: Job, arrays: Arrays) -> Call:
+    x, w = arrays.x, job.weight
+    if job.layout == "planar":
+        return lambda: np.tensordot(w, x, axes=1)
+    return lambda: np.tensordot(x, w, axes=([-1], [1]))
+
+
+def _einsum(job: Job, arrays: Arrays) -> Call:
+    x, w = arrays.x, job.weight
+    if job.layout == "planar":
+        return lambda: np.einsum("kc,chw->khw", w, x, optimize=True)
+    return lambda: np.einsum("hwc,kc->hwk", x, w, optimize=True)
+
+
+# ---- plain C -------------------------------------------------------------------------------------
+
+
+def _load_plain() -> ctypes.CDLL:
+    return native.load("plain.c", "-std=c11", "-O3", "-march=native")
+
+
+def _plain_missing(job: Job) -> str | None:
+    try:
+        _load_plain()
+    except native.CompileError as error:
+        return str(error)
+    return None
+
+
+def _plain(job: Job, arrays: Arrays) -> Call:
+    case, out = job.case, arrays.out
+    work = getattr(_load_plain(), f"plain_{job.layout}")
+    pointers = [ctypes.c_void_p(a.ctypes.data) for a in (job.weight, arrays.x, out)]
+    sizes = [ctypes.c_int64(n) for n in (case.C, case.K, case.pixels)]
+    threads = ctypes.c_int(job.threads)
+
+    def call() -> Array:
+        if work(*pointers, *sizes, threads):
+            raise MemoryError("plain.c: no memory or no threads")
+        return out
+
+    return call
+
+
+BARE_MATMUL = Contender("np.matmul(out=)", False, partial(numpy_layer, epilogue=False), whole=False)
+
+
+def headline_contenders() -> list[Contender]:
+    """For a layer without bias, activation, residual, stride, groups or batch."""
+    return [
+        ours("c"),
+        ours("c", allocate=True),
+        ours("numba"),
+        ours("numpy"),
+        replace(BARE_MATMUL, whole=True),
+        Contender("np.matmul", False, _matmul),
+        Contender("np.tensordot", False, _tensordot),
+        Contender("np.einsum(optimize)", False, _einsum),
+        Contender("plain C, vectorised", False, _plain, _plain_missing, binds=True),
+    ]
+
+
+def call_contenders() -> list[Contender]:
+    """For layers so small that the call is the cost."""
+    backends = ("c", "numba", "numpy")
+    return [
+        *(ours(backend) for backend in backends),
+        *(ours(backend, packed=True) for backend in backends),
+        ours("c", allocate=True),
+        replace(BARE_MATMUL, whole=True),
+        Contender("np.matmul", False, _matmul),
+    ]
+
+
+# ---- whole layers --------------------------------------------------------------------------------
+
+
+def _numpy_missing(job: Job) -> str | None:
+    return "NumPy has no erf" if job.case.activation == "gelu" else None
+
+
+def layer_contenders(backend: str) -> list[Contender]:
+    """For any layer. `BARE_MATMUL` leaves out the epilogue: it is not compared, but a bound."""
+    whole = Contender("np.matmul(out=) + epilogue", False, numpy_layer, _numpy_missing)
+    return [ours(backend, packed=True), whole, BARE_MATMUL]

@@ -1,0 +1,39 @@
+"""How much of the machine others used meanwhile: a measurement among busy neighbours says so."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+__all__ = ["Neighbours"]
+
+
+class Neighbours:
+    """Counts from its creation on."""
+
+    def __init__(self) -> None:
+        self._start = _now()
+
+    def cpus(self) -> float | None:
+        """CPUs that other processes, and other virtual machines on ours, used on average.
+
+        None where the system does not tell, or after less than a tenth of a second, in which its
+        clock has few ticks.
+        """
+        end = _now()
+        if self._start is None or end is None:
+            return None
+        elapsed, busy, own = (b - a for a, b in zip(self._start, end, strict=True))
+        return None if elapsed < 0.1 else max(0.0, (busy - own) / elapsed)
+
+
+def _now() -> tuple[float, float, float] | None:
+    """Seconds: of the clock, of all CPUs at work or taken away, of this process."""
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    except OSError:
+        return None
+    user, nice, system, _, _, irq, softirq, steal = (int(field) for field in fields)
+    ticks = user + nice + system + irq + softirq + steal
+    return time.perf_counter(), ticks / os.sysconf("SC_CLK_TCK"), time.process_time()

@@ -1,0 +1,239 @@
+"""One job, measured: contenders checked, then timed in rounds with the roof."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any, Literal
+
+from threadpoolctl import threadpool_limits
+
+import pointwise_fast as pf
+
+from . import native, roof
+from .caches import cache_bytes
+from .cases import Case, Layout
+from .contenders import Contender
+from .job import Error, Job, make_job
+from .neighbours import Neighbours
+from .placing import Placing
+from .rounds import Timed, measure
+
+__all__ = ["Mode", "Panel", "Row", "WrongResult", "current_isa", "measure_panel", "modes_for"]
+
+Mode = Literal["hot", "rotating"]
+
+
+class WrongResult(AssertionError):
+    """A contender computed something else."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A contender's times (seconds per call, by round) and error.
+
+    `whole` is False for what leaves out a part of the layer.
+    """
+
+    name: str
+    ours: bool
+    whole: bool
+    seconds: list[float]
+    error: Error
+
+    @property
+    def best(self) -> float:
+        return min(self.seconds)
+
+    @property
+    def middle(self) -> float:
+        return median(self.seconds)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What was measured for one job.
+
+    `fma` and `streams` are the seconds of the job at the machine's limits, by round; `neighbours`
+    the CPUs that other processes used meanwhile.
+    """
+
+    case: Case
+    layout: Layout
+    threads: int
+    mode: Mode
+    isa: str
+    rows: list[Row]
+    skipped: dict[str, str]
+    fma: list[float]
+    streams: dict[str, list[float]]
+    neighbours: float | None = None
+
+    def row(self, name: str) -> Row | None:
+        return next((row for row in self.rows if row.name == name), None)
+
+    @property
+    def roof(self) -> float | None:
+        """Seconds at the machine's limit, from the best of each; None if not measured."""
+        if not self.fma:
+            return None
+        return max(min(self.fma), min(map(min, self.streams.values())))
+
+    @property
+    def limit(self) -> str:
+        """What the roof is made of."""
+        if self.roof is None:
+            return "not measured"
+        return "arithmetic" if self.roof == min(self.fma) else "bandwidth"
+
+    def fraction(self, row: Row) -> float | None:
+        """Of the roof, best against best."""
+        roof = self.roof
+        return None if roof is None else roof / row.best
+
+    def middle_fraction(self, row: Row) -> float | None:
+        """Of the roof, the median of the rounds' own fractions."""
+        if not self.fma:
+            return None
+        streams = [min(times) for times in zip(*self.streams.values(), strict=True)]
+        roofs = [max(pair) for pair in zip(self.fma, streams, strict=True)]
+        fractions = [limit / t for limit, t in zip(roofs, row.seconds, strict=True)]
+        return float(median(fractions))
+
+    def fastest_peer(self) -> Row | None:
+        """Of those that compute the whole layer."""
+        peers = [row for row in self.rows if row.whole and not row.ours]
+        return min(peers, key=lambda row: row.best, default=None)
+
+    def as_json(self) -> dict[str, Any]:
+        rows = [
+            asdict(row)
+            | {
+                "error": row.error._asdict(),
+                "best": row.best,
+                "median": row.middle,
+                "fraction": self.fraction(row),
+                "median_fraction": self.middle_fraction(row),
+            }
+            for row in self.rows
+        ]
+        case = {k: v for k, v in asdict(self.case).items() if k not in ("used_in", "count")}
+        return {
+            "name": self.case.name,
+            "case": case | {"flops": self.case.flops, "bytes": self.case.bytes},
+            "layout": self.layout,
+            "threads": self.threads,
+            "mode": self.mode,
+            "roof": {
+                "isa": self.isa,
+                "seconds": self.roof,
+                "limit": self.limit,
+                "peak_fma": self.case.flops / min(self.fma) if self.fma else None,
+                "stream_bandwidth": (
+                    self.case.bytes / min(map(min, self.streams.values())) if self.fma else None
+                ),
+                "fma_seconds": self.fma,
+                "stream_seconds": self.streams,
+            },
+            "neighbours": self.neighbours,
+            "rows": rows,
+            "skipped": self.skipped,
+        }
+
+
+def current_isa(backend: str = "c") -> str:
+    """The instruction set whose peak is the limit; "" where the roof cannot be built.
+
+    That of the C kernels, which may be forced; for other backends the best that this CPU has.
+    """
+    try:
+        known = roof.isas()
+    except native.CompileError:
+        return ""
+    ours = str(pf.config()["isa"])
+    return ours if backend == "c" and ours in known else next(iter(known))
+
+
+def modes_for(case: Case) -> tuple[Mode, ...]:
+    """Hot, and rotating unless the arrays are twice as large as the last cache anyway."""
+    return ("hot",) if case.bytes > 2 * cache_bytes()[-1] else ("hot", "rotating")
+
+
+def sets_for(case: Case, mode: Mode) -> int:
+    """How many pairs of arrays; rotating: twice the last cache together."""
+    return 1 if mode == "hot" else 1 + math.ceil(2 * cache_bytes()[-1] / case.bytes)
+
+
+def measure_panel(
+    case: Case,
+    layout: Layout,
+    threads: int,
+    mode: Mode,
+    contenders: Sequence[Contender],
+    *,
+    rounds: int,
+    budget: float,
+    least: int = 5,
+    progress: Callable[[], object] = lambda: None,
+    job: Job | None = None,
+    backend: str = "c",
+) -> Panel:
+    """Check every contender against float64, then time all of them and the roof.
+
+    `job`, where given, has the data for the case, layout, threads and mode; `backend` tells whose
+    instruction set the roof is for.
+
+    Raises
+    ------
+    WrongResult
+        If a contender's result is further from float64 than the accuracy that is promised.
+    """
+    job = job or make_job(case, layout, threads, sets_for(case, mode))
+    runners: dict[str, Timed] = {}
+    checked: dict[str, tuple[Contender, Error]] = {}
+    skipped: dict[str, str] = {}
+    isa = current_isa(backend)
+    placing = Placing(threads)
+    with threadpool_limits(limits=threads, user_api="blas"):
+        for contender in contenders:
+            reason = contender.missing(job)
+            if reason is not None:
+                skipped[contender.name] = reason
+                continue
+            runner = contender.start(job)
+            with placing.of(runner):
+                result = runner.output()
+            error = job.error(result, whole=contender.whole)
+            if not error.of_promise <= 1:
+                raise WrongResult(f"{contender.name} is wrong on {case.name}, {layout}: {error}")
+            checked[contender.name] = contender, error
+            runners[contender.name] = runner
+        fma, streams = _start_roof(job, isa)
+        limits: dict[str, Timed] = {runner.name: runner for runner in streams}
+        limits |= {runner.name: runner for runner in fma}
+        neighbours = Neighbours()
+        times = measure(
+            runners | limits,
+            placing=placing,
+            rounds=rounds,
+            budget=budget,
+            least=least,
+            progress=progress,
+        )
+        others = neighbours.cpus()
+    rows = [
+        Row(name, contender.ours, contender.whole, times[name], error)
+        for name, (contender, error) in checked.items()
+    ]
+    fma_times = [t for runner in fma for t in times[runner.name]]
+    stream_times = {runner.name: times[runner.name] for runner in streams}
+    return Panel(case, layout, threads, mode, isa, rows, skipped, fma_times, stream_times, others)
+
+
+def _start_roof(job: Job, isa: str) -> tuple[list[roof.FmaRoof], list[roof.StreamRoof]]:
+    if not isa:
+        return [], []
+    fma, streams = roof.roofs_for(job, isa)
+    return [fma], streams

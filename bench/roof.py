@@ -1,0 +1,197 @@
+"""The machine's limits, measured: multiply-adds a second and bytes a second.
+
+``t_roof = max(flops / peak_fma, bytes / stream_bandwidth)``. Both limits are `Runner`-like: they
+give the seconds that a job takes at the limit, and are timed in the same rounds as what is judged.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from . import native
+from .caches import cache_bytes
+from .job import Job
+
+__all__ = ["FmaRoof", "StreamRoof", "isas", "peak_flops", "roofs_for"]
+
+_LINE = 64
+_REPEATS = 4
+_CHAINS = (8, 10, 12, 16)
+#: Rounds of a register loop: some 150 us.
+_ROUNDS = 50_000
+
+
+class Traffic(NamedTuple):
+    """How memory is walked; ``struct traffic`` in roof.c."""
+
+    streams: int
+    burst: int
+    ahead: int
+    bypass: int
+
+    def __str__(self) -> str:
+        stores = "non-temporal" if self.bypass else "plain"
+        ahead = f"prefetch {self.ahead} B" if self.ahead else "no prefetch"
+        return f"{self.streams} streams, bursts of {self.burst}, {ahead}, {stores} stores"
+
+
+class _Traffic(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_int64) for name in Traffic._fields)
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    flags = ("-std=gnu11", "-O3", "-fno-tree-vectorize", "-fno-tree-slp-vectorize")
+    library = native.load("roof.c", *flags)
+    library.roof_isa.restype = ctypes.c_char_p
+    library.roof_fma.restype = ctypes.c_double
+    library.roof_stream.restype = ctypes.c_double
+    return library
+
+
+@cache
+def isas() -> dict[str, int]:
+    """The instruction sets that this CPU has and roof.c knows, best first, and their numbers."""
+    found: dict[str, int] = {}
+    i = 0
+    while (name := _library().roof_isa(i)) is not None:
+        if name:
+            found[name.decode()] = i
+        i += 1
+    return found
+
+
+def _timed(run: Callable[..., float], *arguments: object, threads: int, repeats: int) -> float:
+    """What a unit of `run` (an operation, a byte) takes: the best repeat."""
+    seconds = (ctypes.c_double * repeats)()
+    amount = run(*arguments, ctypes.c_int(threads), ctypes.c_int(repeats), seconds)
+    if amount < 0:
+        raise MemoryError("roof.c: no memory")
+    best: float = min(seconds)
+    return best / amount
+
+
+def _fma_seconds(isa: str, chains: int, threads: int) -> float:
+    """Seconds of a float32 operation, two of which are a multiply-add."""
+    number = ctypes.c_int(isas()[isa])
+    rounds = ctypes.c_int64(_ROUNDS)
+    run = _library().roof_fma
+    return _timed(run, number, ctypes.c_int(chains), rounds, threads=threads, repeats=_REPEATS)
+
+
+@cache
+def _best_chains(isa: str, threads: int) -> int:
+    return min(_CHAINS, key=lambda chains: min(_fma_seconds(isa, chains, threads) for _ in "123"))
+
+
+def peak_flops(isa: str, threads: int) -> float:
+    """float32 operations a second, the best of a few dozen milliseconds."""
+    chains = _best_chains(isa, threads)
+    return 1 / min(_fma_seconds(isa, chains, threads) for _ in range(20))
+
+
+class FmaRoof:
+    """Seconds of a job at full multiply-add rate."""
+
+    binds = True
+
+    def __init__(self, job: Job, isa: str) -> None:
+        self.name = f"peak {isa}"
+        self._flops = job.case.flops
+        self._isa, self._threads = isa, job.threads
+        self._chains = _best_chains(isa, job.threads)
+
+    def seconds(self, calls: int) -> float:
+        return self._flops * _fma_seconds(self._isa, self._chains, self._threads)
+
+
+class _Buffers(NamedTuple):
+    x: npt.NDArray[np.float32]
+    y: npt.NDArray[np.float32]
+    x_address: int
+    y_address: int
+
+
+class StreamRoof:
+    """Seconds of reading what a job reads and writing what it writes, in one way to walk memory.
+
+    Reads and writes as many bytes as the job, in its proportion, from buffers of its own. Walkers
+    of a job share buffers.
+    """
+
+    binds = True
+
+    def __init__(self, job: Job, traffic: Traffic, buffers: list[_Buffers]) -> None:
+        self.traffic = traffic
+        self.name = f"stream: {traffic}"
+        self._case = job.case
+        self._threads = job.threads
+        self._buffers = buffers
+        self._turn = 0
+        self._lines = [ctypes.c_int64(n) for n in _lines(job)]
+        # What takes less than the clock can tell is repeated, unless it must be cold.
+        self._passes = max(1, (1 << 20) // job.case.bytes) if len(buffers) == 1 else 1
+
+    def seconds(self, calls: int) -> float:
+        """The best of two to four runs."""
+        number = ctypes.c_int(next(iter(isas().values())))
+        best = np.inf
+        for _ in self._buffers:
+            buffers = self._buffers[self._turn]
+            self._turn = (self._turn + 1) % len(self._buffers)
+            arguments = (
+                number,
+                ctypes.byref(_Traffic(*self.traffic)),
+                ctypes.c_void_p(buffers.x_address),
+                self._lines[0],
+                ctypes.c_void_p(buffers.y_address),
+                self._lines[1],
+                ctypes.c_int64(self._passes),
+            )
+            repeats = min(calls + 1, _REPEATS) if len(self._buffers) == 1 else 1
+            run = _library().roof_stream
+            best = min(best, _timed(run, *arguments, threads=self._threads, repeats=repeats))
+        return best * self._case.bytes
+
+
+def _lines(job: Job) -> tuple[int, int]:
+    case = job.case
+    return max(1, case.bytes_read // _LINE), max(1, case.bytes_written // _LINE)
+
+
+def _make_buffers(job: Job) -> list[_Buffers]:
+    def touched(lines: int) -> tuple[npt.NDArray[np.float32], int]:
+        array = np.full((lines + 1) * (_LINE // 4), 1, np.float32)
+        return array, -(-array.ctypes.data // _LINE) * _LINE
+
+    found = []
+    for _ in job.sets:
+        (x, x_address), (y, y_address) = (touched(n) for n in _lines(job))
+        found.append(_Buffers(x, y, x_address, y_address))
+    return found
+
+
+def _walks(job: Job) -> list[Traffic]:
+    """Ways to walk memory that may be the fastest at this size."""
+    last = cache_bytes()[-1]
+    total = job.case.bytes * len(job.sets)
+    bypass = (0,) if total < last // 4 else (0, 1)
+    walks = [Traffic(*walk) for walk in product((1, 4, 8), (4, 16, 64), (0, 512, 2048), bypass)]
+    if total > 2 * last:  # plain stores read first what they write
+        walks = [walk for walk in walks if walk.bypass or walk.burst == 64]
+    return walks
+
+
+def roofs_for(job: Job, isa: str, keep: int = 3) -> tuple[FmaRoof, list[StreamRoof]]:
+    """The multiply-add limit of `isa`, and the `keep` fastest of all ways to walk memory."""
+    buffers = _make_buffers(job)
+    walkers = [StreamRoof(job, walk, buffers) for walk in _walks(job)]
+    ranking = sorted(walkers, key=lambda walker: walker.seconds(1))
+    return FmaRoof(job, isa), ranking[:keep]

@@ -1,0 +1,96 @@
+"""What many layers say together: a line for each regime, and the cases that do worst."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import geometric_mean, median
+
+from .cases import REGIMES, regime_of
+from .contenders import BARE_MATMUL
+from .panel import Panel, Row
+from .report import format_table, percent, times
+
+__all__ = ["bare_speedup", "ours_of", "speedup", "summarise", "worst"]
+
+#: What counts as good where no figure was set.
+_FRACTION = 0.85
+
+
+def ours_of(panel: Panel) -> Row:
+    return next(row for row in panel.rows if row.ours)
+
+
+def speedup(panel: Panel) -> float | None:
+    """Over the fastest peer that computes the whole layer."""
+    peer = panel.fastest_peer()
+    return None if peer is None else peer.best / ours_of(panel).best
+
+
+def bare_speedup(panel: Panel) -> float | None:
+    """Over a matmul alone, which leaves out the epilogue that ours includes."""
+    row = panel.row(BARE_MATMUL.name)
+    return None if row is None else row.best / ours_of(panel).best
+
+
+def summarise(panels: list[Panel]) -> str:
+    """A line for each regime, layout and number of threads."""
+    groups: dict[tuple[str, str, int], list[Panel]] = {}
+    for panel in panels:
+        regime = regime_of(panel.case, panel.layout)
+        groups.setdefault((regime, panel.layout, panel.threads), []).append(panel)
+    order = list(REGIMES)
+    lines = []
+    for (regime, layout, threads), members in sorted(
+        groups.items(), key=lambda item: (order.index(item[0][0]), item[0][1:])
+    ):
+        fractions = [f for p in members if (f := p.fraction(ours_of(p))) is not None]
+        whole = [s for p in members if (s := speedup(p)) is not None]
+        bare = [s for p in members if (s := bare_speedup(p)) is not None]
+        lines.append(
+            [
+                regime.removesuffix(f" {layout}"),
+                layout,
+                str(threads),
+                str(len(members)),
+                percent(median(fractions) if fractions else None),
+                percent(REGIMES[regime].fraction),
+                percent(min(fractions, default=None)),
+                times(geometric_mean(whole) if whole else None),
+                times(min(whole, default=None)),
+                times(geometric_mean(bare) if bare else None),
+            ]
+        )
+    header = ["regime", "layout", "threads", "cases", "roof, median", "aim", "least"]
+    return format_table([*header, "speedup, mean", "least", "over bare"], lines)
+
+
+def shortfall(panel: Panel) -> float:
+    """The fraction of the roof over what is aimed at; the speedup where there is no roof."""
+    fraction = panel.fraction(ours_of(panel))
+    if fraction is None:
+        return speedup(panel) or 1.0
+    return fraction / (REGIMES[regime_of(panel.case, panel.layout)].fraction or _FRACTION)
+
+
+def worst(panels: list[Panel], plans: Mapping[tuple[str, str], str], count: int = 15) -> str:
+    """The cases that are furthest from the aim."""
+    lines = []
+    for panel in sorted(panels, key=shortfall)[:count]:
+        row = ours_of(panel)
+        lines.append(
+            [
+                panel.case.name,
+                panel.layout,
+                str(panel.threads),
+                regime_of(panel.case, panel.layout),
+                f"{1e6 * row.best:.1f}",
+                "-" if panel.roof is None else f"{1e6 * panel.roof:.1f}",
+                panel.limit,
+                percent(panel.fraction(row)),
+                times(speedup(panel)),
+                times(bare_speedup(panel)),
+                plans.get((panel.case.name, panel.layout), ""),
+            ]
+        )
+    header = ["case", "layout", "threads", "regime", "us", "roof us", "limit", "fraction"]
+    return format_table([*header, "speedup", "over bare", "plan"], lines)
