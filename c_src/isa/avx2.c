@@ -14,7 +14,7 @@
 #define PLANAR_KR_MAX 6
 #define PLANAR_NV(KR) ((KR) == 1 ? 6 : (KR) == 2 ? 4 : (KR) == 3 ? 3 : 2)
 #define NV_MAX 2
-#define ROWS_KR_MAX 10
+#define ROWS_KR_MAX 8
 #define ROWS(NV) ((NV) == 1 ? 12 : (NV) == 2 ? 6 : (NV) == 3 ? 4 : 2)
 
 /* From masks + 8 - n on: ones for the first n of eight lanes. */

@@ -52,9 +52,9 @@ static const pw_kernels FN(kernels) = {
             FN(rows_6),
             FN(rows_7),
             FN(rows_8),
+#if ROWS_KR_MAX > 8
             FN(rows_9),
             FN(rows_10),
-#if ROWS_KR_MAX > 10
             FN(rows_11),
             FN(rows_12),
             FN(rows_13),

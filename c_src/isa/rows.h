@@ -77,7 +77,7 @@ PW_INLINE void FN(rows_finish)(const pw_tile *t, int64_t p, int KR, int rows, V 
 }
 
 /* VW pixels from p on, or only the first `rows` of them. */
-PW_INLINE void FN(rows_tile)(const pw_tile *t, int64_t p, int KR, int rows) {
+PW_INLINE void FN(rows_tile)(const pw_tile *t, int64_t p, int KR, int rows, int fetch) {
     const ptrdiff_t group = GROUP * sizeof(T), x_p = t->x_p;
     V s[ROWS_KR_MAX], x[GROUP];
     PW_UNROLL
@@ -86,6 +86,10 @@ PW_INLINE void FN(rows_tile)(const pw_tile *t, int64_t p, int KR, int rows) {
                         : V_LOAD(t->acc + p * t->acc_step + k * VW * (ptrdiff_t)sizeof(T));
     const T *w = t->w;
     const char *from = t->x + p * x_p, *ahead = from + t->prefetch;
+    /* Lines of y too: stores that wait for theirs would hold up the next tile. */
+    if (fetch)
+        for (ptrdiff_t i = 0; i < VW * t->y_step; i += PW_CACHE_LINE)
+            __builtin_prefetch(t->y + p * t->y_step + i, 1, 3);
     int64_t left = t->C;
     for (; left >= GROUP; left -= GROUP, from += group, w += GROUP * KR) {
         FN(rows_load)(from, x_p, rows, GROUP, x);
@@ -94,7 +98,8 @@ PW_INLINE void FN(rows_tile)(const pw_tile *t, int64_t p, int KR, int rows) {
         for (int i = 0; i < GROUP; i++) {
             PW_UNROLL
             for (int k = 0; k < KR; k++) s[k] = V_FMA(V_SET1(w[i * KR + k]), x[i], s[k]);
-            if (t->prefetch) __builtin_prefetch(ahead, 0, 3);
+            if (fetch && i * VW * sizeof(T) % PW_CACHE_LINE == 0)
+                __builtin_prefetch(ahead, 0, 3);
             ahead += VW * sizeof(T);
         }
     }
@@ -119,8 +124,8 @@ PW_INLINE void FN(rows_tile)(const pw_tile *t, int64_t p, int KR, int rows) {
 
 PW_INLINE void FN(rows_run)(const pw_tile *t, int KR) {
     int64_t p = 0;
-    for (; p + VW <= t->n; p += VW) FN(rows_tile)(t, p, KR, VW);
-    if (p < t->n) FN(rows_tile)(t, p, KR, (int)(t->n - p));
+    for (; p + VW <= t->n; p += VW) FN(rows_tile)(t, p, KR, VW, t->prefetch != 0);
+    if (p < t->n) FN(rows_tile)(t, p, KR, (int)(t->n - p), 0);
 }
 
 #define ROWS_KERNEL(KR)                                      \
@@ -135,9 +140,9 @@ ROWS_KERNEL(5)
 ROWS_KERNEL(6)
 ROWS_KERNEL(7)
 ROWS_KERNEL(8)
+#if ROWS_KR_MAX > 8
 ROWS_KERNEL(9)
 ROWS_KERNEL(10)
-#if ROWS_KR_MAX > 10
 ROWS_KERNEL(11)
 ROWS_KERNEL(12)
 ROWS_KERNEL(13)
