@@ -77,7 +77,8 @@ static pw_matrix staged(const pw_plan *plan, char *at, int64_t channels) {
 }
 
 /* Copies n_c channels by n_p pixels, the order of the path's own memory innermost. */
-static void copy_panel(const pw_plan *plan, pw_matrix to, pw_matrix from, int64_t n_c, int64_t n_p) {
+static void copy_panel(const pw_plan *plan, pw_matrix to, pw_matrix from, int64_t n_c,
+                       int64_t n_p) {
     if (plan->interleaved)
         pw_copy((pw_matrix){to.dtype, to.at, to.j, to.i},
                 (pw_matrix){from.dtype, from.at, from.j, from.i}, n_p, n_c);
@@ -122,9 +123,11 @@ static void run_tiles(const call *call, const item *it, const pass *pass, int64_
             t.channels = block->channels;
             t.y = pass->y.at + k * pass->y.i + p * pass->y.j;
             t.r = pass->r.at ? pass->r.at + k * pass->r.i + p * pass->r.j : NULL;
-            t.acc = pass->acc + (block->at - first->at) * room * size +
-                    p * size * (plan->interleaved ? block->width : 1);
-            t.acc_step = size * (plan->interleaved ? block->width : room);
+            if (pass->acc) {
+                t.acc = pass->acc + (block->at - first->at) * room * size +
+                        p * size * (plan->interleaved ? block->width : 1);
+                t.acc_step = size * (plan->interleaved ? block->width : room);
+            }
             block->kernel(&t);
             t.prefetch = 0;
         }
@@ -134,15 +137,17 @@ static void run_tiles(const call *call, const item *it, const pass *pass, int64_
 static void run_item(const call *call, const item *it, int64_t head, char *scratch) {
     const pw_plan *plan = call->plan;
     const pw_problem *p = &plan->problem;
-    const pw_block *first = &plan->blocks[it->first_block], *last = &plan->blocks[it->end_block - 1];
+    const pw_block *first = &plan->blocks[it->first_block],
+                   *last = &plan->blocks[it->end_block - 1];
     const int64_t K = last->k + last->channels - first->k;
     const pw_matrix x = {p->x_dtype, (char *)it->x, p->x_c, p->x_p};
     const pw_matrix y = {p->dtype, it->y + first->k * p->y_k, p->y_k, p->y_p};
-    const pw_matrix r = {p->dtype, it->r ? (char *)it->r + first->k * p->r_k : NULL, p->r_k, p->r_p};
+    const pw_matrix r = {p->dtype, it->r ? (char *)it->r + first->k * p->r_k : NULL, p->r_k,
+                         p->r_p};
     pass pass = {
         .y = plan->stage_y ? staged(plan, scratch + plan->scratch.y, K) : y,
         .r = plan->stage_r ? staged(plan, scratch + plan->scratch.r, K) : r,
-        .acc = scratch + plan->scratch.acc,
+        .acc = plan->c_pass < plan->C ? scratch + plan->scratch.acc : NULL,
     };
     if (plan->stage_r) copy_panel(plan, pass.r, r, K, it->pixels);
     do {
@@ -192,7 +197,8 @@ static void cut(call *call, int threads) {
     const pw_block *last = &plan->blocks[plan->n_blocks - 1];
     int64_t parts = pw_ceil_div(last->at + last->width, plan->part_width);
     /* Blocks are of unequal width by one vector at most, so parts may exceed part_width's share. */
-    while (parts > 1 && pw_ceil_div(plan->n_blocks, parts) * plan->blocks[0].width > plan->part_width)
+    while (parts > 1 &&
+           pw_ceil_div(plan->n_blocks, parts) * plan->blocks[0].width > plan->part_width)
         parts++;
     call->head = unaligned_head(plan, call->y);
     call->panel = plan->panel;
@@ -224,8 +230,9 @@ pw_status pw_run(const pw_plan *plan, const void *packed, const void *x, const v
     return PW_OK;
 }
 
-pw_status pw_conv(const pw_plan *plan, const void *w, ptrdiff_t w_k, ptrdiff_t w_c, const void *bias,
-                  ptrdiff_t bias_step, const void *x, const void *r, void *y, int threads) {
+pw_status pw_conv(const pw_plan *plan, const void *w, ptrdiff_t w_k, ptrdiff_t w_c,
+                  const void *bias, ptrdiff_t bias_step, const void *x, const void *r, void *y,
+                  int threads) {
     const size_t bytes = pw_packed_bytes(plan);
     _Alignas(LINE) char on_stack[STACK_BYTES];
     void *packed = bytes <= sizeof on_stack ? on_stack : aligned_alloc(LINE, bytes);

@@ -3,20 +3,20 @@
 
 #include "plan.h"
 
-#define COPY(TO, FROM)                                                                      \
+#define COPY(TO, FROM)                                                                          \
     static void copy_##FROM##_to_##TO(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j) { \
-        for (int64_t i = 0; i < n_i; i++, to.at += to.i, from.at += from.i) {               \
-            if (sizeof(TO) == sizeof(FROM) && to.j == sizeof(TO) && from.j == sizeof(TO)) { \
-                memcpy(to.at, from.at, (size_t)n_j * sizeof(TO));                           \
-                continue;                                                                   \
-            }                                                                               \
-            for (int64_t j = 0; j < n_j; j++) {                                             \
-                FROM value;                                                                 \
-                memcpy(&value, from.at + j * from.j, sizeof value);                         \
-                const TO converted = (TO)value;                                             \
-                memcpy(to.at + j * to.j, &converted, sizeof converted);                     \
-            }                                                                               \
-        }                                                                                   \
+        for (int64_t i = 0; i < n_i; i++, to.at += to.i, from.at += from.i) {                   \
+            if (sizeof(TO) == sizeof(FROM) && to.j == sizeof(TO) && from.j == sizeof(TO)) {     \
+                memcpy(to.at, from.at, (size_t)n_j * sizeof(TO));                               \
+                continue;                                                                       \
+            }                                                                                   \
+            for (int64_t j = 0; j < n_j; j++) {                                                 \
+                FROM value;                                                                     \
+                memcpy(&value, from.at + j * from.j, sizeof value);                             \
+                const TO converted = (TO)value;                                                 \
+                memcpy(to.at + j * to.j, &converted, sizeof converted);                         \
+            }                                                                                   \
+        }                                                                                       \
     }
 COPY(float, float)
 COPY(float, double)

@@ -115,9 +115,12 @@ int64_t pw_cache_bytes(int level) {
     return level >= 1 && level <= 3 ? cache_bytes[level] : 0;
 }
 
+#define PW_STRING_(x) #x
+#define PW_STRING(x) PW_STRING_(x)
+
 const char *pw_compiler(void) {
 #if defined(__clang__)
-    return "clang " __clang_version__;
+    return "clang " PW_STRING(__clang_major__) "." PW_STRING(__clang_minor__);
 #else
     return "gcc " __VERSION__;
 #endif

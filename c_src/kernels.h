@@ -43,11 +43,11 @@ typedef void (*pw_kernel)(const pw_tile *);
 
 /* Kernels of one dtype. The tile sizes stand beside them, so that they cannot disagree. */
 typedef struct pw_kernels {
-    int vector;                        /* elements in a vector */
-    int kr_max;                        /* planar[1..kr_max] */
-    pw_kernel planar[PW_MAX_KR + 1];   /* by channels */
-    int8_t planar_nv[PW_MAX_KR + 1];   /* vectors of pixels in a full tile of each */
-    int nv_max;                        /* interleaved[1..nv_max] */
+    int vector;                           /* elements in a vector */
+    int kr_max;                           /* planar[1..kr_max] */
+    pw_kernel planar[PW_MAX_KR + 1];      /* by channels */
+    int8_t planar_nv[PW_MAX_KR + 1];      /* vectors of pixels in a full tile of each */
+    int nv_max;                           /* interleaved[1..nv_max] */
     pw_kernel interleaved[PW_MAX_NV + 1]; /* by vectors of channels */
     int rows_max;                         /* rows[1..rows_max], by channels; 0: none */
     pw_kernel rows[PW_MAX_ROWS_KR + 1];

@@ -17,15 +17,15 @@ size_t pw_packed_bytes(const pw_plan *plan) {
     return (size_t)plan->problem.groups * (size_t)plan->group_bytes;
 }
 
-#define PACK_BLOCK(T)                                                                           \
-    static void pack_block_##T(const pw_block *block, int64_t C, const char *w, ptrdiff_t w_k,  \
-                               ptrdiff_t w_c, const char *bias, ptrdiff_t step, T *to) {        \
-        for (int64_t c = -1; c < C; c++)                                                        \
-            for (int i = 0; i < block->width; i++, to++) {                                      \
-                const char *from = c < 0 ? bias + i * step : w + i * w_k + c * w_c;             \
-                *to = 0;                                                                        \
-                if (i < block->channels && (c >= 0 || bias)) memcpy(to, from, sizeof(T));       \
-            }                                                                                   \
+#define PACK_BLOCK(T)                                                                          \
+    static void pack_block_##T(const pw_block *block, int64_t C, const char *w, ptrdiff_t w_k, \
+                               ptrdiff_t w_c, const char *bias, ptrdiff_t step, T *to) {       \
+        for (int64_t c = -1; c < C; c++)                                                       \
+            for (int i = 0; i < block->width; i++, to++) {                                     \
+                *to = 0;                                                                       \
+                if (i >= block->channels || (c < 0 && !bias)) continue;                        \
+                memcpy(to, c < 0 ? bias + i * step : w + i * w_k + c * w_c, sizeof(T));        \
+            }                                                                                  \
     }
 PACK_BLOCK(float)
 PACK_BLOCK(double)

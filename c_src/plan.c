@@ -48,7 +48,8 @@ static void choose_path(pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype), x_size = (ptrdiff_t)pw_size(p->x_dtype);
     const int single_pixel = p->P == 1;
-    const int y_planar = single_pixel || p->y_p == size, x_planar = single_pixel || p->x_p == x_size;
+    const int y_planar = single_pixel || p->y_p == size,
+              x_planar = single_pixel || p->x_p == x_size;
     const int y_interleaved = plan->K == 1 || p->y_k == size;
     const int r_planar = single_pixel || p->r_p == size;
     const int r_interleaved = plan->K == 1 || p->r_k == size;
@@ -160,8 +161,8 @@ static void lay_out_scratch(pw_plan *plan) {
     }
     plan->panel = plan->problem.P;
     if (per_channel || plan->stage_x) {
-        const int64_t deepest = pw_max(plan->stage_x ? plan->c_pass : 1,
-                                       per_channel ? plan->part_width : 1);
+        const int64_t deepest =
+            pw_max(plan->stage_x ? plan->c_pass : 1, per_channel ? plan->part_width : 1);
         const int64_t pixels = REGION_BYTES / (deepest * size);
         plan->panel = pw_min(plan->panel, pw_max(pixels / plan->tile * plan->tile, 16));
     }
@@ -217,13 +218,14 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     lay_out_scratch(plan);
     plan->stream = may_stream(plan);
     plan->prefetch = choose_prefetch(plan);
-    snprintf(plan->description, sizeof plan->description,
-             "%s %s: %d blocks of up to %d, passes of %lld channels, tiles of %lld pixels%s%s%s%s%s",
-             set->name, plan->interleaved ? "interleaved" : "planar", plan->n_blocks,
-             plan->blocks[0].channels, (long long)plan->c_pass, (long long)plan->tile,
-             plan->stage_x ? ", x staged" : "", plan->stage_y ? ", y staged" : "",
-             plan->stage_r ? ", residual staged" : "", plan->prefetch ? ", prefetching" : "",
-             plan->stream ? ", streaming" : "");
+    snprintf(
+        plan->description, sizeof plan->description,
+        "%s %s: %d blocks of up to %d, passes of %lld channels, tiles of %lld pixels%s%s%s%s%s",
+        set->name, plan->interleaved ? "interleaved" : "planar", plan->n_blocks,
+        plan->blocks[0].channels, (long long)plan->c_pass, (long long)plan->tile,
+        plan->stage_x ? ", x staged" : "", plan->stage_y ? ", y staged" : "",
+        plan->stage_r ? ", residual staged" : "", plan->prefetch ? ", prefetching" : "",
+        plan->stream ? ", streaming" : "");
     return plan;
 }
 

@@ -7,10 +7,10 @@
 /* Output channels that one kernel call computes. */
 typedef struct pw_block {
     pw_kernel kernel;
-    int64_t k;            /* first channel, within the group of channels */
-    int64_t at;           /* width of the blocks before this one */
-    size_t offset;        /* of its packed weights, within the group's */
-    int channels, width;  /* width: with padding */
+    int64_t k;           /* first channel, within the group of channels */
+    int64_t at;          /* width of the blocks before this one */
+    size_t offset;       /* of its packed weights, within the group's */
+    int channels, width; /* width: with padding */
 } pw_block;
 
 /* Scratch of a thread, in bytes from its start; 64-byte aligned. */
@@ -22,18 +22,18 @@ struct pw_plan {
     pw_problem problem;
     const pw_kernels *kernels;
     pw_epilogue epilogue;
-    int interleaved;                  /* or planar */
-    int stage_x, stage_y, stage_r;    /* through panels in scratch */
-    int stream;                       /* if y turns out to be aligned to the vector */
+    int interleaved;               /* or planar */
+    int stage_x, stage_y, stage_r; /* through panels in scratch */
+    int stream;                    /* if y turns out to be aligned to the vector */
     ptrdiff_t prefetch;
-    int64_t C, K;                     /* of a group */
-    int64_t outer;                    /* product of the outer extents */
-    int64_t c_pass;                   /* channels in one pass over the sums */
-    int64_t tile;                     /* pixels over which all blocks go before the next */
-    int64_t panel;                    /* most pixels at once: what scratch holds */
-    int64_t part_width;               /* most channels at once: what scratch holds */
+    int64_t C, K;       /* of a group */
+    int64_t outer;      /* product of the outer extents */
+    int64_t c_pass;     /* channels in one pass over the sums */
+    int64_t tile;       /* pixels over which all blocks go before the next */
+    int64_t panel;      /* most pixels at once: what scratch holds */
+    int64_t part_width; /* most channels at once: what scratch holds */
     pw_scratch_layout scratch;
-    size_t group_bytes;               /* packed weights of a group */
+    size_t group_bytes; /* packed weights of a group */
     char description[160];
     int n_blocks;
     pw_block blocks[];

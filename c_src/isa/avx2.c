@@ -63,11 +63,11 @@ PW_INLINE void transpose_f64(__m256d *v) {
 #define V_COPYSIGN(size, sign) _mm256_or_ps(size, _mm256_and_ps(_mm256_set1_ps(-0.0f), sign))
 #define V_SHIFT(v) _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(v), 23))
 #define GROUP 4
-#define G_LOAD(p, step)                                                              \
-    _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps((const float *)(p))),   \
+#define G_LOAD(p, step)                                                            \
+    _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps((const float *)(p))), \
                          _mm_loadu_ps((const float *)((p) + (step))), 1)
-#define G_STORE(p, step, v)                                     \
-    (_mm_storeu_ps((float *)(p), _mm256_castps256_ps128(v)),    \
+#define G_STORE(p, step, v)                                  \
+    (_mm_storeu_ps((float *)(p), _mm256_castps256_ps128(v)), \
      _mm_storeu_ps((float *)((p) + (step)), _mm256_extractf128_ps(v, 1)))
 #define G_ROWN(p, n) \
     _mm_maskload_ps((const float *)(p), _mm_loadu_si128((const __m128i *)(masks + 8 - (n))))

@@ -71,21 +71,19 @@ PW_INLINE void transpose_f64(__m512d *v) {
 #define G_HALF(p, step)                                                            \
     _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps((const float *)(p))), \
                          _mm_loadu_ps((const float *)((p) + (step))), 1)
-#define G_LOAD(p, step)                                            \
-    _mm512_insertf32x8(_mm512_castps256_ps512(G_HALF(p, step)), \
-                       G_HALF((p) + 2 * (step), step), 1)
-#define G_STORE(p, step, v)                                                          \
-    (_mm_storeu_ps((float *)(p), _mm512_castps512_ps128(v)),                         \
-     _mm_storeu_ps((float *)((p) + (step)), _mm512_extractf32x4_ps(v, 1)),           \
-     _mm_storeu_ps((float *)((p) + 2 * (step)), _mm512_extractf32x4_ps(v, 2)),       \
+#define G_LOAD(p, step) \
+    _mm512_insertf32x8(_mm512_castps256_ps512(G_HALF(p, step)), G_HALF((p) + 2 * (step), step), 1)
+#define G_STORE(p, step, v)                                                    \
+    (_mm_storeu_ps((float *)(p), _mm512_castps512_ps128(v)),                   \
+     _mm_storeu_ps((float *)((p) + (step)), _mm512_extractf32x4_ps(v, 1)),     \
+     _mm_storeu_ps((float *)((p) + 2 * (step)), _mm512_extractf32x4_ps(v, 2)), \
      _mm_storeu_ps((float *)((p) + 3 * (step)), _mm512_extractf32x4_ps(v, 3)))
 #define G_ROWN(p, n) _mm_maskz_loadu_ps((__mmask8)((1u << (n)) - 1), p)
-#define G_LOADN(p, step, n)                                                             \
-    _mm512_insertf32x4(                                                                 \
-        _mm512_insertf32x4(_mm512_insertf32x4(_mm512_castps128_ps512(G_ROWN(p, n)),     \
-                                              G_ROWN((p) + (step), n), 1),              \
-                           G_ROWN((p) + 2 * (step), n), 2),                             \
-        G_ROWN((p) + 3 * (step), n), 3)
+#define G_LOADN(p, step, n)                                                                        \
+    _mm512_insertf32x4(_mm512_insertf32x4(_mm512_insertf32x4(_mm512_castps128_ps512(G_ROWN(p, n)), \
+                                                             G_ROWN((p) + (step), n), 1),          \
+                                          G_ROWN((p) + 2 * (step), n), 2),                         \
+                       G_ROWN((p) + 3 * (step), n), 3)
 #define G_TRANSPOSE(v) transpose_f32(v)
 #include "kernels.h"
 
@@ -117,10 +115,10 @@ PW_INLINE void transpose_f64(__m512d *v) {
 #define V_COPYSIGN(size, sign) _mm512_or_pd(size, _mm512_and_pd(_mm512_set1_pd(-0.0), sign))
 #define V_SHIFT(v) _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(v), 52))
 #define GROUP 4
-#define G_LOAD(p, step)                                                                    \
-    _mm512_insertf64x4(_mm512_castpd256_pd512(_mm256_loadu_pd((const double *)(p))),        \
+#define G_LOAD(p, step)                                                              \
+    _mm512_insertf64x4(_mm512_castpd256_pd512(_mm256_loadu_pd((const double *)(p))), \
                        _mm256_loadu_pd((const double *)((p) + (step))), 1)
-#define G_STORE(p, step, v)                                     \
+#define G_STORE(p, step, v)                                      \
     (_mm256_storeu_pd((double *)(p), _mm512_castpd512_pd256(v)), \
      _mm256_storeu_pd((double *)((p) + (step)), _mm512_extractf64x4_pd(v, 1)))
 #define G_ROWN(p, n) _mm256_maskz_loadu_pd((__mmask8)((1u << (n)) - 1), p)

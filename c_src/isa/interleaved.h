@@ -10,7 +10,7 @@ PW_INLINE void FN(interleaved_finish)(const pw_tile *t, int64_t p, int R, int NV
     const ptrdiff_t step = VW * sizeof(T);
     const int m = t->channels - (NV - 1) * VW;
     if (!t->last) {
-        PW_UNROLL
+    PW_UNROLL
         for (int i = 0; i < R; i++)
             PW_UNROLL
             for (int j = 0; j < NV; j++)

@@ -11,12 +11,12 @@
 #define ROWS(NV) ((NV) <= 2 ? 12 : (NV) == 3 ? 8 : 6)
 
 /* The first n elements through a buffer: there are no masked loads. */
-#define PART(T, VW)                                                             \
-    PW_INLINE void load_part_##T(T *part, const char *p, int n) {               \
-        for (int i = 0; i < VW; i++) part[i] = 0;                               \
+#define PART(T, VW)                                                                 \
+    PW_INLINE void load_part_##T(T *part, const char *p, int n) {                   \
+        for (int i = 0; i < VW; i++) part[i] = 0;                                   \
         for (int i = 0; i < n; i++) memcpy(part + i, p + i * sizeof(T), sizeof(T)); \
-    }                                                                           \
-    PW_INLINE void store_part_##T(char *p, const T *part, int n) {              \
+    }                                                                               \
+    PW_INLINE void store_part_##T(char *p, const T *part, int n) {                  \
         for (int i = 0; i < n; i++) memcpy(p + i * sizeof(T), part + i, sizeof(T)); \
     }
 PART(float, 4)

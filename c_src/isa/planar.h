@@ -9,7 +9,7 @@ PW_INLINE void FN(planar_finish)(const pw_tile *t, ptrdiff_t at, int KR, int NV,
                                  V (*s)[PLANAR_NV_MAX]) {
     const ptrdiff_t step = VW * sizeof(T);
     if (!t->last) {
-        PW_UNROLL
+    PW_UNROLL
         for (int k = 0; k < KR; k++)
             PW_UNROLL
             for (int j = 0; j < NV; j++) V_STORE(t->acc + k * t->acc_step + at + j * step, s[k][j]);
