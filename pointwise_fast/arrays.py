@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["as_input", "as_parameter", "check_out", "is_same", "overlap"]
+__all__ = ["as_input", "as_parameter", "check_out", "is_same", "overlap", "refuse_objects"]
 
 Array = npt.NDArray[Any]
 
@@ -27,15 +27,21 @@ def as_input(value: Any, name: str) -> Array:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} is not an array: {error}") from error
-    if array.dtype == object:
-        raise TypeError(f"{name} is not an array of numbers; got {type(value).__name__}")
+    refuse_objects(array.dtype, name, type(value).__name__)
     return array
+
+
+def refuse_objects(dtype: np.dtype[Any], name: str, got: str = "objects") -> None:
+    """Refuse what NumPy makes of things that are no numbers, such as None."""
+    if dtype == object:
+        raise TypeError(f"{name} is not an array of numbers; got {got}")
 
 
 def as_parameter(value: Any, name: str) -> Array:
     """`value` as an array of real numbers, for weights and biases, which are cast."""
     array = as_input(value, name)
     if array.dtype.kind not in "fiub":
+        refuse_objects(array.dtype, name)
         raise TypeError(f"{name} has dtype {array.dtype}; real numbers are expected")
     return array
 

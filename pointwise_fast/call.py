@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from . import dispatch
 from .activation import ActivationSpec, parse_activation
-from .arrays import is_same, overlap
+from .arrays import is_same, overlap, refuse_objects
 from .kernels import Backend, Plan
 from .problem import Problem, reduce_axes
 
@@ -293,6 +293,7 @@ def _float_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
     if given not in FLOATS:
         if name == "dtype":
             raise TypeError(f"dtype must be float32 or float64; got {given}")
+        refuse_objects(given, name)
         raise TypeError(
             f"{name} has dtype {given}; supported are float32 and float64: "
             f"pass {name}.astype('float32')"

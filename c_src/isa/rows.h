@@ -21,9 +21,14 @@ PW_NOINLINE void FN(load_part)(const char *p, ptrdiff_t step, int rows, int n, V
 PW_NOINLINE void FN(store_part)(char *p, ptrdiff_t step, int rows, int n, const V *v) {
     T part[GROUP][VW];
     for (int j = 0; j < GROUP; j++) V_STORE((char *)part[j], v[j]);
+    /* Where rows lie one behind the other, what is written past one's end is the next ones'. */
+    const int dense = step == n * (ptrdiff_t)sizeof(T);
     for (int i = 0; i < rows; i++) {
         const T *from = &part[i % GROUP][i / GROUP * GROUP];
-        for (int k = 0; k < n; k++) memcpy(p + i * step + k * sizeof(T), from + k, sizeof(T));
+        if (dense && (rows - i) * n >= GROUP)
+            memcpy(p + i * step, from, GROUP * sizeof(T));
+        else
+            for (int k = 0; k < n; k++) memcpy(p + i * step + k * sizeof(T), from + k, sizeof(T));
     }
 }
 
@@ -111,7 +116,10 @@ PW_INLINE void FN(rows_tile)(const pw_tile *t, int64_t p, int KR, int rows, int 
             from -= i * (ptrdiff_t)sizeof(T);
             w -= i * KR;
         }
-        FN(rows_load)(from, x_p, rows, i ? GROUP : (int)left, x);
+        /* As many may be read where dense rows follow. */
+        const int dense = x_p == t->C * (ptrdiff_t)sizeof(T) && p + VW < t->n;
+        const int whole = t->C >= GROUP || (dense && 2 * t->C >= GROUP);
+        FN(rows_load)(from, x_p, rows, whole ? GROUP : (int)left, x);
         G_TRANSPOSE(x);
         for (const int end = i + (int)left; i < end; i++) {
             const V xi = i == 0 ? x[0] : i == 1 ? x[1] : i == 2 ? x[2] : x[3];

@@ -1,0 +1,155 @@
+# Everything runs in a virtual environment of its own and needs Python 3.11 or newer, make, and
+# gcc or clang. What is up to date is not built again.
+#
+#     make test PYTHON=python3.13 CC=clang PYTEST_ARGS="-k layout"
+
+PYTHON ?= python3
+VENV ?= .venv
+CROSS_CC ?= aarch64-linux-gnu-gcc
+PYTEST_ARGS ?=
+SEED ?=
+
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+STAMPS := $(VENV)/stamps
+C_SOURCES := $(wildcard c_src/*.c)
+ISA_SOURCES := $(wildcard c_src/isa/*.c)
+C_HEADERS := $(wildcard c_src/*.h c_src/isa/*.h)
+C_TESTS := $(wildcard tests/c/*.[ch])
+C_FILES := $(C_SOURCES) $(ISA_SOURCES) $(C_HEADERS) $(C_TESTS) $(wildcard bench/*.[ch])
+
+# setuptools takes the compiler from the environment, where make's built-in default is not.
+ifneq ($(origin CC),default)
+export CC
+else
+CC := $(firstword $(shell command -v gcc clang cc))
+endif
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help bench bench-pytest test test-c test-neon test-avx2 test-old-cpu lint format symbols \
+        examples readme clean force
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' \
+	    $(firstword $(MAKEFILE_LIST))
+
+bench: $(STAMPS)/package $(STAMPS)/numba $(STAMPS)/bench ## Measure the headline case: table, plot and JSON in bench/results
+	$(PY) -m bench.headline $(BENCH_ARGS)
+
+bench-pytest: $(STAMPS)/package $(STAMPS)/numba $(STAMPS)/bench ## The same cases as a pytest-benchmark suite
+	$(PY) -m pytest bench $(PYTEST_ARGS)
+
+test: $(STAMPS)/package $(STAMPS)/numba $(STAMPS)/test ## Run the test suite, doctests included
+	POINTWISE_FAST_TEST_REQUIRE="$${POINTWISE_FAST_TEST_REQUIRE-c,numba}" $(PY) -m pytest $(PYTEST_ARGS)
+
+examples: $(STAMPS)/package $(STAMPS)/numba $(STAMPS)/examples ## Run the examples: pictures in examples/output
+	$(PY) examples/colour.py
+	$(PY) examples/bands.py
+
+readme: $(STAMPS)/package $(STAMPS)/bench ## Put bench/results/headline.json into README.md's table
+	$(PY) -m bench.readme
+
+lint: $(STAMPS)/package $(STAMPS)/numba $(STAMPS)/dev $(STAMPS)/test $(STAMPS)/bench $(STAMPS)/examples ## Check with ruff, mypy --strict and clang-format
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	@rm -rf build/typed && mkdir -p build/typed/pointwise_fast
+	@ln -s $(CURDIR)/pointwise_fast/* $(CURDIR)/kernels build/typed/pointwise_fast
+	@ln -s $(CURDIR)/bench $(CURDIR)/examples $(CURDIR)/tests build/typed
+	cd build/typed && $(abspath $(PY)) -m mypy --config-file $(CURDIR)/pyproject.toml
+	$(VENV)/bin/clang-format --dry-run --Werror $(C_FILES)
+
+format: $(STAMPS)/dev ## Let ruff and clang-format rewrite the sources
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+	$(VENV)/bin/clang-format -i $(C_FILES)
+
+symbols: $(STAMPS)/package ## Check that the extension exports its init function and nothing else
+	@found=$$(nm -D --defined-only kernels/_c*.so | awk '{ print $$3 }' | xargs); \
+	echo "exported: $$found"; test "$$found" = PyInit__c
+
+clean: ## Remove what was built, and the virtual environment
+	rm -rf build dist *.egg-info examples/output .benchmarks .pytest_cache .mypy_cache .ruff_cache \
+	    .hypothesis $(VENV) kernels/_c.c kernels/_c*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The virtual environment, and a stamp for each extra and for the package.
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." \
+	         "Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	    echo "'$(PYTHON) -m venv' failed; Debian and Ubuntu have it in the package" \
+	         "python3-venv." >&2; exit 1; }
+	$(PIP) install --quiet --upgrade pip
+	@mkdir -p $(STAMPS)
+	@touch $@
+
+$(VENV)/%.txt: pyproject.toml | $(VENV)/.python
+	@$(PY) -c 'import sys, tomllib; \
+	    extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
+	    print(*extras[sys.argv[1]], sep="\n")' $* > $@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+.PRECIOUS: $(VENV)/%.txt
+
+$(STAMPS)/%: $(VENV)/%.txt | $(VENV)/.python
+	$(PIP) install --quiet --upgrade --upgrade-strategy only-if-needed -r $<
+	@touch $@
+
+# Rewritten only when they change, so that another compiler or other flags build anew.
+$(VENV)/flags: force | $(VENV)/.python
+	@echo "$(CC) $$POINTWISE_FAST_CFLAGS $$CFLAGS" | cmp -s - $@ || \
+	    echo "$(CC) $$POINTWISE_FAST_CFLAGS $$CFLAGS" > $@
+
+$(STAMPS)/package: pyproject.toml setup.py kernels/build_c.py $(C_SOURCES) $(ISA_SOURCES) \
+                   $(C_HEADERS) $(VENV)/flags | $(VENV)/.python
+	@rm -rf build/temp.* build/lib.* kernels/_c*.so
+	$(PIP) install --quiet --editable .
+	@$(PY) -c 'import pointwise_fast as pf; c = pf.config(); print("backends:", *c["backends"]); \
+	    print("isa:", c["isa"] or "none; " + str(c["missing"].get("c")))'
+	@touch $@
+
+# The C tests, without Python. Kernels get no sanitizers: with them gcc 12 takes half an hour over a
+# file or fails; guard pages and poisoned outputs watch over their memory accesses.
+
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+C_FLAGS := -std=c11 -O3 -g -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror -Ic_src
+OBJECTS = $(patsubst c_src/%.c,build/$(1)/%.o,$(C_SOURCES)) build/$(1)/checkasm.o
+KERNELS = $(patsubst c_src/%.c,build/$(1)/%.o,$(ISA_SOURCES))
+
+# compile(folder, compiler, flags)
+define compile
+build/$(1)/%.o: c_src/%.c $(C_HEADERS) Makefile
+	@mkdir -p $$(@D)
+	$(2) $(C_FLAGS) $(3) -c $$< -o $$@
+
+build/$(1)/checkasm.o: tests/c/checkasm.c $(C_TESTS) $(C_HEADERS) Makefile
+	@mkdir -p $$(@D)
+	$(2) $(C_FLAGS) $(3) -c $$< -o $$@
+endef
+$(eval $(call compile,native,$(CC),))
+$(eval $(call compile,sanitized,$(CC),$(SANITIZE)))
+$(eval $(call compile,neon,$(CROSS_CC),))
+
+build/native/checkasm: $(call OBJECTS,native) $(call KERNELS,native)
+	$(CC) -static $^ -o $@ -pthread -lm
+
+build/sanitized/checkasm: $(call OBJECTS,sanitized) $(call KERNELS,native)
+	$(CC) $(SANITIZE) $^ -o $@ -pthread -lm
+
+build/neon/checkasm: $(call OBJECTS,neon) $(call KERNELS,neon)
+	$(CROSS_CC) -static $^ -o $@ -pthread -lm
+
+test-c: build/sanitized/checkasm ## Check every kernel of this CPU bit by bit, in C, with sanitizers
+	$< $(SEED)
+
+test-neon: build/neon/checkasm ## The same for NEON, with a cross compiler and qemu-aarch64
+	qemu-aarch64 $< $(SEED)
+
+test-avx2: build/native/checkasm ## A quarter of it for AVX2 on a CPU without it, with qemu-x86_64
+	qemu-x86_64 -cpu max $< $(or $(SEED),1) avx2 4
+
+test-old-cpu: build/native/checkasm ## A twentieth of it on an emulated CPU without AVX
+	qemu-x86_64 -cpu Nehalem $< $(or $(SEED),1) all 20

@@ -1,0 +1,243 @@
+/* A case of checkasm: its shape and layouts, its arrays between guard pages, and what must come
+ * out of it. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "pointwise.h"
+
+enum { PAGE_BYTES = 65536, MARGIN = 256 };
+
+typedef enum {
+    PLANAR,
+    PLANAR_PADDED,
+    INTERLEAVED,
+    INTERLEAVED_PADDED,
+    STRIDED,
+    ODD_BYTES, /* strides that are no multiple of an element */
+    REVERSED,
+    REVERSED_INTERLEAVED,
+    WRITABLE_LAYOUTS,
+    ONE_PIXEL = WRITABLE_LAYOUTS, /* pixels 0 bytes apart; for inputs only */
+    LAYOUTS
+} layout;
+
+static const char *const layout_names[] = {
+    "planar",    "planar-padded", "interleaved",          "interleaved-padded", "strided",
+    "odd-bytes", "reversed",      "reversed-interleaved", "one-pixel"};
+
+typedef enum { NO_RESIDUAL, RESIDUAL, RESIDUAL_IS_Y } residual_kind;
+
+typedef struct {
+    pw_dtype dtype, x_dtype;
+    int64_t C, K, groups, P, outer;
+    layout x, y, r;
+    residual_kind residual;
+    int bias, in_place;
+    int leading; /* arrays lie behind a guard page, else before one */
+    int skew;    /* bytes between them and that page */
+    pw_activation activation;
+    double a, b;
+} test_case;
+
+/* Where an array's elements lie: strides and extent in bytes, of the first element `first`. */
+typedef struct {
+    ptrdiff_t outer, c, p, first;
+    size_t bytes;
+} view;
+
+typedef struct {
+    char *start, *end; /* between the guard pages */
+} arena;
+
+static arena x_arena, w_arena, bias_arena, r_arena, y_arena, packed_arena;
+static char *expected;
+static uint64_t random_state;
+static const test_case *now;
+
+static uint64_t random_bits(void) {
+    /* splitmix64, Steele, Lea and Flood 2014 */
+    uint64_t z = (random_state += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static int random_below(int n) {
+    return (int)(random_bits() % (uint64_t)n);
+}
+
+/* In [-1, 1), with as many bits as a float64 has. */
+static double random_value(void) {
+    return (double)(random_bits() >> 11) / 4503599627370496.0 - 1.0;
+}
+
+static ptrdiff_t size_of(pw_dtype dtype) {
+    return dtype == PW_F32 ? 4 : 8;
+}
+
+/* Exact sums and products of two float32 need at most 53 bits or round innocuously, so rounding
+ * a float64 result once more gives that of float32. */
+static double rounded(pw_dtype dtype, double value) {
+    return dtype == PW_F32 ? (double)(float)value : value;
+}
+
+static double fused(pw_dtype dtype, double w, double x, double acc) {
+    return dtype == PW_F32 ? (double)fmaf((float)w, (float)x, (float)acc) : fma(w, x, acc);
+}
+
+static double load(pw_dtype dtype, const char *at) {
+    float f;
+    double d;
+    if (dtype == PW_F32) return memcpy(&f, at, sizeof f), f;
+    return memcpy(&d, at, sizeof d), d;
+}
+
+static void store(pw_dtype dtype, char *at, double value) {
+    const float f = (float)value;
+    if (dtype == PW_F32)
+        memcpy(at, &f, sizeof f);
+    else
+        memcpy(at, &value, sizeof value);
+}
+
+static arena new_arena(size_t bytes) {
+    bytes = (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    char *all = mmap(NULL, bytes + 2 * PAGE_BYTES, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (all == MAP_FAILED || mprotect(all, PAGE_BYTES, PROT_NONE) ||
+        mprotect(all + PAGE_BYTES + bytes, PAGE_BYTES, PROT_NONE)) {
+        perror("guard pages");
+        exit(2);
+    }
+    return (arena){all + PAGE_BYTES, all + PAGE_BYTES + bytes};
+}
+
+static char *place(arena a, size_t bytes) {
+    if (bytes + MARGIN > (size_t)(a.end - a.start)) {
+        fprintf(stderr, "an arena is too small for %zu bytes\n", bytes);
+        exit(2);
+    }
+    return now->leading ? a.start + now->skew : a.end - now->skew - bytes;
+}
+
+static view lay_out(layout l, pw_dtype dtype, int64_t channels) {
+    const ptrdiff_t size = size_of(dtype), P = now->P, n = channels;
+    view v = {0};
+    switch (l) {
+    case PLANAR:
+    case REVERSED: v.p = size, v.c = P * size, v.outer = n * v.c; break;
+    case PLANAR_PADDED: v.p = size, v.c = (P + 3) * size, v.outer = n * v.c; break;
+    case INTERLEAVED:
+    case REVERSED_INTERLEAVED: v.c = size, v.p = n * size, v.outer = P * v.p; break;
+    case INTERLEAVED_PADDED: v.c = size, v.p = (n + 1) * size, v.outer = P * v.p; break;
+    case STRIDED: v.p = 3 * size, v.c = (3 * P + 7) * size, v.outer = n * v.c; break;
+    case ODD_BYTES: v.p = 2 * size + 1, v.c = P * v.p + 3, v.outer = n * v.c; break;
+    default: v.p = 0, v.c = size, v.outer = n * size; break;
+    }
+    v.bytes = (size_t)((now->outer - 1) * v.outer + (n - 1) * v.c + (P - 1) * v.p + size);
+    if (l == REVERSED || l == REVERSED_INTERLEAVED) {
+        v.first = (ptrdiff_t)v.bytes - size;
+        v.outer = -v.outer, v.c = -v.c, v.p = -v.p;
+    }
+    return v;
+}
+
+static void fill(pw_dtype dtype, char *to, view v, int64_t channels) {
+    memset(to, 0xa5, v.bytes);
+    for (int64_t o = 0; o < now->outer; o++)
+        for (int64_t c = 0; c < channels; c++)
+            for (int64_t p = 0; p < now->P; p++)
+                store(dtype, to + v.first + o * v.outer + c * v.c + p * v.p, random_value());
+}
+
+static double activated(double s) {
+    const double a = rounded(now->dtype, now->a), b = rounded(now->dtype, now->b);
+    switch (now->activation) {
+    case PW_ACT_RELU: return s > 0 ? s : 0;
+    case PW_ACT_RELU6: return s > 0 ? (s < 6 ? s : 6) : 0;
+    case PW_ACT_CLIP: return s < a ? a : s > b ? b : s;
+    case PW_ACT_LEAKY_RELU: return s > 0 ? s : rounded(now->dtype, a * s);
+    default: return s;
+    }
+}
+
+/* What a case consists of once it is in memory. */
+typedef struct {
+    view xv, yv, rv;
+    char *x, *w, *bias, *r, *y;
+    const char *r0; /* where the residual's first element lies, or NULL */
+    pw_problem problem;
+} data;
+
+/* The specification. Writes to `expected`, which is as long as y's extent. */
+static void convolve(const data *d) {
+    const pw_dtype T = now->dtype;
+    const int64_t C = now->C / now->groups, K = now->K / now->groups;
+    const ptrdiff_t size = size_of(T);
+    for (int64_t o = 0; o < now->outer; o++)
+        for (int64_t k = 0; k < now->K; k++)
+            for (int64_t p = 0; p < now->P; p++) {
+                const char *x = d->x + d->xv.first + o * d->xv.outer + p * d->xv.p;
+                const ptrdiff_t at = d->yv.first + o * d->yv.outer + k * d->yv.c + p * d->yv.p;
+                double sum = d->bias ? load(T, d->bias + k * size) : 0;
+                for (int64_t c = 0; c < C; c++)
+                    sum = fused(T, load(T, d->w + (k * C + c) * size),
+                                rounded(T, load(now->x_dtype, x + (k / K * C + c) * d->xv.c)), sum);
+                if (now->residual != NO_RESIDUAL) {
+                    const ptrdiff_t r = o * d->rv.outer + k * d->rv.c + p * d->rv.p;
+                    sum = rounded(T, sum + load(T, d->r0 + r));
+                }
+                store(T, expected + at, activated(sum));
+            }
+}
+
+static pw_problem describe(const data *d) {
+    pw_problem problem = {
+        .dtype = now->dtype,
+        .x_dtype = now->x_dtype,
+        .C = now->C,
+        .K = now->K,
+        .groups = now->groups,
+        .P = now->P,
+        .outer = now->outer > 1,
+        .outer_n = {now->outer},
+        .x_outer = {d->xv.outer},
+        .y_outer = {d->yv.outer},
+        .r_outer = {d->rv.outer},
+        .x_c = d->xv.c,
+        .x_p = d->xv.p,
+        .y_k = d->yv.c,
+        .y_p = d->yv.p,
+        .r_k = d->rv.c,
+        .r_p = d->rv.p,
+        .has_bias = now->bias,
+        .has_residual = now->residual != NO_RESIDUAL,
+        .in_place = now->in_place,
+        .activation = now->activation,
+        .a = now->a,
+        .b = now->b,
+    };
+    return problem;
+}
+
+static void prepare(data *d) {
+    const int64_t C = now->C / now->groups, K = now->K;
+    const size_t size = (size_t)size_of(now->dtype);
+    d->xv = lay_out(now->x, now->x_dtype, now->C);
+    d->yv = lay_out(now->y, now->dtype, K);
+    d->rv = now->residual == RESIDUAL ? lay_out(now->r, now->dtype, K) : d->yv;
+    d->y = place(y_arena, d->yv.bytes);
+    d->x = now->in_place ? d->y : place(x_arena, d->xv.bytes);
+    d->r = now->residual == RESIDUAL ? place(r_arena, d->rv.bytes) : d->y;
+    d->w = place(w_arena, (size_t)(K * C) * size);
+    d->bias = now->bias ? place(bias_arena, (size_t)K * size) : NULL;
+    for (int64_t i = 0; i < K * C; i++) store(now->dtype, d->w + i * size, random_value());
+    for (int64_t k = 0; d->bias && k < K; k++)
+        store(now->dtype, d->bias + k * size, random_value());
+    fill(now->x_dtype, d->x, d->xv, now->C);
+    if (now->residual == RESIDUAL) fill(now->dtype, d->r, d->rv, K);
+    d->problem = describe(d);
+}

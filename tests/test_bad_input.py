@@ -1,0 +1,205 @@
+"""Each wrong argument: which error, that its message helps, and that `out` is untouched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support import Array
+
+import pointwise_fast as pf
+
+X = np.ones((50, 6, 7), np.float32)
+WEIGHT = np.ones((20, 50), np.float32)
+
+
+class NotAnArray:
+    def __repr__(self) -> str:
+        return "NotAnArray()"
+
+
+def out_array(shape: tuple[int, ...] = (20, 6, 7), dtype: Any = np.float32) -> Array:
+    return np.full(shape, 17, dtype)
+
+
+def read_only(array: Array) -> Array:
+    array.flags.writeable = False
+    return array
+
+
+#: Arguments that replace good ones, the error, and what its message has to say.
+WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
+    # x
+    ({"x": X.astype(np.int32)}, TypeError, ("x has dtype int32", "float32 and float64")),
+    ({"x": X.astype(np.float16)}, TypeError, ("x has dtype float16", "float32")),
+    ({"x": X.astype(complex)}, TypeError, ("x has dtype complex128", "float32")),
+    ({"x": X.astype(">f4")}, TypeError, ("x has dtype >f4", "float32")),
+    ({"x": X.astype("S3")}, TypeError, ("x has dtype |S3", "float32")),
+    ({"x": X.astype(object)}, TypeError, ("x is not an array of numbers",)),
+    ({"x": NotAnArray()}, TypeError, ("x is not an array", "NotAnArray")),
+    ({"x": None}, TypeError, ("x is not an array", "NoneType")),
+    ({"x": [[1.0], [1.0, 2.0]]}, TypeError, ("x is not an array",)),
+    ({"x": np.ma.masked_array(X)}, TypeError, ("x is a masked array", "filled")),
+    ({"x": X[:48]}, ValueError, ("x has 48 channels on axis -3", "weight expects 50")),
+    (
+        {"x": np.moveaxis(X, 0, -1)},
+        ValueError,
+        ("x has 6 channels on axis -3", "weight expects 50", "pass channel_axis=-1"),
+    ),
+    (
+        {"x": np.ones((3, 6, 50, 7), np.float32)},
+        ValueError,
+        ("x has 6 channels on axis -3", "channel_axis=-2"),
+    ),
+    (
+        {"x": X[:, 0]},
+        ValueError,
+        ("channel_axis=-3 does not exist", "2 axes", "(50, 7)", "channel_axis=-2"),
+    ),
+    ({"x": np.float32(1)}, ValueError, ("channel_axis=-3 does not exist", "0 axes")),
+    # weight
+    ({"weight": WEIGHT[0]}, ValueError, ("weight has shape (50,)", "(K, C/groups)")),
+    ({"weight": WEIGHT[None]}, ValueError, ("weight has shape (1, 20, 50)", "(K, C/groups, 1)")),
+    (
+        {"weight": np.ones((20, 50, 3, 3))},
+        ValueError,
+        ("weight has shape (20, 50, 3, 3)", "(K, C/groups, 1, 1)"),
+    ),
+    ({"weight": WEIGHT[..., None, None, None]}, ValueError, ("weight has shape (20, 50, 1, 1, 1)",)),
+    ({"weight": WEIGHT.astype(complex)}, TypeError, ("weight has dtype complex128", "real")),
+    ({"weight": WEIGHT.astype("S1")}, TypeError, ("weight has dtype |S1", "real")),
+    ({"weight": WEIGHT.astype(object)}, TypeError, ("weight is not an array of numbers",)),
+    ({"weight": None}, TypeError, ("weight is not an array",)),
+    ({"weight": np.ma.masked_array(WEIGHT)}, TypeError, ("weight is a masked array",)),
+    # bias
+    ({"bias": np.ones(19)}, ValueError, ("bias has shape (19,)", "(20,) fits")),
+    ({"bias": np.ones((20, 1))}, ValueError, ("bias has shape (20, 1)", "(20,) fits")),
+    ({"bias": 1.0}, ValueError, ("bias has shape ()", "(20,) fits")),
+    ({"bias": np.ones(20, complex)}, TypeError, ("bias has dtype complex128",)),
+    ({"bias": "bias"}, TypeError, ("bias has dtype",)),
+    # activation
+    ({"activation": "rleu"}, ValueError, ("activation 'rleu'", "relu, relu6, leaky_relu")),
+    ({"activation": 1}, TypeError, ("activation", "got 1")),
+    ({"activation": ()}, TypeError, ("activation", "got ()")),
+    ({"activation": ["relu"]}, TypeError, ("activation", "got ['relu']")),
+    ({"activation": (0.1, "relu")}, TypeError, ("activation",)),
+    ({"activation": "clip"}, ValueError, ("activation 'clip'", "('clip', lo, hi)")),
+    ({"activation": ("clip", 1)}, ValueError, ("activation 'clip'", "('clip', lo, hi)")),
+    ({"activation": ("clip", 2, 1)}, ValueError, ("activation 'clip'", "lo <= hi")),
+    ({"activation": ("clip", np.nan, 1)}, ValueError, ("activation 'clip'", "NaN")),
+    ({"activation": ("relu", 1)}, ValueError, ("activation 'relu'", "('relu', 1)")),
+    ({"activation": ("elu", "a")}, TypeError, ("activation 'elu'", "numbers")),
+    ({"activation": ("elu", np.inf)}, ValueError, ("activation 'elu'", "finite alpha")),
+    ({"activation": ("leaky_relu", 1, 2)}, ValueError, ("activation 'leaky_relu'",)),
+    # residual
+    ({"residual": out_array((20, 6, 6))}, ValueError, ("residual has shape (20, 6, 6)", "(20, 6, 7)")),
+    ({"residual": X}, ValueError, ("residual has shape (50, 6, 7)", "(20, 6, 7)")),
+    (
+        {"residual": out_array(dtype=np.float64)},
+        TypeError,
+        ("residual has dtype float64", "float32"),
+    ),
+    ({"residual": NotAnArray()}, TypeError, ("residual is not an array",)),
+    # channel_axis
+    ({"channel_axis": 3}, ValueError, ("channel_axis=3 does not exist", "3 axes")),
+    ({"channel_axis": -4}, ValueError, ("channel_axis=-4 does not exist", "3 axes")),
+    ({"channel_axis": 1.0}, TypeError, ("channel_axis must be an integer", "1.0")),
+    ({"channel_axis": "C"}, TypeError, ("channel_axis must be an integer", "'C'")),
+    ({"channel_axis": None}, TypeError, ("channel_axis must be an integer", "None")),
+    # stride
+    ({"stride": 0}, ValueError, ("stride must be at least 1", "0")),
+    ({"stride": -1}, ValueError, ("stride must be at least 1", "-1")),
+    ({"stride": 1.5}, TypeError, ("stride must be an integer", "1.5")),
+    ({"stride": (1, 0)}, ValueError, ("stride must be at least 1", "0")),
+    ({"stride": (2, 2, 2)}, ValueError, ("stride=(2, 2, 2)", "3 entries", "2 spatial axes")),
+    ({"stride": "2"}, TypeError, ("stride must be an integer", "'2'")),
+    # groups
+    ({"groups": 0}, ValueError, ("groups must be at least 1", "0")),
+    ({"groups": 3}, ValueError, ("groups=3", "20 output channels")),
+    ({"groups": 2}, ValueError, ("x has 50 channels", "weight expects 100", "2 groups of 50")),
+    ({"groups": 2.0}, TypeError, ("groups must be an integer", "2.0")),
+    # dtype
+    ({"dtype": np.float16}, TypeError, ("dtype must be float32 or float64", "float16")),
+    ({"dtype": int}, TypeError, ("dtype must be", "int64")),
+    ({"dtype": "floaty"}, TypeError, ("dtype must be float32 or float64", "'floaty'")),
+    # out
+    ({"out": out_array((20, 7, 6))}, ValueError, ("out has shape (20, 7, 6)", "(20, 6, 7)")),
+    ({"out": out_array((20, 42))}, ValueError, ("out has shape (20, 42)", "(20, 6, 7)")),
+    ({"out": out_array(dtype=np.float64)}, TypeError, ("out has dtype float64", "float32")),
+    ({"out": read_only(out_array())}, ValueError, ("out is read-only",)),
+    ({"out": [[0.0]]}, TypeError, ("out must be a numpy.ndarray", "list")),
+    ({"out": np.ma.masked_array(out_array())}, TypeError, ("out is a masked array",)),
+    # backend
+    ({"backend": "C"}, ValueError, ("backend 'C' is unknown", "'auto', 'c', 'numba', 'numpy'")),
+    ({"backend": None}, TypeError, ("backend must be a string", "None")),
+    # threads
+    ({"threads": 0}, ValueError, ("threads must be between 1 and 4096", "0")),
+    ({"threads": -2}, ValueError, ("threads must be between 1 and", "-2")),
+    ({"threads": 10**6}, ValueError, ("threads must be between 1 and", "1000000")),
+    ({"threads": 1.5}, TypeError, ("threads must be an integer", "1.5")),
+    ({"threads": "2"}, TypeError, ("threads must be an integer", "'2'")),
+]
+NAMES = [f"{next(iter(wrong))}-{i}" for i, (wrong, _, _) in enumerate(WRONG)]
+CALL_ARGUMENTS = ("x", "residual", "out", "threads")
+
+
+@pytest.mark.parametrize(("wrong", "error", "says"), WRONG, ids=NAMES)
+@pytest.mark.parametrize("way", ["conv1x1", "Conv1x1"])
+def test_wrong_argument(
+    way: str, wrong: dict[str, Any], error: type[Exception], says: tuple[str, ...]
+) -> None:
+    out = out_array()
+    arguments = {"x": X, "weight": WEIGHT, "out": out, **wrong}
+    with pytest.raises(error) as caught:
+        if way == "conv1x1":
+            pf.conv1x1(**arguments)
+        else:
+            call = {n: v for n, v in arguments.items() if n in CALL_ARGUMENTS}
+            layer = pf.Conv1x1(**{n: v for n, v in arguments.items() if n not in CALL_ARGUMENTS})
+            layer(**call)
+    for words in says:
+        assert words in str(caught.value)
+    given = wrong.get("out", out)
+    assert np.all(np.asarray(given) == (17 if isinstance(given, np.ndarray) else 0))
+
+
+def test_a_good_call_writes(backend: str) -> None:
+    """What the wrong arguments replace is right."""
+    out = out_array()
+    assert pf.conv1x1(X, WEIGHT, out=out, backend=backend) is out
+    assert np.all(out == 50)
+
+
+def test_every_argument_is_tested() -> None:
+    import inspect
+
+    parameters = set(inspect.signature(pf.conv1x1).parameters)
+    assert {next(iter(wrong)) for wrong, _, _ in WRONG} == parameters
+
+
+def test_errors_are_not_remembered() -> None:
+    """A wrong call does not spoil right ones of the same geometry."""
+    for _ in range(3):
+        with pytest.raises(ValueError, match="stride"):
+            pf.conv1x1(X, WEIGHT, stride=(2, 2, 2))
+        assert pf.conv1x1(X, WEIGHT, stride=(2, 2)).shape == (20, 3, 4)
+        with pytest.raises(TypeError, match="stride"):
+            pf.conv1x1(X, WEIGHT, stride=1.0)  # type: ignore[arg-type]
+        assert pf.conv1x1(X, WEIGHT, stride=1).shape == (20, 6, 7)
+
+
+@pytest.mark.parametrize("n", [0, -1, 4097, 10**30])
+def test_set_num_threads_out_of_range(n: int) -> None:
+    before = pf.get_num_threads()
+    with pytest.raises(ValueError, match=r"n must be between 1 and 4096; got"):
+        pf.set_num_threads(n)
+    assert pf.get_num_threads() == before
+
+
+@pytest.mark.parametrize("n", [None, "2", 1.0])
+def test_set_num_threads_wrong_type(n: Any) -> None:
+    before = pf.get_num_threads()
+    with pytest.raises(TypeError, match="n must be an integer; got"):
+        pf.set_num_threads(n)
+    assert pf.get_num_threads() == before
