@@ -71,7 +71,7 @@ static item item_at(const call *call, int64_t index) {
 /* A staged region: channels by pixels, in the order of the path. */
 static pw_matrix staged(const pw_plan *plan, char *at, int64_t channels) {
     const ptrdiff_t size = (ptrdiff_t)pw_size(plan->problem.dtype);
-    const ptrdiff_t room = (ptrdiff_t)pw_round_up(plan->panel, 16);
+    const ptrdiff_t room = (ptrdiff_t)plan->room;
     return plan->interleaved ? (pw_matrix){plan->problem.dtype, at, size, channels * size}
                              : (pw_matrix){plan->problem.dtype, at, room * size, size};
 }
@@ -97,7 +97,7 @@ typedef struct pass {
 static void run_tiles(const call *call, const item *it, const pass *pass, int64_t head) {
     const pw_plan *plan = call->plan;
     const ptrdiff_t size = (ptrdiff_t)pw_size(plan->problem.dtype);
-    const int64_t room = pw_round_up(plan->panel, 16);
+    const int64_t room = plan->room;
     const pw_block *first = &plan->blocks[it->first_block], *end = &plan->blocks[it->end_block];
     const int64_t tile = end - first == 1 ? it->pixels : plan->tile;
     pw_tile t = {

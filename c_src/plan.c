@@ -166,7 +166,7 @@ static void lay_out_scratch(pw_plan *plan) {
         const int64_t pixels = REGION_BYTES / (deepest * size);
         plan->panel = pw_min(plan->panel, pw_max(pixels / plan->tile * plan->tile, 16));
     }
-    const int64_t room = pw_round_up(plan->panel, 16);
+    const int64_t room = plan->room = pw_round_up(plan->panel, 16) + LINE / size;
     size_t end = 0;
     plan->scratch.x = region(&end, plan->stage_x, room * plan->c_pass, (size_t)size);
     plan->scratch.y = region(&end, plan->stage_y, room * plan->part_width, (size_t)size);

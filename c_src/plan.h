@@ -31,6 +31,7 @@ struct pw_plan {
     int64_t c_pass;     /* channels in one pass over the sums */
     int64_t tile;       /* pixels over which all blocks go before the next */
     int64_t panel;      /* most pixels at once: what scratch holds */
+    int64_t room;       /* pixels in scratch: a panel, with what comes before y is aligned */
     int64_t part_width; /* most channels at once: what scratch holds */
     pw_scratch_layout scratch;
     size_t group_bytes; /* packed weights of a group */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -54,7 +55,9 @@ def reference(
     X = X.reshape(groups, W.shape[2], int(np.prod(pixels)))
 
     def apply(W: Array, X: Array, bias: Array, residual: Array) -> Array:
-        Y = np.einsum("gkc,gcp->gkp", W, X).reshape(K, *pixels)
+        # NumPy's einsum of nothing is what was in memory.
+        Y = np.einsum("gkc,gcp->gkp", W, X) if W.shape[2] else np.zeros(K * math.prod(pixels), wide)
+        Y = Y.reshape(K, *pixels)
         Y += bias.reshape(K, *(1,) * len(pixels))
         return np.moveaxis(Y, 0, channel_axis) + residual
 
@@ -150,7 +153,11 @@ class Memory:
 
 
 def run_python(
-    code: str, *arguments: object, timeout: float = 60, check: bool = True, **environment: str | None
+    code: str,
+    *arguments: object,
+    timeout: float = 60,
+    check: bool = True,
+    **environment: str | None,
 ) -> subprocess.CompletedProcess[str]:
     """Run `code` in a fresh interpreter, where warnings are errors and `support` is importable.
 

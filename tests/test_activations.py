@@ -45,14 +45,13 @@ UNITS = {
 }
 
 
-
 def normal_cdf(y: Array) -> Array:
     """(1 + erf(y / sqrt 2)) / 2; `math.erfc` and a first-order step to the exact argument."""
     t = -y / np.sqrt(y.dtype.type(2))
     near = t.astype(np.float64)
     value = np.array([math.erfc(v) for v in near.ravel()]).reshape(t.shape).astype(t.dtype)
     with np.errstate(invalid="ignore"):
-        slope = -2 / np.sqrt(t.dtype.type(np.pi)) * np.exp(-near.astype(t.dtype) ** 2)
+        slope = -2 / np.sqrt(t.dtype.type(np.pi)) * np.exp(-(near.astype(t.dtype) ** 2))
         step = np.where(np.isfinite(t), slope * (t - near), 0)
     # Where erfc is rounded to a subnormal it is worth less than the step.
     return (value + np.where(value > 1e-300, step, 0)) / 2
@@ -181,7 +180,9 @@ def test_special_values(name: str, dtype: Any, backend: str) -> None:
     above, below = limits[name]
     assert at_inf == above
     # -inf * 0 is NaN in IEEE and in PyTorch; the limit, 0, is as good.
-    assert at_minus_inf == below or (np.isnan(below) and (np.isnan(at_minus_inf) or at_minus_inf == 0))
+    assert at_minus_inf == below or (
+        np.isnan(below) and (np.isnan(at_minus_inf) or at_minus_inf == 0)
+    )
     at_zero = {"sigmoid": 0.5, "hardsigmoid": 0.5, "softplus": math.log(2)}.get(name, 0)
     for value in (zero, minus_zero):
         assert abs(value - at_zero) <= np.finfo(dtype).eps

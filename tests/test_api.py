@@ -99,7 +99,9 @@ def test_weights_of_two_to_four_axes(
     assert_conv(y, x, weight)
 
 
-@pytest.mark.parametrize("kind", ["fortran", "strided", "reversed", "transposed", "f8", "i1", "bool"])
+@pytest.mark.parametrize(
+    "kind", ["fortran", "strided", "reversed", "transposed", "f8", "i1", "bool"]
+)
 def test_weights_and_bias_of_any_strides_and_dtype(
     kind: str, backend: str, rng: np.random.Generator
 ) -> None:
@@ -265,7 +267,9 @@ def test_layer_is_pickled(backend: str, rng: np.random.Generator) -> None:
 
 
 def test_layer_representation() -> None:
-    layer = pf.Conv1x1(np.ones((4, 5)), groups=2, activation=("elu", 0.5), stride=2, backend="numpy")
+    layer = pf.Conv1x1(
+        np.ones((4, 5)), groups=2, activation=("elu", 0.5), stride=2, backend="numpy"
+    )
     text = repr(layer)
     assert text.startswith("Conv1x1(10 -> 4, ")
     for part in ("('elu', 0.5", "channel_axis=-3", "stride=2", "groups=2", "backend='numpy'"):

@@ -66,7 +66,11 @@ WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
         ValueError,
         ("weight has shape (20, 50, 3, 3)", "(K, C/groups, 1, 1)"),
     ),
-    ({"weight": WEIGHT[..., None, None, None]}, ValueError, ("weight has shape (20, 50, 1, 1, 1)",)),
+    (
+        {"weight": WEIGHT[..., None, None, None]},
+        ValueError,
+        ("weight has shape (20, 50, 1, 1, 1)",),
+    ),
     ({"weight": WEIGHT.astype(complex)}, TypeError, ("weight has dtype complex128", "real")),
     ({"weight": WEIGHT.astype("S1")}, TypeError, ("weight has dtype |S1", "real")),
     ({"weight": WEIGHT.astype(object)}, TypeError, ("weight is not an array of numbers",)),
@@ -93,7 +97,11 @@ WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"activation": ("elu", np.inf)}, ValueError, ("activation 'elu'", "finite alpha")),
     ({"activation": ("leaky_relu", 1, 2)}, ValueError, ("activation 'leaky_relu'",)),
     # residual
-    ({"residual": out_array((20, 6, 6))}, ValueError, ("residual has shape (20, 6, 6)", "(20, 6, 7)")),
+    (
+        {"residual": out_array((20, 6, 6))},
+        ValueError,
+        ("residual has shape (20, 6, 6)", "(20, 6, 7)"),
+    ),
     ({"residual": X}, ValueError, ("residual has shape (50, 6, 7)", "(20, 6, 7)")),
     (
         {"residual": out_array(dtype=np.float64)},

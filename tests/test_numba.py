@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pointwise_fast.kernels import numba_parallel, numpy_blas
 from support import run_python
 
 import pointwise_fast as pf
 from pointwise_fast.activation import Activation, parse_activation
+from pointwise_fast.kernels import numba_parallel, numpy_blas
 from pointwise_fast.problem import Problem
 
 numba = pytest.importorskip("numba")

@@ -1,0 +1,126 @@
+"""What importing loads, what is missing without the C extension, and what the extension exports."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import ROOT, run_python
+
+from pointwise_fast.kernels import c_simd
+
+#: Makes the C extension impossible to import.
+WITHOUT_C = """
+import sys
+
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name == "pointwise_fast.kernels._c":
+            raise ImportError("hidden by a test")
+
+sys.meta_path.insert(0, Hide())
+"""
+
+
+def test_import_loads_no_extra() -> None:
+    heavy = ("numba", "llvmlite", "scipy", "matplotlib", "dask", "xarray", "torch", "setuptools")
+    code = f"import sys, pointwise_fast; print([m for m in {heavy} if m in sys.modules])"
+    assert run_python(code).stdout == "[]\n"
+
+
+def test_import_loads_few_modules_beyond_numpy() -> None:
+    """Time is not asserted; the number of modules is what it goes with."""
+    code = """
+        import sys, numpy
+        before = set(sys.modules)
+        import pointwise_fast
+        print(*sorted(set(sys.modules) - before))
+    """
+    loaded = run_python(code).stdout.split()
+    others = [m for m in loaded if not m.startswith("pointwise_fast")]
+    assert len(others) < 15, others
+
+
+def test_without_the_extension() -> None:
+    code = (
+        WITHOUT_C
+        + """
+import numpy as np, pointwise_fast as pf
+assert "c" not in pf.backends() and pf.backends()[-1] == "numpy"
+reason = pf.config()["missing"]["c"]
+assert "hidden by a test" in reason and "compiler" in reason
+assert pf.config()["isa"] == "" and pf.config()["isas"] == () and pf.config()["caches"] == ()
+assert np.all(pf.conv1x1(np.ones((3, 4, 5)), [[1, 2, 3]]) == 6)
+try:
+    pf.conv1x1(np.ones((3, 4, 5)), [[1, 2, 3]], backend="c")
+except ValueError as error:
+    assert "backend 'c' does not work here" in str(error) and "'numpy'" in str(error)
+else:
+    raise AssertionError("backend='c' was accepted")
+"""
+    )
+    run_python(code)
+
+
+def test_without_the_extension_an_isa_is_refused() -> None:
+    done = run_python(WITHOUT_C + "import pointwise_fast", check=False, POINTWISE_FAST_ISA="avx2")
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ValueError")
+    assert "POINTWISE_FAST_ISA" in last
+    assert "not built" in last
+
+
+@pytest.mark.slow
+def test_installing_without_a_compiler(tmp_path: Path) -> None:
+    for needed in ("setuptools", "wheel", "cffi"):
+        if importlib.util.find_spec(needed) is None:
+            pytest.skip(f"{needed} is not installed")
+    source = tmp_path / "source"
+    shutil.copytree(
+        ROOT,
+        source,
+        ignore=shutil.ignore_patterns(
+            ".git", ".venv*", "build", "*.so", "_c.c", "results", "tests"
+        ),
+    )
+    install = [sys.executable, "-m", "pip", "install", "--no-build-isolation", "--no-deps", "-v"]
+    done = subprocess.run(
+        [*install, "--target", str(tmp_path / "there"), str(source)],
+        env={**os.environ, "CC": "/bin/false"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "the C kernels were not built" in done.stdout + done.stderr
+    assert "C compiler" in done.stdout + done.stderr
+    code = """
+        import sys
+        sys.path.insert(0, sys.argv[1])
+        # An editable installation would lend its extension.
+        sys.meta_path = [f for f in sys.meta_path if "Editable" not in getattr(f, "__name__", "")]
+        import pointwise_fast as pf
+        assert pf.__file__.startswith(sys.argv[1]), pf.__file__
+        print(*pf.backends())
+    """
+    found = run_python(code, tmp_path / "there").stdout.split()
+    assert "c" not in found
+    assert "numpy" in found
+
+
+@pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm")
+@pytest.mark.skipif(c_simd.available() is not None, reason="the C kernels are not built")
+def test_exported_symbols() -> None:
+    spec = importlib.util.find_spec("pointwise_fast.kernels._c")
+    assert spec is not None
+    assert spec.origin is not None
+    done = subprocess.run(
+        ["nm", "-D", "--defined-only", spec.origin], capture_output=True, text=True, check=True
+    )
+    symbols = {line.split()[-1] for line in done.stdout.splitlines()}
+    assert symbols == {"PyInit__c"}

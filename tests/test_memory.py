@@ -1,0 +1,83 @@
+"""Memory: no temporary that grows with the pixels, and nothing lost."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from support import run_python
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self")
+
+#: Peak memory of a call, in KiB beyond what there was, after a first call of the same kind.
+MEASURE = """
+import sys
+import numpy as np
+import pointwise_fast as pf
+
+def status(field):
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(field))
+
+def peak(call):
+    call()
+    before = status("VmRSS")
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # forgets the peak
+    call()
+    return status("VmHWM") - before
+
+backend, case = sys.argv[1:]
+rows = 600
+cube = np.ones((50, rows, 600), np.float32)
+w = np.ones((20, 50), np.float32)
+out = np.ones((20, rows, 600), np.float32)
+settings = dict(backend=backend, threads=2, activation="silu")
+"""
+
+CASES = {
+    "planar": "lambda: pf.conv1x1(cube, w, out=out, **settings)",
+    "residual": "lambda: pf.conv1x1(cube, w, out=out, residual=out, **settings)",
+    "interleaved": """lambda x=cube.reshape(rows, 600, 50), y=out.reshape(rows, 600, 20):
+        pf.conv1x1(x, w, out=y, channel_axis=-1, **settings)""",
+    "planar to interleaved": """lambda y=np.moveaxis(out.reshape(rows, 600, 20), -1, 0):
+        pf.conv1x1(cube, w, out=y, **settings)""",
+    "strided": "lambda y=out[:, ::2, ::2].copy(): pf.conv1x1(cube, w, out=y, stride=2, **settings)",
+    "backwards": "lambda: pf.conv1x1(cube[:, ::-1, ::-1], w, out=out, **settings)",
+    "float64 sums": """lambda y=out.astype(float):
+        pf.conv1x1(cube, w, out=y, dtype=float, **settings)""",
+    "in place": "lambda: pf.conv1x1(out, np.eye(20), out=out, **settings)",
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_peak_of_a_call(backend: str, case: str) -> None:
+    """Under 4 MiB, where the arrays have 100."""
+    code = " ".join(CASES[case].split())
+    done = run_python(MEASURE + f"print(peak({code}))", backend, case)
+    assert int(done.stdout) < 4 << 10
+
+
+def test_the_measure_itself() -> None:
+    """It sees a copy of the input."""
+    done = run_python(MEASURE + "print(peak(lambda: cube.copy()))", "numpy", "-")
+    assert int(done.stdout) > 60 << 10
+
+
+def test_nothing_is_lost(backend: str) -> None:
+    """Thousands of calls, of one-shot and of new layers, leave the memory where it was."""
+    code = """
+    x, small = np.ones((8, 300), np.float32), np.ones((5, 8), np.float32)
+    def calls(n):
+        for i in range(n):
+            pf.conv1x1(x, small, channel_axis=-2, backend=backend)
+            pf.Conv1x1(small, channel_axis=-2, backend=backend)(x[:, : 1 + i % 300])
+    calls(400)
+    before = status("VmRSS")
+    calls(1500)
+    print(status("VmRSS") - before)
+    """
+    import textwrap
+
+    done = run_python(MEASURE + textwrap.dedent(code), backend, "-", timeout=120)
+    assert int(done.stdout) < 2 << 10

@@ -1,0 +1,60 @@
+"""Outputs larger than the caches, which take other stores, panels and prefetches than small ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support import Array
+
+import pointwise_fast as pf
+from pointwise_fast.kernels import c_simd
+
+pytestmark = pytest.mark.skipif(c_simd.available() is not None, reason=str(c_simd.available()))
+
+C, K = 3, 14
+#: So many pixels that the output is over half of a last-level cache of up to 32 MiB.
+ROWS, COLUMNS = 640, 648
+
+
+def shifted(shape: tuple[int, ...], elements: int) -> Array:
+    """NaN-filled, `elements` past a 64-byte boundary."""
+    size = int(np.prod(shape))
+    raw = np.full(size + 32, np.nan, np.float32)
+    start = -(raw.ctypes.data // 4) % 16 + elements
+    return raw[start : start + size].reshape(shape)
+
+
+INPUTS = {
+    "planar": lambda x: x,
+    "backwards": lambda x: x[:, ::-1, ::-1].copy()[:, ::-1, ::-1],
+    "strided": lambda x: np.repeat(x, 2, axis=2)[:, :, ::2],
+    "interleaved": lambda x: np.moveaxis(np.moveaxis(x, 0, -1).copy(), -1, 0),
+    "cropped": lambda x: np.pad(x, ((0, 0), (2, 1), (3, 2)))[:, 2:-1, 3:-2],
+}
+
+
+@pytest.mark.parametrize("offset", [0, 1, 4, 15])
+@pytest.mark.parametrize("layout", INPUTS)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_large_output(layout: str, offset: int, threads: int, rng: np.random.Generator) -> None:
+    """The same bits as pixel by pixel in small pieces, and nothing beside the output."""
+    x = rng.standard_normal((C, ROWS, COLUMNS), np.float32)
+    w = rng.standard_normal((K, C), np.float32)
+    around = shifted((K * ROWS * COLUMNS + 32,), offset)
+    out = around[16:-16].reshape(K, ROWS, COLUMNS)
+    layer = pf.Conv1x1(w, np.arange(K), activation="relu", backend="c")
+    layer(INPUTS[layout](x), out=out, threads=threads)
+    for row in range(0, ROWS, 5):
+        assert np.array_equal(out[:, row : row + 5], layer(x[:, row : row + 5].copy()))
+    assert np.isnan(around[:16]).all()
+    assert np.isnan(around[-16:]).all()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 20])
+def test_large_rows(channels: int, rng: np.random.Generator) -> None:
+    """Channels-last, with rows of x and y fetched ahead."""
+    x = rng.standard_normal((200_001, channels), np.float32)
+    layer = pf.Conv1x1(rng.standard_normal((channels, channels)), channel_axis=-1, backend="c")
+    y = layer(x, threads=3)
+    for start in range(0, len(x), 50_000):
+        assert np.array_equal(y[start : start + 50_000], layer(x[start : start + 50_000].copy()))

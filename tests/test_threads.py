@@ -1,0 +1,297 @@
+"""Many threads, forks, exits and interrupts. Whatever could hang runs with a time limit."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from support import BACKENDS, Array, assert_conv, python_command, python_environment, run_python
+
+import pointwise_fast as pf
+
+needs_fork = pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork here")
+
+#: What the programs below begin with. Large enough for several threads and many chunks.
+PRELUDE = """
+import os, sys, threading, time, warnings
+import numpy as np
+import pointwise_fast as pf
+# Python 3.12 warns of every fork beside threads; that it works is what is tested.
+warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
+backend = sys.argv[1]
+rng = np.random.default_rng(1)
+x = rng.standard_normal((50, 300, 301)).astype(np.float32)
+weight = rng.standard_normal((20, 50)).astype(np.float32)
+expected = np.tensordot(weight.astype(np.float64), x, 1)
+bound = 54 * np.finfo(np.float32).eps * np.tensordot(abs(weight), abs(x), 1)
+layer = pf.Conv1x1(weight, backend=backend)
+
+def check(threads=3):
+    for y in (layer(x, threads=threads), pf.conv1x1(x, weight, backend=backend, threads=threads)):
+        assert np.all(abs(y - expected) <= bound)
+
+def child(function):
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            function()
+            code = 0
+        finally:
+            os._exit(code)
+    return pid
+
+def join(pid):
+    _, status = os.waitpid(pid, 0)
+    assert status == 0, f"child ended with status {status}"
+"""
+
+
+def run(code: str, backend: str, timeout: float = 60) -> str:
+    body = "\n".join(line.removeprefix("        ") for line in code.splitlines())
+    return run_python(PRELUDE + body, backend, timeout=timeout).stdout
+
+
+def test_sixteen_threads_share_a_layer(backend: str, rng: np.random.Generator) -> None:
+    """Started at once, on inputs of their own and of several shapes; each result is checked."""
+    weight, bias = rng.standard_normal((20, 50)), rng.standard_normal(20)
+    layer = pf.Conv1x1(weight, bias, activation="relu", backend=backend)
+    inputs = [rng.standard_normal((50, 40 + n % 5, 100 + n)) for n in range(16)]
+    expected = [np.maximum(np.tensordot(weight, x, 1) + bias[:, None, None], 0) for x in inputs]
+    barrier = threading.Barrier(16)
+    failures: list[Any] = []
+    done = []
+
+    def work(n: int) -> None:
+        try:
+            barrier.wait(30)
+            out = np.empty_like(expected[n])
+            for i in range(8):
+                y = layer(inputs[n], out=out if i % 2 else None, threads=1 + (n + i) % 4)
+                np.testing.assert_allclose(y, expected[n], rtol=1e-9, atol=1e-9)
+            done.append(n)
+        except BaseException as error:
+            failures.append((n, error))
+
+    threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not failures
+    assert sorted(done) == list(range(16))
+
+
+def test_threads_of_different_counts_in_turn(backend: str, rng: np.random.Generator) -> None:
+    """A pool that grows, shrinks and has more threads than there are CPUs."""
+    x, weight = rng.standard_normal((30, 20011), np.float32), rng.standard_normal((10, 30))
+    for threads in (1, 64, 2, 7, 1, 200, 3):
+        y = pf.conv1x1(x, weight, channel_axis=0, backend=backend, threads=threads)
+        assert_conv(y, x, weight, channel_axis=0)
+
+
+def test_other_threads_run_meanwhile(backend: str) -> None:
+    """The GIL is released: another Python thread ticks in the middle of a long call."""
+    x: Array = np.ones((400, 40_000), np.float32)
+    weight, out = np.ones((400, 400), np.float32), np.empty((400, 40_000), np.float32)
+    layer = pf.Conv1x1(weight, channel_axis=0, backend=backend)
+    layer(x[:, :100])
+    ticks: list[float] = []
+    stop = threading.Event()
+
+    def tick() -> None:
+        while not stop.is_set():
+            ticks.append(time.perf_counter())
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=tick, daemon=True)
+    thread.start()
+    try:
+        for _ in range(3):
+            start = time.perf_counter()
+            layer(x, out=out, threads=1)
+            end = time.perf_counter()
+            margin = (end - start) / 4
+            if any(start + margin < t < end - margin for t in ticks):
+                return
+    finally:
+        stop.set()
+        thread.join(30)
+    pytest.fail(f"no tick in {end - start:.3f} s")
+
+
+def test_no_work_after_a_call(backend: str) -> None:
+    """Threads that wait for the next call sleep: no CPU time goes by."""
+    if backend == "numpy":
+        pytest.skip("the threads are the BLAS's")
+    out = run(
+        """
+        check(threads=4)
+        time.sleep(0.1)  # a short spin is allowed
+        before = time.process_time()
+        time.sleep(0.3)
+        print(time.process_time() - before)
+        """,
+        backend,
+    )
+    assert float(out) < 0.03
+
+
+def test_exit_while_a_thread_computes(backend: str) -> None:
+    """The interpreter ends without a crash or a hang, wherever the other thread is."""
+    for delay in (0, 0.003, 0.05):
+        out = run(
+            f"""
+            def work():
+                while True:
+                    layer(x, threads=3)
+            check()
+            threading.Thread(target=work, daemon=True).start()
+            time.sleep({delay})
+            print("end")
+            """.replace("    " * 3, "    " * 2),
+            backend,
+        )
+        assert out == "end\n"
+
+
+def interrupted(code: str, backend: str) -> Iterator[str]:
+    """Run `code`, press Ctrl-C shortly after each line that it prints; give the lines."""
+    body = "\n".join(line.removeprefix("        ") for line in code.splitlines())
+    process = subprocess.Popen(
+        python_command(PRELUDE + body, backend),
+        env=python_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    killer = threading.Timer(60, process.kill)
+    killer.start()
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            yield line.strip()
+            if line.startswith("ready"):
+                time.sleep(0.05)
+                process.send_signal(signal.SIGINT)
+    finally:
+        process.wait()
+        killer.cancel()
+        process.stdout.close()
+    yield f"exit {process.returncode}"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c(backend: str) -> None:
+    """KeyboardInterrupt comes between two calls, and the next call is right."""
+    lines = list(
+        interrupted(
+            """
+        check()
+        for n in range(3):
+            try:
+                print("ready", flush=True)
+                while True:
+                    layer(x, threads=3)
+            except KeyboardInterrupt:
+                print("interrupted", flush=True)
+            check()
+        """,
+            backend,
+        )
+    )
+    assert lines == ["ready", "interrupted"] * 3 + ["exit 0"]
+
+
+FORKS = {
+    "child computes": """
+        check()
+        join(child(check))
+        """,
+    "child is the first to compute": """
+        join(child(check))
+        check()
+        """,
+    "parent computes after the child": """
+        check()
+        pid = child(check)
+        join(pid)
+        check()
+        join(child(check))
+        check()
+        """,
+    "both at once": """
+        check()
+        pids = [child(check) for _ in range(4)]
+        check()
+        for pid in pids:
+            join(pid)
+        check()
+        """,
+    "nested": """
+        def inner():
+            check()
+            join(child(check))
+            check()
+        check()
+        join(child(lambda: (join(child(inner)), check())))
+        check()
+        """,
+    "while other threads compute": """
+        stop = threading.Event()
+        def work():
+            while not stop.is_set():
+                layer(x, threads=3)
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(2)]
+        check()
+        for thread in threads:
+            thread.start()
+        for _ in range(10):
+            join(child(check))
+        stop.set()
+        for thread in threads:
+            thread.join()
+        check()
+        """,
+    "child ends as Python ends": """
+        check()
+        pid = os.fork()
+        if pid == 0:
+            check()
+            sys.exit(0)
+        join(pid)
+        check()
+        """,
+}
+
+
+@needs_fork
+@pytest.mark.parametrize("name", FORKS)
+def test_fork(name: str, backend: str) -> None:
+    out = run(FORKS[name] + '\n        print("all is well")\n', backend)
+    assert out == "all is well\n"
+
+
+@needs_fork
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "numba"])
+def test_multiprocessing(backend: str) -> None:
+    """Pools of forked and of spawned processes, after the parent has computed."""
+    code = """
+        import multiprocessing
+        from worker import convolve
+        if __name__ == "__main__":
+            check()
+            for method in ("fork", "spawn"):
+                with multiprocessing.get_context(method).Pool(2) as pool:
+                    for y in pool.map(convolve, [(x, layer)] * 4, 1):
+                        assert np.all(abs(y - expected) <= bound)
+                check()
+            print("all is well")
+        """
+    assert run(code, backend) == "all is well\n"
