@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pointwise_fast.kernels.numpy_blas import activate
 
 from pointwise_fast.activation import parse_activation
+from pointwise_fast.kernels.numpy_blas import activate
 
 from .cases import Case, Layout
 

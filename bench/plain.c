@@ -23,8 +23,7 @@ struct job {
 };
 
 /* Outputs k0 and k0 + 1 (the same one twice where K is odd) of n pixels from p0 on. */
-static void planar_pair(const struct job *job, int64_t k0, int64_t k1, int64_t p0, int64_t n)
-{
+static void planar_pair(const struct job *job, int64_t k0, int64_t k1, int64_t p0, int64_t n) {
     const int64_t C = job->C, P = job->P;
     const float *u = job->w + k0 * C, *v = job->w + k1 * C;
     float *restrict y0 = job->y + k0 * P + p0;
@@ -52,8 +51,7 @@ static void planar_pair(const struct job *job, int64_t k0, int64_t k1, int64_t p
     }
 }
 
-static void *planar(void *argument)
-{
+static void *planar(void *argument) {
     const struct job *job = argument;
     for (int64_t p = job->begin; p < job->end; p += PANEL) {
         int64_t n = job->end - p < PANEL ? job->end - p : PANEL;
@@ -64,8 +62,7 @@ static void *planar(void *argument)
 }
 
 /* w is (C, K rounded up to TILE) here. */
-static void *interleaved(void *argument)
-{
+static void *interleaved(void *argument) {
     const struct job *job = argument;
     const int64_t C = job->C, K = job->K, padded = (K + TILE - 1) / TILE * TILE;
     for (int64_t p = job->begin; p < job->end; p += 4) {
@@ -74,8 +71,7 @@ static void *interleaved(void *argument)
         const float *x1 = n > 1 ? x0 + C : x0, *x2 = n > 2 ? x1 + C : x0, *x3 = n > 3 ? x2 + C : x0;
         for (int64_t k0 = 0; k0 < K; k0 += TILE) {
             float s0[TILE], s1[TILE], s2[TILE], s3[TILE];
-            for (int i = 0; i < TILE; i++)
-                s0[i] = s1[i] = s2[i] = s3[i] = 0;
+            for (int i = 0; i < TILE; i++) s0[i] = s1[i] = s2[i] = s3[i] = 0;
             for (int64_t c = 0; c < C; c++) {
                 const float *wc = job->w + c * padded + k0;
                 const float a0 = x0[c], a1 = x1[c], a2 = x2[c], a3 = x3[c];
@@ -88,8 +84,7 @@ static void *interleaved(void *argument)
             }
             const float *const sums[4] = {s0, s1, s2, s3};
             const size_t bytes = sizeof(float) * (size_t)(K - k0 < TILE ? K - k0 : TILE);
-            for (int64_t j = 0; j < n; j++)
-                memcpy(job->y + (p + j) * K + k0, sums[j], bytes);
+            for (int64_t j = 0; j < n; j++) memcpy(job->y + (p + j) * K + k0, sums[j], bytes);
         }
     }
     return NULL;
@@ -97,17 +92,14 @@ static void *interleaved(void *argument)
 
 /* A new thread may be left on its maker's CPU for longer than the work takes, so each gets a CPU
  * of its own: the next one after `last` that the process may use. */
-static int next_cpu(const cpu_set_t *allowed, int last)
-{
+static int next_cpu(const cpu_set_t *allowed, int last) {
     int cpu = last;
-    do
-        cpu = (cpu + 1) % CPU_SETSIZE;
+    do cpu = (cpu + 1) % CPU_SETSIZE;
     while (!CPU_ISSET(cpu, allowed) && cpu != last);
     return cpu;
 }
 
-static int start(pthread_t *handle, void *(*work)(void *), struct job *part, int cpu)
-{
+static int start(pthread_t *handle, void *(*work)(void *), struct job *part, int cpu) {
     cpu_set_t set;
     pthread_attr_t attributes;
     CPU_ZERO(&set);
@@ -119,12 +111,10 @@ static int start(pthread_t *handle, void *(*work)(void *), struct job *part, int
     return status;
 }
 
-static int run(void *(*work)(void *), const struct job *whole, int threads)
-{
+static int run(void *(*work)(void *), const struct job *whole, int threads) {
     struct job parts[MAX_THREADS];
     pthread_t handles[MAX_THREADS];
-    if (threads > MAX_THREADS)
-        threads = MAX_THREADS;
+    if (threads > MAX_THREADS) threads = MAX_THREADS;
     int made = 0;
     for (int t = 0; t < threads; t++) {
         parts[t] = *whole;
@@ -136,34 +126,28 @@ static int run(void *(*work)(void *), const struct job *whole, int threads)
     int cpu = sched_getcpu();
     for (int t = 1; t < threads; t++, made++) {
         cpu = next_cpu(&allowed, cpu);
-        if (start(&handles[t], work, &parts[t], cpu))
-            break;
+        if (start(&handles[t], work, &parts[t], cpu)) break;
     }
     work(&parts[0]);
-    for (int t = 1; t <= made; t++)
-        pthread_join(handles[t], NULL);
+    for (int t = 1; t <= made; t++) pthread_join(handles[t], NULL);
     return made == threads - 1 ? 0 : -1;
 }
 
 /* y (K, P) = w (K, C) @ x (C, P); 0, or -1 where threads or memory were missing. */
 int plain_planar(const float *w, const float *x, float *y, int64_t C, int64_t K, int64_t P,
-                 int threads)
-{
+                 int threads) {
     struct job job = {w, x, y, C, K, P, 0, P};
     return run(planar, &job, threads);
 }
 
 /* y (P, K) = x (P, C) @ w.T, w (K, C). */
 int plain_interleaved(const float *w, const float *x, float *y, int64_t C, int64_t K, int64_t P,
-                      int threads)
-{
+                      int threads) {
     const int64_t padded = (K + TILE - 1) / TILE * TILE;
     float *turned = calloc((size_t)(C * padded), sizeof(float));
-    if (!turned)
-        return -1;
+    if (!turned) return -1;
     for (int64_t c = 0; c < C; c++)
-        for (int64_t k = 0; k < K; k++)
-            turned[c * padded + k] = w[k * C + c];
+        for (int64_t k = 0; k < K; k++) turned[c * padded + k] = w[k * C + c];
     struct job job = {turned, x, y, C, K, P, 0, P};
     int status = run(interleaved, &job, threads);
     free(turned);

@@ -49,8 +49,7 @@ struct traffic {
 #define KEEP "x"
 #include "roof_isa.h"
 
-static inline void stream_float(float *p, float v)
-{
+static inline void stream_float(float *p, float v) {
     int bits;
     memcpy(&bits, &v, sizeof bits);
     _mm_stream_si32((int *)p, bits);
@@ -61,7 +60,9 @@ static inline void stream_float(float *p, float v)
 
 #else
 
-static inline void stream_float(float *p, float v) { *p = v; }
+static inline void stream_float(float *p, float v) {
+    *p = v;
+}
 #define SCALAR_TARGET
 #define SCALAR_FENCE()
 #if defined(__aarch64__)
@@ -75,12 +76,10 @@ static inline void stream_float(float *p, float v) { *p = v; }
 #if defined(__aarch64__)
 #include <arm_neon.h>
 
-static inline float32x4_t fma_neon(float32x4_t a, float32x4_t b, float32x4_t c)
-{
+static inline float32x4_t fma_neon(float32x4_t a, float32x4_t b, float32x4_t c) {
     return vfmaq_f32(c, a, b);
 }
-static inline void stream_neon_vector(float *p, float32x4_t v)
-{
+static inline void stream_neon_vector(float *p, float32x4_t v) {
     /* The instruction stores a pair; half a pair is the next store's, in the same line. */
     if (((uintptr_t)p & 31) == 0)
         __asm__ volatile("stnp %q1, %q1, [%0]" : : "r"(p), "w"(v) : "memory");
@@ -99,9 +98,15 @@ static inline void stream_neon_vector(float *p, float32x4_t v)
 #include "roof_isa.h"
 #endif
 
-static inline float same(float v) { return v; }
-static inline float load_float(const float *p) { return *(const volatile float *)p; }
-static inline void store_float(float *p, float v) { *(volatile float *)p = v; }
+static inline float same(float v) {
+    return v;
+}
+static inline float load_float(const float *p) {
+    return *(const volatile float *)p;
+}
+static inline void store_float(float *p, float v) {
+    *(volatile float *)p = v;
+}
 #define NAME(x) x##_scalar
 #define TARGET SCALAR_TARGET
 #define VEC float
@@ -133,12 +138,10 @@ static const struct isa isas[] = {
 };
 enum { ISAS = sizeof isas / sizeof *isas };
 
-static int works(const char *name)
-{
+static int works(const char *name) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (!strcmp(name, "avx512"))
-        return __builtin_cpu_supports("avx512f");
+    if (!strcmp(name, "avx512")) return __builtin_cpu_supports("avx512f");
     if (!strcmp(name, "avx2"))
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     return __builtin_cpu_supports("fma");
@@ -149,10 +152,8 @@ static int works(const char *name)
 }
 
 /* The i-th instruction set of this build, best first; "" if this CPU lacks it, NULL past the end. */
-const char *roof_isa(int i)
-{
-    if (i >= ISAS)
-        return NULL;
+const char *roof_isa(int i) {
+    if (i >= ISAS) return NULL;
     return works(isas[i].name) ? isas[i].name : "";
 }
 
@@ -171,15 +172,13 @@ struct member {
     int thread;
 };
 
-static double now(void)
-{
+static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void wait_for_all(struct team *team)
-{
+static void wait_for_all(struct team *team) {
     int generation = atomic_load(&team->generation);
     if (atomic_fetch_add(&team->arrived, 1) + 1 == team->threads) {
         atomic_store(&team->arrived, 0);
@@ -187,12 +186,10 @@ static void wait_for_all(struct team *team)
         return;
     }
     for (int spins = 0; atomic_load(&team->generation) == generation; spins++)
-        if (spins > 10000)
-            sched_yield();
+        if (spins > 10000) sched_yield();
 }
 
-static void *take_part(void *argument)
-{
+static void *take_part(void *argument) {
     struct member *self = argument;
     struct team *team = self->team;
     for (int i = 0; i < team->repeats; i++) {
@@ -205,11 +202,9 @@ static void *take_part(void *argument)
 }
 
 /* A new thread may be left on its maker's CPU for a while: each is bound to a CPU of its own. */
-static int start(pthread_t *handle, struct member *member, const cpu_set_t *allowed)
-{
+static int start(pthread_t *handle, struct member *member, const cpu_set_t *allowed) {
     int skip = member->thread % CPU_COUNT(allowed), cpu = 0;
-    while (!CPU_ISSET(cpu, allowed) || skip-- > 0)
-        cpu++;
+    while (!CPU_ISSET(cpu, allowed) || skip-- > 0) cpu++;
     cpu_set_t set;
     pthread_attr_t attributes;
     CPU_ZERO(&set);
@@ -223,16 +218,14 @@ static int start(pthread_t *handle, struct member *member, const cpu_set_t *allo
 
 /* Seconds of each repeat, from the first thread's start to the last one's end; -1: no memory. */
 static int run_team(void (*work)(const void *, int, int), const void *argument, int threads,
-                    int repeats, double *seconds)
-{
+                    int repeats, double *seconds) {
     struct team team = {.work = work, .argument = argument, .threads = threads, .repeats = repeats};
     struct member *members = malloc(sizeof *members * (size_t)threads);
     pthread_t *handles = malloc(sizeof *handles * (size_t)threads);
     team.began = malloc(sizeof(double) * (size_t)(threads * repeats));
     team.ended = malloc(sizeof(double) * (size_t)(threads * repeats));
     int status = -1;
-    if (!members || !handles || !team.began || !team.ended)
-        goto done;
+    if (!members || !handles || !team.began || !team.ended) goto done;
     cpu_set_t allowed;
     sched_getaffinity(0, sizeof allowed, &allowed);
     for (int t = 0; t < threads; t++) {
@@ -240,8 +233,7 @@ static int run_team(void (*work)(const void *, int, int), const void *argument, 
         if (start(&handles[t], &members[t], &allowed))
             abort(); /* those that wait at the barrier cannot be called back */
     }
-    for (int t = 0; t < threads; t++)
-        pthread_join(handles[t], NULL);
+    for (int t = 0; t < threads; t++) pthread_join(handles[t], NULL);
     for (int i = 0; i < repeats; i++) {
         double began = INFINITY, ended = 0;
         for (int t = 0; t < threads; t++) {
@@ -267,8 +259,7 @@ struct fma_job {
     int64_t n;
 };
 
-static void work_fma(const void *argument, int thread, int threads)
-{
+static void work_fma(const void *argument, int thread, int threads) {
     const struct fma_job *job = argument;
     (void)thread, (void)threads;
     job->isa->fma_loop(job->chains, job->n);
@@ -276,11 +267,9 @@ static void work_fma(const void *argument, int thread, int threads)
 
 /* n rounds of `chains` (8, 10, 12 or 16) independent multiply-adds in each thread: the float32
  * operations of all threads, two for a multiply-add; seconds[repeats] is filled in. */
-double roof_fma(int isa, int chains, int64_t n, int threads, int repeats, double *seconds)
-{
+double roof_fma(int isa, int chains, int64_t n, int threads, int repeats, double *seconds) {
     struct fma_job job = {&isas[isa], chains, n};
-    if (run_team(work_fma, &job, threads, repeats, seconds))
-        return -1;
+    if (run_team(work_fma, &job, threads, repeats, seconds)) return -1;
     return 2.0 * chains * isas[isa].lanes * (double)n * threads;
 }
 
@@ -294,8 +283,7 @@ struct stream_job {
     int64_t x_lines, y_lines, passes;
 };
 
-static void work_stream(const void *argument, int thread, int threads)
-{
+static void work_stream(const void *argument, int thread, int threads) {
     const struct stream_job *job = argument;
     int64_t x0 = job->x_lines * thread / threads, x1 = job->x_lines * (thread + 1) / threads;
     int64_t y0 = job->y_lines * thread / threads, y1 = job->y_lines * (thread + 1) / threads;
@@ -306,10 +294,8 @@ static void work_stream(const void *argument, int thread, int threads)
 /* Reads x_lines cache lines at x and writes y_lines at y (64-byte aligned), `passes` times over:
  * the bytes moved; seconds[repeats] is filled in. */
 double roof_stream(int isa, const struct traffic *traffic, const void *x, int64_t x_lines, void *y,
-                   int64_t y_lines, int64_t passes, int threads, int repeats, double *seconds)
-{
+                   int64_t y_lines, int64_t passes, int threads, int repeats, double *seconds) {
     struct stream_job job = {&isas[isa], traffic, x, y, x_lines, y_lines, passes};
-    if (run_team(work_stream, &job, threads, repeats, seconds))
-        return -1;
+    if (run_team(work_stream, &job, threads, repeats, seconds)) return -1;
     return 64.0 * (double)(x_lines + y_lines) * (double)passes;
 }

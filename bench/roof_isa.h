@@ -5,8 +5,7 @@
 
 enum { NAME(per_line) = 64 / (4 * LANES) };
 
-TARGET static inline __attribute__((always_inline)) void NAME(fma_chains)(int chains, int64_t n)
-{
+TARGET static inline __attribute__((always_inline)) void NAME(fma_chains)(int chains, int64_t n) {
     VEC sum[16];
     VEC factor = SET1(0.999f), term = SET1(0.001f);
     for (int i = 0; i < chains; i++) {
@@ -16,14 +15,11 @@ TARGET static inline __attribute__((always_inline)) void NAME(fma_chains)(int ch
     }
     __asm__ volatile("" : "+" KEEP(factor), "+" KEEP(term));
     for (int64_t j = 0; j < n; j++)
-        for (int i = 0; i < chains; i++)
-            sum[i] = FMA(sum[i], factor, term);
-    for (int i = 0; i < chains; i++)
-        __asm__ volatile("" : : KEEP(sum[i]));
+        for (int i = 0; i < chains; i++) sum[i] = FMA(sum[i], factor, term);
+    for (int i = 0; i < chains; i++) __asm__ volatile("" : : KEEP(sum[i]));
 }
 
-TARGET static void NAME(fma_loop)(int chains, int64_t n)
-{
+TARGET static void NAME(fma_loop)(int chains, int64_t n) {
     switch (chains) {
     case 8: NAME(fma_chains)(8, n); break;
     case 10: NAME(fma_chains)(10, n); break;
@@ -32,8 +28,7 @@ TARGET static void NAME(fma_loop)(int chains, int64_t n)
     }
 }
 
-TARGET static inline __attribute__((always_inline)) void NAME(read_line)(const char *p)
-{
+TARGET static inline __attribute__((always_inline)) void NAME(read_line)(const char *p) {
     for (int i = 0; i < NAME(per_line); i++) {
         VEC v = LOAD((const float *)p + i * LANES);
         __asm__ volatile("" : : KEEP(v));
@@ -43,8 +38,7 @@ TARGET static inline __attribute__((always_inline)) void NAME(read_line)(const c
 /* `lines` cache lines from p on; `ahead` bytes are prefetched, none if 0. A prefetch past the
  * array touches nothing. */
 TARGET static inline __attribute__((always_inline)) void NAME(read)(const char *p, int64_t lines,
-                                                                    int64_t ahead)
-{
+                                                                    int64_t ahead) {
     const char *end = p + 64 * lines;
     if (ahead) {
         for (; p < end; p += 64) {
@@ -59,34 +53,28 @@ TARGET static inline __attribute__((always_inline)) void NAME(read)(const char *
         NAME(read_line)(p + 128);
         NAME(read_line)(p + 192);
     }
-    for (; p < end; p += 64)
-        NAME(read_line)(p);
+    for (; p < end; p += 64) NAME(read_line)(p);
 }
 
 TARGET static inline __attribute__((always_inline)) void NAME(write)(char *p, int64_t lines,
-                                                                     int bypass)
-{
+                                                                     int bypass) {
     VEC v = SET1(1.0f);
     if (bypass)
         for (char *end = p + 64 * lines; p < end; p += 64)
-            for (int i = 0; i < NAME(per_line); i++)
-                STREAM((float *)p + i * LANES, v);
+            for (int i = 0; i < NAME(per_line); i++) STREAM((float *)p + i * LANES, v);
     else
         for (char *end = p + 64 * lines; p < end; p += 64)
-            for (int i = 0; i < NAME(per_line); i++)
-                STORE((float *)p + i * LANES, v);
+            for (int i = 0; i < NAME(per_line); i++) STORE((float *)p + i * LANES, v);
 }
 
 /* Reads x and writes y, both once and in step with each other. x is cut into `streams` equal parts
  * that are read side by side, `burst` lines of each in turn. */
 TARGET static void NAME(stream)(const struct traffic *t, const char *x, int64_t x_lines, char *y,
-                                int64_t y_lines)
-{
+                                int64_t y_lines) {
     int64_t part = x_lines / t->streams;
     int64_t rest = x_lines - part * t->streams;
     int64_t steps = part / t->burst;
-    if (steps < 1)
-        steps = 1;
+    if (steps < 1) steps = 1;
     int64_t read = 0, written = 0;
     for (int64_t i = 1; i <= steps; i++) {
         int64_t read_end = i == steps ? part : i * t->burst;

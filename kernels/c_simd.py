@@ -40,8 +40,8 @@ NAME = "c"
 Array = npt.NDArray[Any]
 
 # Looked up once: small calls are all overhead.
-_NULL = None if ffi is None else ffi.NULL
-_from_buffer = None if ffi is None else ffi.from_buffer
+_NULL: Any = None if ffi is None else ffi.NULL
+_from_buffer: Any = None if ffi is None else ffi.from_buffer
 
 #: Alignment of packed weights: a cache line.
 _LINE = 64

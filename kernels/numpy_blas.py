@@ -104,38 +104,42 @@ def activate(y: Array, activation: Activation | None) -> Array:
     """`activation` of `y`: PyTorch's definitions, in the dtype of `y`."""
     if activation is None:
         return y
-    name, a, b = activation
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        match name:
-            case "relu":
-                return np.maximum(y, 0)
-            case "relu6":
-                return np.clip(y, 0, 6)
-            case "clip":
-                return np.clip(y, a, b)
-            case "leaky_relu":
-                return np.where(y > 0, y, a * y)
-            case "sigmoid":
-                return 1 / (1 + np.exp(-y))
-            case "tanh":
-                return np.tanh(y)
-            case "silu":
-                return y / (1 + np.exp(-y))
-            case "gelu":
-                return y * _normal_cdf(y)
-            case "gelu_tanh":
-                return y / (1 + np.exp(-2 * math.sqrt(2 / math.pi) * (y + 0.044715 * y**3)))
-            case "hardswish":
-                return y * (np.clip(y + 3, 0, 6) / 6)
-            case "hardsigmoid":
-                return np.clip(y + 3, 0, 6) / 6
-            case "elu":
-                return np.where(y > 0, y, a * np.expm1(np.minimum(y, 0)))
-            case "softplus":
-                return np.where(y > 20, y, np.logaddexp(0, y))
-            case "mish":
-                n = np.expm1(2 * np.logaddexp(0, np.minimum(y, 30)))
-                return y * (n / (n + 2))
+        result: Array = _evaluate(y, *activation)
+    return result
+
+
+def _evaluate(y: Any, name: str, a: float, b: float) -> Any:
+    match name:
+        case "relu":
+            return np.maximum(y, 0)
+        case "relu6":
+            return np.clip(y, 0, 6)
+        case "clip":
+            return np.clip(y, a, b)
+        case "leaky_relu":
+            return np.where(y > 0, y, a * y)
+        case "sigmoid":
+            return 1 / (1 + np.exp(-y))
+        case "tanh":
+            return np.tanh(y)
+        case "silu":
+            return y / (1 + np.exp(-y))
+        case "gelu":
+            return y * _normal_cdf(y)
+        case "gelu_tanh":
+            return y / (1 + np.exp(-2 * math.sqrt(2 / math.pi) * (y + 0.044715 * y**3)))
+        case "hardswish":
+            return y * (np.clip(y + 3, 0, 6) / 6)
+        case "hardsigmoid":
+            return np.clip(y + 3, 0, 6) / 6
+        case "elu":
+            return np.where(y > 0, y, a * np.expm1(np.minimum(y, 0)))
+        case "softplus":
+            return np.where(y > 20, y, np.logaddexp(0, y))
+        case "mish":
+            n = np.expm1(2 * np.logaddexp(0, np.minimum(y, 30)))
+            return y * (n / (n + 2))
     raise NotImplementedError(name)
 
 
@@ -144,5 +148,6 @@ _erfc = np.frompyfunc(math.erfc, 1, 1)
 
 
 def _normal_cdf(y: Array) -> Array:
-    cdf: Array = (0.5 * _erfc(-y.astype(np.float64) / math.sqrt(2))).astype(y.dtype)
+    tail: Any = _erfc(-y.astype(np.float64) / math.sqrt(2))
+    cdf: Array = (0.5 * tail).astype(y.dtype)
     return cdf

@@ -33,7 +33,7 @@ def as_input(value: Any, name: str) -> Array:
 
 def refuse_objects(dtype: np.dtype[Any], name: str, got: str = "objects") -> None:
     """Refuse what NumPy makes of things that are no numbers, such as None."""
-    if dtype == object:
+    if dtype.kind == "O":
         raise TypeError(f"{name} is not an array of numbers; got {got}")
 
 
@@ -64,7 +64,7 @@ def overlap(a: Array, b: Array) -> bool:
     if not np.may_share_memory(a, b):
         return False
     try:
-        return np.shares_memory(a, b, max_work=10_000)
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True
 

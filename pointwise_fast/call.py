@@ -7,7 +7,7 @@ a `Call`: a `Problem`, the backend that takes it and its plan.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -30,7 +30,10 @@ Shape = tuple[int, ...]
 Geometry = tuple[Shape, Shape, np.dtype[Any]]
 
 #: The dtypes of inputs and results.
-FLOATS = {np.dtype(np.float32): np.dtype(np.float32), np.dtype(np.float64): np.dtype(np.float64)}
+FLOATS: dict[np.dtype[Any], np.dtype[Any]] = {
+    np.dtype(np.float32): np.dtype(np.float32),
+    np.dtype(np.float64): np.dtype(np.float64),
+}
 
 
 def geometry(array: Array) -> Geometry:
@@ -91,7 +94,8 @@ class Settings:
         parts = [f"{self.C} -> {self.K}"]
         if self.activation is not None:
             name, *parameters = self.activation
-            parts.append(f"activation={name!r}" if not any(parameters) else f"activation={tuple(self.activation)}")
+            spec = tuple(self.activation) if any(parameters) else name
+            parts.append(f"activation={spec!r}")
         parts.append(f"channel_axis={self.channel_axis}")
         parts += [f"stride={self.stride}"] if self.stride != 1 else []
         parts += [f"groups={self.groups}"] if self.groups != 1 else []
@@ -150,15 +154,24 @@ class Call:
 class _NothingToDo:
     """The plan of a problem with no output element."""
 
-    pack_key = "nothing"
+    pack_key: Hashable = "nothing"
 
     def pack(self, weight: Array, bias: Array | None) -> None:
         pass
 
-    def run(self, *arguments: Any) -> None:
+    def run(self, packed: Any, x: Array, residual: Array | None, out: Array, threads: int) -> None:
         pass
 
-    conv = run
+    def conv(
+        self,
+        weight: Array,
+        bias: Array | None,
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+    ) -> None:
+        pass
 
 
 def describe(

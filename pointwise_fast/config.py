@@ -76,10 +76,8 @@ def _check_threads(n: int, name: str) -> int:
 
 def usable_cpus() -> int:
     """CPUs that this process may use: the smaller of its affinity and its cgroup's quota."""
-    if hasattr(os, "sched_getaffinity"):
-        cpus = len(os.sched_getaffinity(0))
-    else:
-        cpus = os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)
+    cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
     return max(1, math.ceil(min(cpus, cgroup_quota())))
 
 
@@ -174,8 +172,8 @@ def config() -> dict[str, Any]:
     Examples
     --------
     >>> import pointwise_fast as pf
-    >>> pf.config()["backends"][-1]
-    'numpy'
+    >>> "numpy" in pf.config()["backends"]
+    True
     """
     import numpy
 

@@ -100,7 +100,7 @@ def conv1x1(
         bias = as_parameter(bias, "bias")
     if residual is not None:
         residual = as_input(residual, "residual")
-    arguments = (
+    arguments: tuple[Any, ...] = (
         weight.shape,
         None if bias is None else bias.shape,
         activation,

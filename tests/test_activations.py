@@ -8,8 +8,8 @@ on the far left, where they vanish. So the bound is
     |error| <= units * eps * (1 + condition) * |f(y)| + tiny * max(1, |y|)
 
 with the units of `UNITS`; tiny is the smallest normal number, below which digits are lost
-by underflow, in f itself or in the factor that multiplies y. The piecewise linear activations are exact to one rounding for each of
-their operations.
+by underflow, in f itself or in the factor that multiplies y. The piecewise linear activations are
+exact to one rounding for each of their operations.
 """
 
 from __future__ import annotations

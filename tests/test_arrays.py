@@ -170,6 +170,8 @@ def overlapping(name: str, rng: np.random.Generator) -> tuple[Array, Array]:
     image = block[:210].reshape(5, 6, 7)
     later = block[7:217].reshape(5, 6, 7)
     records = block[:420].reshape(5, 6, 14)
+    rows = block[:420].reshape(5, 12, 7)
+    repeated = np.broadcast_to(block[100:105, None, None], (5, 6, 7))
     return {
         "identical": (image, image),
         "identical, another view": (image, block[:210].reshape(5, 42).reshape(5, 6, 7)),
@@ -187,8 +189,8 @@ def overlapping(name: str, rng: np.random.Generator) -> tuple[Array, Array]:
         "other layout": (image, image.reshape(6, 7, 5).transpose(2, 0, 1)),
         "last layout": (image.reshape(6, 7, 5).transpose(2, 0, 1), image),
         "interleaved, disjoint": (records[..., ::2], records[..., 1::2]),
-        "rows interleaved": (block[:420].reshape(5, 12, 7)[:, ::2], block[:420].reshape(5, 12, 7)[:, 1::2]),
-        "input read again and again": (np.broadcast_to(block[100:105, None, None], (5, 6, 7)), image),
+        "rows interleaved": (rows[:, ::2], rows[:, 1::2]),
+        "input read again and again": (repeated, image),
     }[name]  # fmt: skip
 
 

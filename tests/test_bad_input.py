@@ -159,13 +159,10 @@ def test_wrong_argument(
 ) -> None:
     out = out_array()
     arguments = {"x": X, "weight": WEIGHT, "out": out, **wrong}
+    call = {n: v for n, v in arguments.items() if n in CALL_ARGUMENTS}
+    settings = {n: v for n, v in arguments.items() if n not in CALL_ARGUMENTS}
     with pytest.raises(error) as caught:
-        if way == "conv1x1":
-            pf.conv1x1(**arguments)
-        else:
-            call = {n: v for n, v in arguments.items() if n in CALL_ARGUMENTS}
-            layer = pf.Conv1x1(**{n: v for n, v in arguments.items() if n not in CALL_ARGUMENTS})
-            layer(**call)
+        pf.conv1x1(**arguments) if way == "conv1x1" else pf.Conv1x1(**settings)(**call)
     for words in says:
         assert words in str(caught.value)
     given = wrong.get("out", out)

@@ -1,4 +1,4 @@
-"""Outputs larger than the caches, which take other stores, panels and prefetches than small ones."""
+"""Outputs larger than the caches: other stores, panels and prefetches than for small ones."""
 
 from __future__ import annotations
 

@@ -54,7 +54,8 @@ def error(coefficients):
 
 
 print("/* Written by tools/fit_erfcx.py. Largest relative errors: see each table. */")
-for suffix, kind, ctype, degree in (("f32", np.float32, "float", 11), ("f64", np.float64, "double", 25)):
+TABLES = (("f32", np.float32, "float", 11), ("f64", np.float64, "double", 25))
+for suffix, kind, ctype, degree in TABLES:
     rounded = [kind(float(c)) for c in fit(degree)]
     worst = float(error([mpf(float(c)) for c in rounded]))
     print(f"/* {worst:.1e} */")
