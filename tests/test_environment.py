@@ -94,7 +94,9 @@ def test_backend_is_forced(name: str) -> None:
 
 def test_unknown_backend_is_an_error() -> None:
     message = refused("POINTWISE_FAST_BACKEND", "fortran")
-    assert "choices on this machine are " + ", ".join(BACKENDS) in message
+    choices = message.partition("choices on this machine are ")[2].split(", ")
+    # In whatever order: an instruction set that is forced on this process may change it.
+    assert sorted(choices) == sorted(BACKENDS)
 
 
 @pytest.mark.parametrize("variable", ["ISA", "BACKEND", "NUM_THREADS"])

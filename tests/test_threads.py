@@ -274,8 +274,6 @@ FORKS = {
 @needs_fork
 @pytest.mark.parametrize("name", FORKS)
 def test_fork(name: str, backend: str) -> None:
-    if backend == "numpy" and name == "while other threads compute":
-        pytest.skip("OpenBLAS, whose threads they are, may hang in such a child")
     if backend == "numpy" and "other threads" in name:
         pytest.skip("a fork in the middle of NumPy's own `matmul` leaves OpenBLAS locked")
     out = run(FORKS[name] + '\n        print("all is well")\n', backend)

@@ -11,6 +11,8 @@
 #pragma GCC target("avx2,fma")
 #endif
 
+/* Zen 4, one thread, in cache, of 118 GFLOP/s: planar 5 x 2 107, 6 x 2 111; interleaved 6 rows x
+ * 2 vectors 115; rows kernels 8 x 1 77, 10 x 1 63 (it spills). */
 #define PLANAR_KR_MAX 6
 #define PLANAR_NV(KR) ((KR) == 1 ? 6 : (KR) == 2 ? 4 : (KR) == 3 ? 3 : 2)
 #define NV_MAX 2
