@@ -124,8 +124,10 @@ static void run_tiles(const call *call, const item *it, const pass *pass, int64_
             t.y = pass->y.at + k * pass->y.i + p * pass->y.j;
             t.r = pass->r.at ? pass->r.at + k * pass->r.i + p * pass->r.j : NULL;
             if (pass->acc) {
+                /* Whole vectors go there: what follows the head must not share one with it. */
+                const int64_t slot = p && head ? p - head + LINE / size : p;
                 t.acc = pass->acc + (block->at - first->at) * room * size +
-                        p * size * (plan->interleaved ? block->width : 1);
+                        slot * size * (plan->interleaved ? block->width : 1);
                 t.acc_step = size * (plan->interleaved ? block->width : room);
             }
             block->kernel(&t);

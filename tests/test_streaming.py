@@ -50,6 +50,26 @@ def test_large_output(layout: str, offset: int, threads: int, rng: np.random.Gen
     assert np.isnan(around[-16:]).all()
 
 
+@pytest.mark.skipif(
+    c_simd.available() is None and not c_simd.has_fma(), reason="takes long without FMA"
+)
+@pytest.mark.parametrize(("K", "C"), [(4, 180), (1, 400)])
+def test_sums_in_several_passes(K: int, C: int) -> None:
+    """Unaligned output; infinite weights and sums of -0 show what touches others' sums."""
+    P = (18 << 20) // K // 64 * 16
+    out = shifted((K * P,), 4).reshape(K, P)
+    x = np.broadcast_to(np.ones(P, np.float32), (C, P))
+    w = np.ones((K, C), np.float32)
+    w[:, C // 2] = np.inf
+    pf.conv1x1(x, w, out=out, channel_axis=-2, backend="c")
+    assert np.isposinf(out).all()
+    negative_zero = np.broadcast_to(np.full(P, -0.0, np.float32), (C, P))
+    bias = np.full(K, -0.0, np.float32)
+    layer = pf.Conv1x1(np.ones((K, C)), bias, channel_axis=-2, backend="c")
+    layer(negative_zero, out=out)
+    assert np.signbit(out).all()
+
+
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 20])
 def test_large_rows(channels: int, rng: np.random.Generator) -> None:
     """Channels-last, with rows of x and y fetched ahead."""
