@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import doctest
+import importlib
 import json
 import re
 from pathlib import Path
