@@ -129,12 +129,10 @@ class Call:
 
     def plan_into(self, out: Array, x: Array, residual: Array | None) -> Plan | None:
         """The plan that may write to `out`; None if it overlaps in a way that no plan can."""
-        if residual is None or residual is out:
-            # The quick answers to what `overlap` asks: two owners of memory share none.
-            if x.base is None and out.base is None and x is not out:
-                return self.plan
-            if not np.may_share_memory(x, out):
-                return self.plan
+        # The quick answer to what `overlap` asks: two owners of memory share none.
+        apart = x.base is None and out.base is None and x is not out
+        if apart and (residual is None or residual is out):
+            return self.plan
         if residual is not None and overlap(residual, out) and not is_same(residual, out):
             return None
         if not overlap(x, out):
