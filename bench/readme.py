@@ -1,15 +1,16 @@
-"""``python -m bench.readme``: README.md's benchmark section, from ``results/headline.json``."""
+"""``python -m bench.readme``: README.md's figures, from ``headline.json`` and ``suite.jsonl``."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .report import RESULTS
+from .findings import Run, aims, read_run, regime_lines
+from .report import RESULTS, percent, times
 
-__all__ = ["BEGIN", "END", "fill", "main", "render"]
+__all__ = ["BEGIN", "END", "fill", "main", "render", "render_suite"]
 
 BEGIN, END = "<!-- headline:begin -->", "<!-- headline:end -->"
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -98,8 +99,59 @@ def render(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def fill(text: str, section: str) -> str:
-    """`text` with what is between the markers replaced by `section`.
+def _aimed(figure: float | None, wanted: float | None, form: Callable[[float | None], str]) -> str:
+    """A figure and what was aimed at; bold where it was missed."""
+    if wanted is None or figure is None:
+        return form(figure)
+    text = f"{form(figure)} ({form(wanted)})"
+    return text if figure >= wanted else f"**{text}**"
+
+
+def render_suite(run: Run) -> str:
+    """The section about every layer and every peer, in Markdown."""
+    cases = len({m.panel.case.name for m in run.measured})
+    threads = " and ".join(map(str, run.threads))
+    found = "; ".join(f"{a.title}: {a.figure} (aim {a.wanted})" for a in aims(run))
+    rows = [
+        [
+            line.name,
+            str(line.panels),
+            _aimed(line.fraction, line.fraction_wanted, percent),
+            _aimed(line.speedup, line.speedup_wanted, times),
+            str(line.behind),
+        ]
+        for line in regime_lines(run)
+    ]
+    missing = [
+        f"{name} ({peer['missing']})" for name, peer in run.peers.items() if "missing" in peer
+    ]
+    present = [f"{name} {peer['version']}" for name, peer in run.peers.items() if "version" in peer]
+    peers = f"Peers: {', '.join(present)}." + (
+        f" Not here: {', '.join(missing)}." if missing else ""
+    )
+    return "\n".join(
+        [
+            f"{cases} layers, planar and interleaved, {threads} threads: {len(run.measured)} "
+            f"panels, float32, against the fastest peer of each. {found}.",
+            "",
+            *_table(
+                ["regime", "panels", "of the roof, median", "speedup, mean", "behind"],
+                rows,
+            ),
+            "",
+            "In brackets what is aimed at; bold: missed.",
+            "",
+            "![Speedup over the fastest peer, by regime](bench/results/suite-speedup.png)",
+            "",
+            "![Roofline of all layers](bench/results/suite-roofline.png)",
+            "",
+            f"{peers} {_where(run.machine)}",
+        ]
+    )
+
+
+def fill(text: str, section: str, name: str = "headline") -> str:
+    """`text` with what is between the markers of `name` replaced by `section`.
 
     Examples
     --------
@@ -110,17 +162,22 @@ def fill(text: str, section: str) -> str:
     <!-- headline:end -->
     b
     """
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"exactly one {BEGIN} and one {END} are expected")
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n{section}\n{END}{rest.partition(END)[2]}"
+    begin, end = (marker.replace("headline", name) for marker in (BEGIN, END))
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"exactly one {begin} and one {end} are expected")
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n{section}\n{end}{rest.partition(end)[2]}"
 
 
 def main() -> None:
     """Rewrite README.md."""
     results = json.loads((RESULTS / "headline.json").read_text())
-    README.write_text(fill(README.read_text(), render(results)))
-    print(f"filled the benchmark section of {README.name}")
+    text = fill(README.read_text(), render(results))
+    suite = RESULTS / "suite.jsonl"
+    if suite.exists():
+        text = fill(text, render_suite(read_run(suite)), "suite")
+    README.write_text(text)
+    print(f"filled the benchmark sections of {README.name}")
 
 
 if __name__ == "__main__":
