@@ -3,7 +3,8 @@
 A *job* is a case in a layout with a number of threads (`bench.job`); a *contender* turns a job
 into a `Runner` (`bench.contenders`); `bench.rounds` times runners in interleaved rounds;
 `bench.roof` gives runners for the limits of the machine; `bench.report` and `bench.plot` say what
-came out. ``python -m bench.headline`` and ``python -m bench.layers`` put them together.
+came out. ``python -m bench.headline`` puts them together, and ``python -m bench.suite`` does
+so for many layers and for the libraries of `bench.peers`, each in a process of its own.
 """
 
 import os

@@ -21,16 +21,17 @@ from .numpy_layer import numpy_layer
 
 __all__ = [
     "BARE_MATMUL",
+    "NUMPY_LAYER",
     "Contender",
     "LocalRunner",
     "Runner",
     "call_contenders",
     "headline_contenders",
-    "layer_contenders",
+    "ours",
 ]
 
-#: Computes once, into the arrays it was made for or into a new one, and returns where.
-Call = Callable[[], Array]
+#: Computes once, into the arrays it was made for (and may return None) or into something new.
+Call = Callable[[], Any]
 
 
 class Runner(Protocol):
@@ -46,9 +47,15 @@ class Runner(Protocol):
 class LocalRunner:
     """A `Runner` in this process, which goes round the sets of a job."""
 
-    def __init__(self, job: Job, bind: Callable[[Job, Arrays], Call], binds: bool = False) -> None:
+    def __init__(
+        self,
+        job: Job,
+        bind: Callable[[Job, Arrays], Call],
+        binds: bool = False,
+        read: Callable[[Any], Array] = np.asarray,
+    ) -> None:
         self.binds = binds
-        self._out = job.sets[0].out
+        self._out, self._read = job.sets[0].out, read
         self._calls = [bind(job, arrays) for arrays in job.sets]
         self._turn: Iterator[Call] = cycle(self._calls)
 
@@ -75,8 +82,11 @@ class LocalRunner:
     def output(self) -> Array:
         self._out.fill(np.nan)
         result = self._calls[0]()
+        if result is None:
+            return self._out
+        array = self._read(result)
         # A view of `out` may have other axes.
-        return self._out if np.may_share_memory(result, self._out) else result
+        return self._out if np.may_share_memory(array, self._out) else array
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,8 @@ class Contender:
         Whether it applies bias, residual and activation where the job has them.
     binds : bool
         Whether it binds its threads to CPUs itself.
+    read : callable
+        The array that is the result of a call which returns something else.
     """
 
     name: str
@@ -103,9 +115,10 @@ class Contender:
     missing: Callable[[Job], str | None] = lambda job: None
     whole: bool = True
     binds: bool = False
+    read: Callable[[Any], Array] = np.asarray
 
     def start(self, job: Job) -> LocalRunner:
-        return LocalRunner(job, self.bind, self.binds)
+        return LocalRunner(job, self.bind, self.binds, self.read)
 
 
 # ---- ours ----------------------------------------------------------------------------------------
@@ -256,7 +269,5 @@ def _numpy_missing(job: Job) -> str | None:
     return "NumPy has no erf" if job.case.activation == "gelu" else None
 
 
-def layer_contenders(backend: str) -> list[Contender]:
-    """For any layer. `BARE_MATMUL` leaves out the epilogue: it is not compared, but a bound."""
-    whole = Contender("np.matmul(out=) + epilogue", False, numpy_layer, _numpy_missing)
-    return [ours(backend, packed=True), whole, BARE_MATMUL]
+#: For any layer.
+NUMPY_LAYER = Contender("np.matmul(out=) + epilogue", False, numpy_layer, _numpy_missing)

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
 from .job import Array, Arrays, Job
 
-__all__ = ["numpy_layer"]
+__all__ = ["Multiply", "numpy_layer"]
 
 
-def numpy_layer(job: Job, arrays: Arrays, epilogue: bool = True) -> Callable[[], Array]:
+class Multiply(Protocol):
+    """Prepares ``out = left @ right``, of matrices or equally many of them."""
+
+    def __call__(self, left: Array, right: Array, out: Array) -> Callable[[], object]: ...
+
+
+def _matmul(left: Array, right: Array, out: Array) -> Callable[[], object]:
+    return partial(np.matmul, left, right, out=out)
+
+
+def numpy_layer(
+    job: Job, arrays: Arrays, epilogue: bool = True, multiply: Multiply = _matmul
+) -> Callable[[], object]:
     """What computes `job` without a temporary as large as its arrays where NumPy lets it.
 
     Where the layer has a stride, the pixels are gathered into a buffer made ahead, since BLAS
     cannot read them in place; so is the scratch of the activation.
     """
-    product = _product(job, arrays)
+    product = _product(job, arrays, multiply)
     if not epilogue:
         return product
     bias, residual, out = job.bias, arrays.residual, arrays.out
@@ -38,7 +51,7 @@ def numpy_layer(job: Job, arrays: Arrays, epilogue: bool = True) -> Callable[[],
     return whole
 
 
-def _product(job: Job, arrays: Arrays) -> Callable[[], Array]:
+def _product(job: Job, arrays: Arrays, multiply: Multiply) -> Callable[[], object]:
     case, planar, (x, out, _) = job.case, job.layout == "planar", arrays
     G, W = case.groups, job.weight
     gather = None
@@ -63,11 +76,11 @@ def _product(job: Job, arrays: Arrays) -> Callable[[], Array]:
         Y = Y.reshape(-1, G, case.K // G).transpose(1, 0, 2)
         W = W.reshape(G, case.K // G, -1)
     left, right = (W, X) if planar else (X, np.swapaxes(W, -1, -2))
-    product: Callable[[], Array] = partial(np.matmul, left, right, out=Y)
+    product = multiply(left, right, Y)
     if gather is None:
         return product
 
-    def gather_first() -> Array:
+    def gather_first() -> object:
         np.copyto(x, gather)
         return product()
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Protocol
 
 from threadpoolctl import threadpool_limits
 
@@ -15,11 +15,11 @@ import pointwise_fast as pf
 from . import native, roof
 from .caches import cache_bytes
 from .cases import Case, Layout
-from .contenders import Contender
+from .contenders import Runner
 from .job import Error, Job, make_job
 from .neighbours import Neighbours
 from .placing import Placing
-from .rounds import Timed, measure
+from .rounds import Lost, Timed, measure
 
 __all__ = ["Mode", "Panel", "Row", "WrongResult", "current_isa", "measure_panel", "modes_for"]
 
@@ -28,6 +28,19 @@ Mode = Literal["hot", "rotating"]
 
 class WrongResult(AssertionError):
     """A contender computed something else."""
+
+
+class Entrant(Protocol):
+    """Who takes part: a `bench.contenders.Contender`, here or in another process."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def ours(self) -> bool: ...
+    @property
+    def whole(self) -> bool: ...
+    def missing(self, job: Job) -> str | None: ...
+    def start(self, job: Job) -> Runner: ...
 
 
 @dataclass(frozen=True)
@@ -171,7 +184,7 @@ def measure_panel(
     layout: Layout,
     threads: int,
     mode: Mode,
-    contenders: Sequence[Contender],
+    contenders: Sequence[Entrant],
     *,
     rounds: int,
     budget: float,
@@ -179,11 +192,15 @@ def measure_panel(
     progress: Callable[[], object] = lambda: None,
     job: Job | None = None,
     backend: str = "c",
+    lenience: float | None = None,
+    processes: Collection[int] = (),
 ) -> Panel:
     """Check every contender against float64, then time all of them and the roof.
 
     `job`, where given, has the data for the case, layout, threads and mode; `backend` tells whose
-    instruction set the roof is for.
+    instruction set the roof is for. With `lenience` peers, who promise nothing, may be further off
+    than what we promise by that factor; one that is wrong is skipped, and one that is far behind
+    has no more than the first rounds. `processes` are those of the contenders.
 
     Raises
     ------
@@ -191,49 +208,76 @@ def measure_panel(
         If a contender's result is further from float64 than the accuracy that is promised.
     """
     job = job or make_job(case, layout, threads, sets_for(case, mode))
-    runners: dict[str, Timed] = {}
-    checked: dict[str, tuple[Contender, Error]] = {}
-    skipped: dict[str, str] = {}
     isa = current_isa(backend)
     placing = Placing(threads)
     with threadpool_limits(limits=threads, user_api="blas"):
-        for contender in contenders:
-            reason = contender.missing(job)
-            if reason is not None:
-                skipped[contender.name] = reason
-                continue
-            runner = contender.start(job)
-            with placing.of(runner):
-                result = runner.output()
-            error = job.error(result, whole=contender.whole)
-            if not error.of_promise <= 1:
-                raise WrongResult(f"{contender.name} is wrong on {case.name}, {layout}: {error}")
-            checked[contender.name] = contender, error
-            runners[contender.name] = runner
-        fma, streams = _start_roof(job, isa)
-        limits: dict[str, Timed] = {runner.name: runner for runner in streams}
-        limits |= {runner.name: runner for runner in fma}
-        neighbours = Neighbours()
+        entered, skipped = _enter(contenders, job, placing, lenience)
+        fma, streams = _start_roof(job, isa, remember=lenience is not None)
+        timed: dict[str, Timed] = {name: one.runner for name, one in entered.items()}
+        timed |= {limit.name: limit for limit in streams} | {limit.name: limit for limit in fma}
+        peers = [name for name, one in entered.items() if not one.entrant.ours]
+        neighbours = Neighbours(processes)
         times = measure(
-            runners | limits,
+            timed,
             placing=placing,
             rounds=rounds,
             budget=budget,
             least=least,
             progress=progress,
+            retiring=[] if lenience is None else peers,
         )
         others = neighbours.cpus()
+    skipped |= dict.fromkeys(entered.keys() - times.keys(), "lost while it was timed")
     rows = [
-        Row(name, contender.ours, contender.whole, times[name], error)
-        for name, (contender, error) in checked.items()
+        Row(name, one.entrant.ours, one.entrant.whole, times[name], one.error)
+        for name, one in entered.items()
+        if name in times
     ]
     fma_times = [t for runner in fma for t in times[runner.name]]
     stream_times = {runner.name: times[runner.name] for runner in streams}
     return Panel(case, layout, threads, mode, isa, rows, skipped, fma_times, stream_times, others)
 
 
-def _start_roof(job: Job, isa: str) -> tuple[list[roof.FmaRoof], list[roof.StreamRoof]]:
+class _Entered(NamedTuple):
+    entrant: Entrant
+    runner: Runner
+    error: Error
+
+
+def _enter(
+    contenders: Sequence[Entrant], job: Job, placing: Placing, lenience: float | None
+) -> tuple[dict[str, _Entered], dict[str, str]]:
+    """Those whose result is right, and why the others are skipped."""
+    entered: dict[str, _Entered] = {}
+    skipped: dict[str, str] = {}
+    for contender in contenders:
+        reason = contender.missing(job)
+        if reason is not None:
+            skipped[contender.name] = reason
+            continue
+        try:
+            runner = contender.start(job)
+            with placing.of(runner):
+                result = runner.output()
+        except Lost as loss:
+            skipped[contender.name] = str(loss)
+            continue
+        error = job.error(result, whole=contender.whole)
+        bound = 1.0 if lenience is None or contender.ours else lenience
+        if not error.of_promise <= bound:
+            message = f"{contender.name} is wrong on {job.case.name}, {job.layout}: {error}"
+            if lenience is None or contender.ours:
+                raise WrongResult(message)
+            skipped[contender.name] = message
+            continue
+        entered[contender.name] = _Entered(contender, runner, error)
+    return entered, skipped
+
+
+def _start_roof(
+    job: Job, isa: str, remember: bool
+) -> tuple[list[roof.FmaRoof], list[roof.StreamRoof]]:
     if not isa:
         return [], []
-    fma, streams = roof.roofs_for(job, isa)
+    fma, streams = roof.roofs_for(job, isa, remember=remember)
     return [fma], streams

@@ -7,6 +7,7 @@ give the seconds that a job takes at the limit, and are timed in the same rounds
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable
 from functools import cache
 from itertools import product
@@ -189,9 +190,28 @@ def _walks(job: Job) -> list[Traffic]:
     return walks
 
 
-def roofs_for(job: Job, isa: str, keep: int = 3) -> tuple[FmaRoof, list[StreamRoof]]:
-    """The multiply-add limit of `isa`, and the `keep` fastest of all ways to walk memory."""
+#: The fastest ways to walk memory, by what matters for them.
+_fastest: dict[tuple[int, ...], list[Traffic]] = {}
+
+
+def roofs_for(
+    job: Job, isa: str, keep: int = 3, remember: bool = False
+) -> tuple[FmaRoof, list[StreamRoof]]:
+    """The multiply-add limit of `isa`, and the `keep` fastest of all ways to walk memory.
+
+    With `remember` those of a job with about as many bytes, in about the same proportion, are taken
+    again: to find them takes dozens of passes.
+    """
+    reads, writes = _lines(job)
+    key = (job.threads, len(job.sets), _octaves(reads + writes), _octaves(reads / writes), keep)
+    walks = _fastest.get(key) if remember else None
     buffers = _make_buffers(job)
-    walkers = [StreamRoof(job, walk, buffers) for walk in _walks(job)]
-    ranking = sorted(walkers, key=lambda walker: walker.seconds(1))
-    return FmaRoof(job, isa), ranking[:keep]
+    walkers = [StreamRoof(job, walk, buffers) for walk in walks or _walks(job)]
+    if walks is None:
+        walkers = sorted(walkers, key=lambda walker: walker.seconds(1))[:keep]
+        _fastest[key] = [walker.traffic for walker in walkers]
+    return FmaRoof(job, isa), walkers
+
+
+def _octaves(value: float) -> int:
+    return round(math.log2(value))

@@ -5,21 +5,32 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from .placing import Placing
 
-__all__ = ["Timed", "measure", "settle"]
+__all__ = ["Lost", "Timed", "measure", "settle"]
 
 #: Seconds that one turn of a runner should last at least, so that the clock is no matter.
 _TURN = 1e-3
 #: Seconds after which waiting for idle threads is given up.
 _PATIENCE = 0.3
+#: How many times slower than the fastest a contender may be and still go on.
+_FAR = 3.0
+#: Seconds of a call from which on two rounds tell, and not three: noise is short.
+_LONG = 0.01
+
+
+class Lost(RuntimeError):
+    """A runner cannot go on."""
 
 
 class Timed(Protocol):
-    """What can be timed: see `bench.contenders.Runner`."""
+    """What can be timed: see `bench.contenders.Runner`.
+
+    One with a true `warms` makes a call that is not timed itself.
+    """
 
     def seconds(self, calls: int) -> float: ...
 
@@ -42,8 +53,9 @@ def measure(
     budget: float,
     least: int = 5,
     progress: Callable[[], object] = lambda: None,
+    retiring: Collection[str] = (),
 ) -> dict[str, list[float]]:
-    """Seconds per call of each runner in each round.
+    """Seconds per call of each runner in each round; none of one that raised `Lost`.
 
     A turn is one call that is not timed, which wakes threads and warms what can be warm, and
     then as many as make a millisecond.
@@ -59,6 +71,8 @@ def measure(
         Seconds after which no round begins, once `least` are done.
     progress : callable
         Called after each round.
+    retiring : collection of str
+        Those that have no more turns once they are seen to be far behind the fastest of them.
     """
     calls: dict[str, int] = {}
     found: dict[str, list[float]] = {name: [] for name in runners}
@@ -69,14 +83,31 @@ def measure(
         if done >= least and time.perf_counter() - start > budget:
             break
         shuffle(order)
-        for name in order:
-            runner = runners[name]
+        for name in list(order):
             if placing.threads > 1:
                 settle()
-            with placing.of(runner):
-                runner.seconds(1)
-                if name not in calls:
-                    calls[name] = math.ceil(_TURN / max(runner.seconds(1), 1e-8))
-                found[name].append(runner.seconds(calls[name]))
+            try:
+                found[name].append(_turn(runners[name], name, placing, calls))
+            except Lost:
+                order.remove(name)
+                del found[name]
+        rivals = {name: min(found[name]) for name in order if name in retiring}
+        bound = _FAR * min(rivals.values(), default=0)
+        for name, best in rivals.items():
+            if best > bound and len(found[name]) >= (2 if best > _LONG else 3):
+                order.remove(name)
         progress()
     return found
+
+
+def _turn(runner: Timed, name: str, placing: Placing, calls: dict[str, int]) -> float:
+    """A turn of `runner`; the first one also finds how many calls a turn has."""
+    with placing.of(runner):
+        if not getattr(runner, "warms", False):
+            runner.seconds(1)
+        if name not in calls:
+            first = runner.seconds(1)
+            calls[name] = math.ceil(_TURN / max(first, 1e-8))
+            if calls[name] == 1:
+                return first
+        return runner.seconds(calls[name])

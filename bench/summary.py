@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from statistics import geometric_mean, median
 
 from .cases import REGIMES, regime_of
-from .contenders import BARE_MATMUL
 from .panel import Panel, Row
 from .report import format_table, percent, times
 
-__all__ = ["bare_speedup", "ours_of", "speedup", "summarise", "worst"]
+__all__ = ["ours_of", "overview", "speedup", "summarise", "worst"]
 
 #: What counts as good where no figure was set.
 _FRACTION = 0.85
+#: Speedups below which a panel is listed.
+_BEHIND = 0.95
 
 
 def ours_of(panel: Panel) -> Row:
@@ -24,12 +25,6 @@ def speedup(panel: Panel) -> float | None:
     """Over the fastest peer that computes the whole layer."""
     peer = panel.fastest_peer()
     return None if peer is None else peer.best / ours_of(panel).best
-
-
-def bare_speedup(panel: Panel) -> float | None:
-    """Over a matmul alone, which leaves out the epilogue that ours includes."""
-    row = panel.row(BARE_MATMUL.name)
-    return None if row is None else row.best / ours_of(panel).best
 
 
 def summarise(panels: list[Panel]) -> str:
@@ -45,7 +40,6 @@ def summarise(panels: list[Panel]) -> str:
     ):
         fractions = [f for p in members if (f := p.fraction(ours_of(p))) is not None]
         whole = [s for p in members if (s := speedup(p)) is not None]
-        bare = [s for p in members if (s := bare_speedup(p)) is not None]
         lines.append(
             [
                 regime.removesuffix(f" {layout}"),
@@ -57,11 +51,43 @@ def summarise(panels: list[Panel]) -> str:
                 percent(min(fractions, default=None)),
                 times(geometric_mean(whole) if whole else None),
                 times(min(whole, default=None)),
-                times(geometric_mean(bare) if bare else None),
             ]
         )
     header = ["regime", "layout", "threads", "cases", "roof, median", "aim", "least"]
-    return format_table([*header, "speedup, mean", "least", "over bare"], lines)
+    return format_table([*header, "speedup, mean", "least"], lines)
+
+
+def overview(panels: list[Panel]) -> str:
+    """How often ours is ahead of the fastest peer, by how much, and where it is far behind."""
+    found = [(s, panel) for panel in panels if (s := speedup(panel)) is not None]
+    if not found:
+        return "no peer was measured"
+    ahead = sum(s >= 1 for s, _ in found) / len(found)
+    behind = sorted((pair for pair in found if pair[0] < _BEHIND), key=lambda pair: pair[0])
+    mean = times(geometric_mean(s for s, _ in found))
+    lines = [
+        f"fastest peer / ours over {len(found)} panels: {mean} (geometric mean); "
+        f"1 or better in {percent(ahead)}, below {_BEHIND} in {len(behind)}"
+    ]
+    rows = [
+        [
+            panel.case.name,
+            panel.layout,
+            str(panel.threads),
+            regime_of(panel.case, panel.layout),
+            times(s),
+            peer.name,
+            f"{1e6 * peer.best:.1f}",
+            f"{1e6 * ours_of(panel).best:.1f}",
+            percent(panel.fraction(ours_of(panel))),
+        ]
+        for s, panel in behind
+        if (peer := panel.fastest_peer()) is not None
+    ]
+    if rows:
+        header = ["behind", "layout", "threads", "regime", "speedup", "fastest peer", "us"]
+        lines.append(format_table([*header, "ours us", "roof"], rows))
+    return "\n".join(lines)
 
 
 def shortfall(panel: Panel) -> float:
@@ -88,9 +114,8 @@ def worst(panels: list[Panel], plans: Mapping[tuple[str, str], str], count: int 
                 panel.limit,
                 percent(panel.fraction(row)),
                 times(speedup(panel)),
-                times(bare_speedup(panel)),
                 plans.get((panel.case.name, panel.layout), ""),
             ]
         )
     header = ["case", "layout", "threads", "regime", "us", "roof us", "limit", "fraction"]
-    return format_table([*header, "speedup", "over bare", "plan"], lines)
+    return format_table([*header, "speedup", "plan"], lines)

@@ -10,7 +10,7 @@ import pytest
 from . import native, roof
 from .caches import cache_bytes
 from .cases import HEADLINE, LAYOUTS, REGIMES, Case, Layout, load_cases, quick_cases, regime_of
-from .contenders import BARE_MATMUL, Contender, LocalRunner, headline_contenders, layer_contenders
+from .contenders import BARE_MATMUL, NUMPY_LAYER, Contender, LocalRunner, headline_contenders, ours
 from .job import Array, Arrays, Job, make_job
 from .panel import WrongResult, measure_panel, modes_for, sets_for
 from .placing import Placing
@@ -59,7 +59,7 @@ def test_rotation_exceeds_the_cache() -> None:
     ids=lambda case: case.name,
 )
 def test_contenders_agree_with_float64(case: Case, layout: Layout) -> None:
-    for contender in layer_contenders("numpy"):
+    for contender in (ours("numpy", packed=True), NUMPY_LAYER, BARE_MATMUL):
         job = make_job(case, layout, 1)
         assert contender.missing(job) is None
         assert job.error(contender.start(job).output(), contender.whole).of_promise <= 1
@@ -89,10 +89,10 @@ def test_headline_contenders_at_odd_sizes(case: Case, layout: Layout, threads: i
 
 def _broken(change: Callable[[Array], None]) -> Contender:
     def bind(job: Job, arrays: Arrays) -> Callable[[], Array]:
-        right = layer_contenders("numpy")[0].bind(job, arrays)
+        right = ours("numpy", packed=True).bind(job, arrays)
 
         def call() -> Array:
-            result = right()
+            result: Array = right()
             change(result)
             return result
 
@@ -119,7 +119,7 @@ def test_a_wrong_contender_fails_the_run(layout: Layout, change: Callable[[Array
 def test_a_sample_has_both_ends() -> None:
     case = Case(C=3, H=300, W=100, K=2)
     job = make_job(case, "planar", 1, sample=1600)
-    result = layer_contenders("numpy")[0].start(job).output()
+    result = ours("numpy", packed=True).start(job).output()
     for row in (0, -1):
         wrong = result.copy()
         wrong[1, row, -1] += 1e-3

@@ -1,0 +1,12 @@
+"""NumPy: `numpy.matmul` with ``out=`` and an epilogue in place."""
+
+from __future__ import annotations
+
+from ..contenders import NUMPY_LAYER, Contender
+
+__all__ = ["contenders"]
+
+
+def contenders(threads: int) -> list[Contender]:
+    """OpenBLAS took its number of threads from the environment."""
+    return [NUMPY_LAYER]
