@@ -27,7 +27,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help bench bench-pytest test test-c test-neon test-avx2 test-old-cpu lint format symbols \
+.PHONY: help bench bench-full bench-compare bench-report bench-scaling bench-pytest test test-c test-neon test-avx2 test-old-cpu lint format symbols \
         examples readme clean force
 
 help: ## List the targets
@@ -36,6 +36,20 @@ help: ## List the targets
 
 bench: $(STAMPS)/package $(STAMPS)/numba $(STAMPS)/bench ## Measure the headline case: table, plot and JSON in bench/results
 	$(PY) -m bench.headline $(BENCH_ARGS)
+
+bench-full: $(STAMPS)/package $(STAMPS)/numba $(STAMPS)/bench $(STAMPS)/peers ## Measure every layer against every peer (30-60 min, resumes), then the report
+	$(PY) -m bench.suite $(BENCH_ARGS)
+	$(PY) -m bench.suite_report
+
+bench-report: $(STAMPS)/package $(STAMPS)/bench ## Make the page and pictures of what bench-full measured
+	$(PY) -m bench.suite_report
+
+bench-scaling: $(STAMPS)/package $(STAMPS)/bench ## Measure curves over pixels, channels and threads for the report
+	$(PY) -m bench.scaling $(BENCH_ARGS)
+
+bench-compare: $(STAMPS)/package $(STAMPS)/bench ## Time this build against that of another commit: BASE=<commit>
+	@test -n "$(BASE)" || { echo "make bench-compare BASE=<commit>" >&2; exit 2; }
+	$(PY) -m bench.compare $(BASE) $(BENCH_ARGS)
 
 bench-pytest: $(STAMPS)/package $(STAMPS)/numba $(STAMPS)/bench ## The same cases as a pytest-benchmark suite
 	$(PY) -m pytest bench $(PYTEST_ARGS)
