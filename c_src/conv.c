@@ -68,22 +68,21 @@ static item item_at(const call *call, int64_t index) {
     };
 }
 
-/* A staged region: channels by pixels, in the order of the path. */
-static pw_matrix staged(const pw_plan *plan, char *at, int64_t channels) {
+/* A staged region: channels by pixels, in planes or interleaved. */
+static pw_matrix staged(const pw_plan *plan, char *at, int64_t channels, int planes) {
     const ptrdiff_t size = (ptrdiff_t)pw_size(plan->problem.dtype);
     const ptrdiff_t room = (ptrdiff_t)plan->room;
-    return plan->interleaved ? (pw_matrix){plan->problem.dtype, at, size, channels * size}
-                             : (pw_matrix){plan->problem.dtype, at, room * size, size};
+    return planes ? (pw_matrix){plan->problem.dtype, at, room * size, size}
+                  : (pw_matrix){plan->problem.dtype, at, size, channels * size};
 }
 
-/* Copies n_c channels by n_p pixels, the order of the path's own memory innermost. */
-static void copy_panel(const pw_plan *plan, pw_matrix to, pw_matrix from, int64_t n_c,
-                       int64_t n_p) {
-    if (plan->interleaved)
+/* Copies n_c channels by n_p pixels, innermost what lies one behind the other in scratch. */
+static void copy_panel(pw_matrix to, pw_matrix from, int64_t n_c, int64_t n_p, int planes) {
+    if (planes)
+        pw_copy(to, from, n_c, n_p);
+    else
         pw_copy((pw_matrix){to.dtype, to.at, to.j, to.i},
                 (pw_matrix){from.dtype, from.at, from.j, from.i}, n_p, n_c);
-    else
-        pw_copy(to, from, n_c, n_p);
 }
 
 typedef struct pass {
@@ -103,8 +102,9 @@ static void run_tiles(const call *call, const item *it, const pass *pass, int64_
     pw_tile t = {
         .x_c = pass->x.i,
         .x_p = pass->x.j,
-        .y_step = plan->interleaved ? pass->y.j : pass->y.i,
-        .r_step = plan->interleaved ? pass->r.j : pass->r.i,
+        .y_step = plan->planes ? pass->y.i : pass->y.j,
+        .r_step = plan->planes ? pass->r.i : pass->r.j,
+        .transposed = plan->transposed,
         .C = pass->channels,
         .first = pass->first,
         .last = pass->last,
@@ -147,11 +147,11 @@ static void run_item(const call *call, const item *it, int64_t head, char *scrat
     const pw_matrix r = {p->dtype, it->r ? (char *)it->r + first->k * p->r_k : NULL, p->r_k,
                          p->r_p};
     pass pass = {
-        .y = plan->stage_y ? staged(plan, scratch + plan->scratch.y, K) : y,
-        .r = plan->stage_r ? staged(plan, scratch + plan->scratch.r, K) : r,
+        .y = plan->stage_y ? staged(plan, scratch + plan->scratch.y, K, plan->planes) : y,
+        .r = plan->stage_r ? staged(plan, scratch + plan->scratch.r, K, plan->planes) : r,
         .acc = plan->c_pass < plan->C ? scratch + plan->scratch.acc : NULL,
     };
-    if (plan->stage_r) copy_panel(plan, pass.r, r, K, it->pixels);
+    if (plan->stage_r) copy_panel(pass.r, r, K, it->pixels, plan->planes);
     do {
         pass.channels = pw_min(plan->c_pass, plan->C - pass.c);
         pass.first = pass.c == 0;
@@ -159,14 +159,15 @@ static void run_item(const call *call, const item *it, int64_t head, char *scrat
         pass.x = x;
         pass.x.at += pass.c * p->x_c;
         if (plan->stage_x) {
-            const pw_matrix panel = staged(plan, scratch + plan->scratch.x, pass.channels);
-            copy_panel(plan, panel, pass.x, pass.channels, it->pixels);
+            const pw_matrix panel =
+                staged(plan, scratch + plan->scratch.x, pass.channels, !plan->interleaved);
+            copy_panel(panel, pass.x, pass.channels, it->pixels, !plan->interleaved);
             pass.x = panel;
         }
         run_tiles(call, it, &pass, head);
         pass.c += pass.channels;
     } while (!pass.last);
-    if (plan->stage_y) copy_panel(plan, y, pass.y, K, it->pixels);
+    if (plan->stage_y) copy_panel(y, pass.y, K, it->pixels, plan->planes);
 }
 
 static void work(void *argument) {

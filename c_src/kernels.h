@@ -17,15 +17,17 @@ typedef struct pw_epilogue {
  *
  * Planar kernels: pixels of x, y, r lie one behind the other; KR channels are computed.
  * Interleaved kernels: output channels of y and r lie one behind the other; `channels` of them.
+ * They take x of any strides and, if `transposed`, y and r whose pixels lie one behind the other.
  * Where `first` is unset, sums go on from `acc`; where `last` is unset they go back there and
- * y and r are not touched. acc is laid out as y is: rows acc_step bytes apart.
+ * y and r are not touched. acc is laid out as y is (transposed: as if it were not):
+ * rows acc_step bytes apart.
  */
 typedef struct pw_tile {
     const char *x;
     ptrdiff_t x_c, x_p;
     const void *bias, *w; /* packed, see pack.c; w begins at this pass's first c */
     char *y;
-    ptrdiff_t y_step; /* planar: from channel to channel; interleaved: from pixel to pixel */
+    ptrdiff_t y_step; /* planar, transposed: from channel to channel; else from pixel to pixel */
     const char *r;    /* NULL: none */
     ptrdiff_t r_step;
     char *acc;
@@ -34,6 +36,7 @@ typedef struct pw_tile {
     int64_t n;
     int channels; /* interleaved: of y that are stored; planar kernels know */
     int first, last;
+    int transposed;         /* interleaved, y and r planar */
     int stream;         /* y is 64-byte aligned, as is y_step: store past the caches */
     ptrdiff_t prefetch; /* how many bytes ahead to fetch x, 0 for not at all */
     const pw_epilogue *epilogue;

@@ -25,6 +25,9 @@ enum {
     AHEAD_PLANAR = 512,
     AHEAD_ROWS = 4096,
     AHEAD_INTERLEAVED = 1024,
+    /* Of an element of x that is staged; of a vector of sums that is transposed. */
+    GATHER_CYCLES = 1,
+    FINISH_CYCLES = 8,
     /* Where the machine does not tell. */
     DEFAULT_CACHE_BYTES = 16 << 20,
 };
@@ -43,6 +46,20 @@ static int64_t outer_count(const pw_problem *p) {
     return n;
 }
 
+/* Whether interleaved kernels are faster at writing planes than planar ones: where pixels do not
+ * fill vectors, or where planar kernels cannot read x in place. In cycles of a multiply-add. */
+static int prefers_transposed(const pw_plan *plan, int x_planar) {
+    const pw_problem *p = &plan->problem;
+    const int64_t vector = plan->kernels->vector;
+    if (!plan->kernels->rows_max || p->in_place || p->P == 1) return 0;
+    const double C = (double)plan->C, P = (double)p->P;
+    const double by_pixels = (double)(pw_ceil_div(p->P, vector) * plan->K) * C;
+    const double by_channels = (double)(pw_ceil_div(plan->K, vector) * p->P);
+    const double planar = by_pixels + (x_planar ? 0 : GATHER_CYCLES * C * P);
+    const double transposed = by_channels * (C + FINISH_CYCLES);
+    return transposed < 0.97 * planar;
+}
+
 /* Layout by what can be written in place, then by what can be read in place. */
 static void choose_path(pw_plan *plan) {
     const pw_problem *p = &plan->problem;
@@ -54,9 +71,12 @@ static void choose_path(pw_plan *plan) {
     const int r_planar = single_pixel || p->r_p == size;
     const int r_interleaved = plan->K == 1 || p->r_k == size;
     plan->interleaved = y_interleaved && (single_pixel || !(x_planar && y_planar));
+    if (!plan->interleaved && y_planar)
+        plan->interleaved = plan->transposed = prefers_transposed(plan, x_planar);
+    plan->planes = plan->transposed || !plan->interleaved;
     plan->stage_x = p->x_dtype != p->dtype || p->in_place || (!plan->interleaved && !x_planar);
-    plan->stage_y = plan->interleaved ? !y_interleaved : !y_planar;
-    plan->stage_r = p->has_residual && !(plan->interleaved ? r_interleaved : r_planar);
+    plan->stage_y = plan->planes ? !y_planar : !y_interleaved;
+    plan->stage_r = p->has_residual && !(plan->planes ? r_planar : r_interleaved);
 }
 
 /* Channels for rows kernels, the others being whole vectors: all that fit one block, else what is
@@ -65,7 +85,7 @@ static int64_t rows_channels(const pw_plan *plan) {
     const pw_kernels *kernels = plan->kernels;
     const pw_problem *p = &plan->problem;
     const int dense = plan->stage_x || plan->C == 1 || p->x_c == (ptrdiff_t)pw_size(p->dtype);
-    if (!kernels->rows_max || !dense) return 0;
+    if (!kernels->rows_max || !dense || plan->transposed) return 0;
     return plan->K <= kernels->rows_max ? plan->K : plan->K % kernels->vector;
 }
 
@@ -221,7 +241,8 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     snprintf(
         plan->description, sizeof plan->description,
         "%s %s: %d blocks of up to %d, passes of %lld channels, tiles of %lld pixels%s%s%s%s%s",
-        set->name, plan->interleaved ? "interleaved" : "planar", plan->n_blocks,
+        set->name, plan->transposed ? "transposed" : plan->interleaved ? "interleaved" : "planar",
+        plan->n_blocks,
         plan->blocks[0].channels, (long long)plan->c_pass, (long long)plan->tile,
         plan->stage_x ? ", x staged" : "", plan->stage_y ? ", y staged" : "",
         plan->stage_r ? ", residual staged" : "", plan->prefetch ? ", prefetching" : "",

@@ -22,7 +22,9 @@ struct pw_plan {
     pw_problem problem;
     const pw_kernels *kernels;
     pw_epilogue epilogue;
-    int interleaved;               /* or planar */
+    int interleaved;               /* the kernels, or planar */
+    int transposed;                /* interleaved kernels that write planes */
+    int planes;                    /* y and r are written and read in planes */
     int stage_x, stage_y, stage_r; /* through panels in scratch */
     int stream;                    /* if y turns out to be aligned to the vector */
     ptrdiff_t prefetch;

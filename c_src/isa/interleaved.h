@@ -4,6 +4,23 @@
 
 #define ROWS_MAX 12
 
+#if defined(GROUP)
+/* Sums s[R][NV] to planes of y: GROUP pixels of VW channels at a time are transposed. */
+PW_NOINLINE void FN(transposed_finish)(const pw_tile *t, int64_t p, int R, int NV, const V *s) {
+    for (int j = 0; j < NV; j++) {
+        const int rows = j < NV - 1 ? VW : t->channels - j * VW;
+        for (int i = 0; i < R; i += GROUP) {
+            const ptrdiff_t at = (ptrdiff_t)(p + i) * (ptrdiff_t)sizeof(T);
+            V v[GROUP];
+            PW_UNROLL
+            for (int q = 0; q < GROUP; q++) v[q] = s[(i + q < R ? i + q : i) * NV + j];
+            FN(group_finish)(t, at + j * VW * t->y_step, t->y_step, at + j * VW * t->r_step, t->r_step,
+                             rows, R - i < GROUP ? R - i : GROUP, v);
+        }
+    }
+}
+#endif
+
 /* Residual, activation, store of R rows; m: channels in the last vector. */
 PW_INLINE void FN(interleaved_finish)(const pw_tile *t, int64_t p, int R, int NV,
                                       V (*s)[PW_MAX_NV]) {
@@ -17,6 +34,17 @@ PW_INLINE void FN(interleaved_finish)(const pw_tile *t, int64_t p, int R, int NV
                 V_STORE(t->acc + (p + i) * t->acc_step + j * step, s[i][j]);
         return;
     }
+#if defined(GROUP)
+    if (t->transposed) {
+        V v[ROWS_MAX * PW_MAX_NV];
+        PW_UNROLL
+        for (int i = 0; i < R; i++)
+            PW_UNROLL
+            for (int j = 0; j < NV; j++) v[i * NV + j] = s[i][j];
+        FN(transposed_finish)(t, p, R, NV, v);
+        return;
+    }
+#endif
     if (t->r) {
         PW_UNROLL
         for (int i = 0; i < R; i++) {

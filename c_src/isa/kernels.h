@@ -3,6 +3,9 @@
 #include "epilogue.h"
 #include "planar.h"
 
+#if defined(GROUP)
+#include "groups.h"
+#endif
 #include "interleaved.h"
 #if defined(GROUP)
 #include "rows.h"
