@@ -29,9 +29,10 @@ typedef struct call {
 } call;
 
 typedef struct item {
-    const char *x, *packed, *r;
+    const char *x; /* of the first pixel of P, y and r of the item's */
+    const char *packed, *r;
     char *y;
-    int64_t pixels;
+    int64_t from, pixels;
     int first_block, end_block;
 } item;
 
@@ -56,12 +57,13 @@ static item item_at(const call *call, int64_t index) {
     const int64_t from = panel ? call->head + panel * call->panel : 0;
     const int64_t to = pw_min(p->P, call->head + (panel + 1) * call->panel);
     return (item){
-        .x = call->x + outer_offset(p, p->x_outer, outer) + g * plan->C * p->x_c + from * p->x_p,
+        .x = call->x + outer_offset(p, p->x_outer, outer) + g * plan->C * p->x_c,
         .y = call->y + outer_offset(p, p->y_outer, outer) + g * plan->K * p->y_k + from * p->y_p,
         .r = call->r ? call->r + outer_offset(p, p->r_outer, outer) + g * plan->K * p->r_k +
                            from * p->r_p
                      : NULL,
         .packed = call->packed + (size_t)g * plan->group_bytes,
+        .from = from,
         .pixels = to - from,
         .first_block = (int)((int64_t)plan->n_blocks * part / call->parts),
         .end_block = (int)((int64_t)plan->n_blocks * (part + 1) / call->parts),
@@ -85,6 +87,18 @@ static void copy_panel(pw_matrix to, pw_matrix from, int64_t n_c, int64_t n_p, i
                 (pw_matrix){from.dtype, from.at, from.j, from.i}, n_p, n_c);
 }
 
+/* Pixels [from, from + n) of x, row by row. */
+static void stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t n_c, int64_t from,
+                    int64_t n) {
+    const int64_t row = plan->row ? plan->row : plan->problem.P;
+    for (int64_t part; n > 0; n -= part, from += part, to.at += part * to.j) {
+        pw_matrix source = x;
+        source.at += from / row * plan->x_row + from % row * x.j;
+        part = pw_min(n, row - from % row);
+        copy_panel(to, source, n_c, part, !plan->interleaved);
+    }
+}
+
 typedef struct pass {
     int64_t c, channels;
     int first, last;
@@ -105,6 +119,8 @@ static void run_tiles(const call *call, const item *it, const pass *pass, int64_
         .y_step = plan->planes ? pass->y.i : pass->y.j,
         .r_step = plan->planes ? pass->r.i : pass->r.j,
         .transposed = plan->transposed,
+        .row = plan->stage_x ? 0 : plan->row,
+        .x_row = plan->x_row,
         .C = pass->channels,
         .first = pass->first,
         .last = pass->last,
@@ -113,7 +129,12 @@ static void run_tiles(const call *call, const item *it, const pass *pass, int64_
     for (int64_t p = 0, n; p < it->pixels; p += n) {
         n = pw_min(p == 0 && head ? head : tile, it->pixels - p);
         t.n = n;
-        t.x = pass->x.at + p * pass->x.j;
+        if (t.row) {
+            t.x = pass->x.at + (it->from + p) / t.row * t.x_row;
+            t.in_row = (it->from + p) % t.row;
+        } else {
+            t.x = pass->x.at + p * pass->x.j;
+        }
         t.prefetch = plan->prefetch;
         t.stream = plan->stream && ((uintptr_t)(pass->y.at + p * pass->y.j) % LINE) == 0;
         for (const pw_block *block = first; block < end; block++) {
@@ -157,11 +178,11 @@ static void run_item(const call *call, const item *it, int64_t head, char *scrat
         pass.first = pass.c == 0;
         pass.last = pass.c + pass.channels == plan->C;
         pass.x = x;
-        pass.x.at += pass.c * p->x_c;
+        pass.x.at += pass.c * p->x_c + (plan->row || plan->stage_x ? 0 : it->from * p->x_p);
         if (plan->stage_x) {
             const pw_matrix panel =
                 staged(plan, scratch + plan->scratch.x, pass.channels, !plan->interleaved);
-            copy_panel(panel, pass.x, pass.channels, it->pixels, !plan->interleaved);
+            stage_x(plan, panel, pass.x, pass.channels, it->from, it->pixels);
             pass.x = panel;
         }
         run_tiles(call, it, &pass, head);

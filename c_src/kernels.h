@@ -25,6 +25,9 @@ typedef struct pw_epilogue {
 typedef struct pw_tile {
     const char *x;
     ptrdiff_t x_c, x_p;
+    int64_t row; /* interleaved: pixels in a row of x, 0: all; x is the start of the first row, */
+    int64_t in_row; /* of which so many pixels come before the run */
+    ptrdiff_t x_row;
     const void *bias, *w; /* packed, see pack.c; w begins at this pass's first c */
     char *y;
     ptrdiff_t y_step; /* planar, transposed: from channel to channel; else from pixel to pixel */
@@ -36,7 +39,7 @@ typedef struct pw_tile {
     int64_t n;
     int channels; /* interleaved: of y that are stored; planar kernels know */
     int first, last;
-    int transposed;         /* interleaved, y and r planar */
+    int transposed;     /* interleaved, y and r planar */
     int stream;         /* y is 64-byte aligned, as is y_step: store past the caches */
     ptrdiff_t prefetch; /* how many bytes ahead to fetch x, 0 for not at all */
     const pw_epilogue *epilogue;

@@ -40,24 +40,51 @@ static pw_epilogue epilogue_of(const pw_problem *p) {
     }
 }
 
+static double smaller(double a, double b) {
+    return a < b ? a : b;
+}
+
 static int64_t outer_count(const pw_problem *p) {
     int64_t n = 1;
     for (int64_t i = 0; i < p->outer; i++) n *= p->outer_n[i];
     return n;
 }
 
-/* Whether interleaved kernels are faster at writing planes than planar ones: where pixels do not
- * fill vectors, or where planar kernels cannot read x in place. In cycles of a multiply-add. */
-static int prefers_transposed(const pw_plan *plan, int x_planar) {
+/* Whether pixels of the last outer axis and of P are one run in y and the residual: of `row`
+ * pixels in x then. */
+static int has_rows(const pw_problem *p) {
+    const int64_t last = p->outer - 1;
+    return last >= 0 && p->P > 1 && !p->in_place && p->y_outer[last] == p->P * p->y_p &&
+           (!p->has_residual || p->r_outer[last] == p->P * p->r_p);
+}
+
+static void merge_rows(pw_plan *plan) {
+    pw_problem *p = &plan->problem;
+    const int64_t last = --p->outer;
+    plan->row = p->P;
+    plan->x_row = p->x_outer[last];
+    p->P *= p->outer_n[last];
+    plan->outer /= p->outer_n[last];
+}
+
+/* How to write planes: planar kernels, in place or from staged rows, or interleaved ones where
+ * pixels do not fill vectors. By cycles of multiply-adds. */
+static void choose_planes(pw_plan *plan, int x_planar) {
     const pw_problem *p = &plan->problem;
-    const int64_t vector = plan->kernels->vector;
-    if (!plan->kernels->rows_max || p->in_place || p->P == 1) return 0;
-    const double C = (double)plan->C, P = (double)p->P;
-    const double by_pixels = (double)(pw_ceil_div(p->P, vector) * plan->K) * C;
-    const double by_channels = (double)(pw_ceil_div(plan->K, vector) * p->P);
-    const double planar = by_pixels + (x_planar ? 0 : GATHER_CYCLES * C * P);
-    const double transposed = by_channels * (C + FINISH_CYCLES);
-    return transposed < 0.97 * planar;
+    const int64_t vector = plan->kernels->vector, rows = has_rows(p) ? p->outer_n[p->outer - 1] : 1;
+    const double C = (double)plan->C, K = (double)plan->K, P = (double)(rows * p->P);
+    if (p->in_place || p->P == 1) return;
+    const double in_place = (double)(rows * pw_ceil_div(p->P, vector)) * K * C;
+    const double staged =
+        (double)pw_ceil_div(rows * p->P, vector) * K * C + (double)GATHER_CYCLES * C * P;
+    const double transposed =
+        (double)pw_ceil_div(plan->K, vector) * P * (C + (double)FINISH_CYCLES);
+    const double planar = x_planar ? smaller(in_place, 1.03 * staged) : staged;
+    plan->interleaved = plan->transposed = plan->kernels->rows_max && transposed < 0.97 * planar;
+    if (rows > 1 && (plan->transposed || !x_planar || planar < in_place)) {
+        merge_rows(plan);
+        plan->stage_x = !plan->transposed;
+    }
 }
 
 /* Layout by what can be written in place, then by what can be read in place. */
@@ -71,10 +98,11 @@ static void choose_path(pw_plan *plan) {
     const int r_planar = single_pixel || p->r_p == size;
     const int r_interleaved = plan->K == 1 || p->r_k == size;
     plan->interleaved = y_interleaved && (single_pixel || !(x_planar && y_planar));
-    if (!plan->interleaved && y_planar)
-        plan->interleaved = plan->transposed = prefers_transposed(plan, x_planar);
+    if (!plan->interleaved && y_planar) choose_planes(plan, x_planar);
+    if (plan->interleaved && !plan->transposed && plan->K > plan->kernels->rows_max && has_rows(p))
+        merge_rows(plan);
     plan->planes = plan->transposed || !plan->interleaved;
-    plan->stage_x = p->x_dtype != p->dtype || p->in_place || (!plan->interleaved && !x_planar);
+    plan->stage_x |= p->x_dtype != p->dtype || p->in_place || (!plan->interleaved && !x_planar);
     plan->stage_y = plan->planes ? !y_planar : !y_interleaved;
     plan->stage_r = p->has_residual && !(plan->planes ? r_planar : r_interleaved);
 }
@@ -85,7 +113,7 @@ static int64_t rows_channels(const pw_plan *plan) {
     const pw_kernels *kernels = plan->kernels;
     const pw_problem *p = &plan->problem;
     const int dense = plan->stage_x || plan->C == 1 || p->x_c == (ptrdiff_t)pw_size(p->dtype);
-    if (!kernels->rows_max || !dense || plan->transposed) return 0;
+    if (!kernels->rows_max || !dense || plan->transposed || plan->row) return 0;
     return plan->K <= kernels->rows_max ? plan->K : plan->K % kernels->vector;
 }
 
@@ -240,13 +268,15 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     plan->prefetch = choose_prefetch(plan);
     snprintf(
         plan->description, sizeof plan->description,
-        "%s %s: %d blocks of up to %d, passes of %lld channels, tiles of %lld pixels%s%s%s%s%s",
-        set->name, plan->transposed ? "transposed" : plan->interleaved ? "interleaved" : "planar",
-        plan->n_blocks,
-        plan->blocks[0].channels, (long long)plan->c_pass, (long long)plan->tile,
-        plan->stage_x ? ", x staged" : "", plan->stage_y ? ", y staged" : "",
-        plan->stage_r ? ", residual staged" : "", plan->prefetch ? ", prefetching" : "",
-        plan->stream ? ", streaming" : "");
+        "%s %s: %d blocks of up to %d, passes of %lld channels, tiles of %lld pixels%s%s%s%s%s%s",
+        set->name,
+        plan->transposed    ? "transposed"
+        : plan->interleaved ? "interleaved"
+                            : "planar",
+        plan->n_blocks, plan->blocks[0].channels, (long long)plan->c_pass, (long long)plan->tile,
+        plan->row ? ", rows merged" : "", plan->stage_x ? ", x staged" : "",
+        plan->stage_y ? ", y staged" : "", plan->stage_r ? ", residual staged" : "",
+        plan->prefetch ? ", prefetching" : "", plan->stream ? ", streaming" : "");
     return plan;
 }
 

@@ -28,6 +28,8 @@ struct pw_plan {
     int stage_x, stage_y, stage_r; /* through panels in scratch */
     int stream;                    /* if y turns out to be aligned to the vector */
     ptrdiff_t prefetch;
+    int64_t row;        /* pixels after which x goes on at its next row; 0: P is one row */
+    ptrdiff_t x_row;    /* bytes from row to row */
     int64_t C, K;       /* of a group */
     int64_t outer;      /* product of the outer extents */
     int64_t c_pass;     /* channels in one pass over the sums */
@@ -37,7 +39,7 @@ struct pw_plan {
     int64_t part_width; /* most channels at once: what scratch holds */
     pw_scratch_layout scratch;
     size_t group_bytes; /* packed weights of a group */
-    char description[160];
+    char description[192];
     int n_blocks;
     pw_block blocks[];
 };

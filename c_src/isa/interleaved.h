@@ -12,7 +12,7 @@ PW_NOINLINE void FN(transposed_finish)(const pw_tile *t, int64_t p, int R, int N
         for (int i = 0; i < R; i += GROUP) {
             const ptrdiff_t at = (ptrdiff_t)(p + i) * (ptrdiff_t)sizeof(T);
             V v[GROUP];
-            PW_UNROLL
+    PW_UNROLL
             for (int q = 0; q < GROUP; q++) v[q] = s[(i + q < R ? i + q : i) * NV + j];
             FN(group_finish)(t, at + j * VW * t->y_step, t->y_step, at + j * VW * t->r_step, t->r_step,
                              rows, R - i < GROUP ? R - i : GROUP, v);
@@ -96,8 +96,11 @@ PW_INLINE void FN(interleaved_tile)(const pw_tile *t, int64_t p, int R, int NV, 
             s[i][j] = V_LOAD(t->first ? (const char *)t->bias + j * step
                                       : t->acc + (p + i) * t->acc_step + j * step);
     const char *row[ROWS_MAX];
-    PW_UNROLL
-    for (int i = 0; i < R; i++) row[i] = t->x + (p + i) * t->x_p;
+    if (t->row)
+        find_pixels(t, p, R, row);
+    else
+        PW_UNROLL
+        for (int i = 0; i < R; i++) row[i] = t->x + (p + i) * t->x_p;
     const char *w = t->w;
     const ptrdiff_t x_c = t->x_c;
     ptrdiff_t at = 0;

@@ -7,7 +7,7 @@
 
 PW_INLINE void FN(rows_finish)(const pw_tile *t, int64_t p, int KR, int rows, V *s) {
     if (!t->last) {
-        PW_UNROLL
+    PW_UNROLL
         for (int k = 0; k < KR; k++)
             V_STORE(t->acc + p * t->acc_step + k * VW * (ptrdiff_t)sizeof(T), s[k]);
         return;
