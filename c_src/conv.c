@@ -205,11 +205,13 @@ static void work(void *argument) {
 #endif
 }
 
-/* Pixels up to the first at which every row of y is aligned to a line. */
+/* Pixels up to the first at which every row of y is aligned to a line; 0 if there is none. */
 static int64_t unaligned_head(const pw_plan *plan, const void *y) {
     if (!plan->stream) return 0;
-    const size_t over = (uintptr_t)y % LINE, size = pw_size(plan->problem.dtype);
-    return over % size ? 0 : pw_min((int64_t)((LINE - over) % LINE / size), plan->problem.P);
+    const int64_t most = pw_min(LINE, plan->problem.P);
+    for (int64_t head = 0; head < most; head++)
+        if (((uintptr_t)y + (uintptr_t)(head * plan->problem.y_p)) % LINE == 0) return head;
+    return 0;
 }
 
 /* Panels of pixels, and parts of the blocks where pixels alone make too few items, or where the

@@ -4,8 +4,9 @@
 
 #include "pointwise.h"
 
-/* Channels a planar kernel may have, vectors of an interleaved one, channels of a rows kernel. */
-enum { PW_MAX_KR = 14, PW_MAX_NV = 4, PW_MAX_ROWS_KR = 24 };
+/* Channels a planar kernel may have, vectors of an interleaved one, channels of a rows kernel, of a
+ * dense one. */
+enum { PW_MAX_KR = 14, PW_MAX_NV = 4, PW_MAX_ROWS_KR = 24, PW_MAX_DENSE = 4 };
 
 /* What happens to a sum before it is stored. Values are in the dtype of the kernel. */
 typedef struct pw_epilogue {
@@ -57,6 +58,7 @@ typedef struct pw_kernels {
     pw_kernel interleaved[PW_MAX_NV + 1]; /* by vectors of channels */
     int rows_max;                         /* rows[1..rows_max], by channels; 0: none */
     pw_kernel rows[PW_MAX_ROWS_KR + 1];
+    pw_kernel dense[PW_MAX_DENSE + 1][PW_MAX_DENSE + 1]; /* by C and K; NULL: none */
 } pw_kernels;
 
 struct pw_kernel_set {

@@ -25,6 +25,7 @@ enum {
     AHEAD_PLANAR = 512,
     AHEAD_ROWS = 4096,
     AHEAD_INTERLEAVED = 1024,
+    AHEAD_DENSE = 4096,
     /* Of an element of x that is staged; of a vector of sums that is transposed. */
     GATHER_CYCLES = 1,
     FINISH_CYCLES = 8,
@@ -87,6 +88,17 @@ static void choose_planes(pw_plan *plan, int x_planar) {
     }
 }
 
+/* Few channels whose pixels leave no gaps, each array one run. */
+static int is_dense(const pw_plan *plan) {
+    const pw_problem *p = &plan->problem;
+    const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype), C = (ptrdiff_t)plan->C, K = (ptrdiff_t)plan->K;
+    return C >= 1 && C <= PW_MAX_DENSE && K <= PW_MAX_DENSE && plan->kernels->dense[C][K] &&
+           p->groups == 1 && p->x_dtype == p->dtype && p->P > 1 &&
+           (C == 1 || p->x_c == size) && p->x_p == C * size && (K == 1 || p->y_k == size) &&
+           p->y_p == K * size &&
+           (!p->has_residual || ((K == 1 || p->r_k == size) && p->r_p == K * size));
+}
+
 /* Layout by what can be written in place, then by what can be read in place. */
 static void choose_path(pw_plan *plan) {
     const pw_problem *p = &plan->problem;
@@ -97,6 +109,10 @@ static void choose_path(pw_plan *plan) {
     const int y_interleaved = plan->K == 1 || p->y_k == size;
     const int r_planar = single_pixel || p->r_p == size;
     const int r_interleaved = plan->K == 1 || p->r_k == size;
+    if (is_dense(plan)) {
+        plan->interleaved = plan->dense = 1;
+        return;
+    }
     plan->interleaved = y_interleaved && (single_pixel || !(x_planar && y_planar));
     if (!plan->interleaved && y_planar) choose_planes(plan, x_planar);
     if (plan->interleaved && !plan->transposed && plan->K > plan->kernels->rows_max && has_rows(p))
@@ -113,12 +129,13 @@ static int64_t rows_channels(const pw_plan *plan) {
     const pw_kernels *kernels = plan->kernels;
     const pw_problem *p = &plan->problem;
     const int dense = plan->stage_x || plan->C == 1 || p->x_c == (ptrdiff_t)pw_size(p->dtype);
-    if (!kernels->rows_max || !dense || plan->transposed || plan->row) return 0;
+    if (!kernels->rows_max || !dense || plan->transposed || plan->row || plan->dense) return 0;
     return plan->K <= kernels->rows_max ? plan->K : plan->K % kernels->vector;
 }
 
 static int count_blocks(const pw_plan *plan) {
     const pw_kernels *kernels = plan->kernels;
+    if (plan->dense) return 1;
     if (!plan->interleaved) return (int)pw_ceil_div(plan->K, kernels->kr_max);
     const int64_t rows = rows_channels(plan);
     const int64_t vectors = pw_ceil_div(plan->K - rows, kernels->vector);
@@ -226,19 +243,20 @@ static void lay_out_scratch(pw_plan *plan) {
 /* Streaming stores: for an output that will not stay in the cache, of whole aligned lines. */
 static int may_stream(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
-    if (plan->interleaved || plan->stage_y || p->has_residual || p->in_place) return 0;
-    if (p->y_k % LINE) return 0;
+    if (plan->stage_y || p->has_residual || p->in_place) return 0;
+    if (!plan->dense && (plan->interleaved || p->y_k % LINE)) return 0;
     for (int64_t i = 0; i < p->outer; i++)
         if (p->y_outer[i] % LINE) return 0;
-    const int64_t cache = pw_cache_bytes(3);
-    const int64_t bytes = plan->outer * p->K * p->P * (int64_t)pw_size(p->dtype);
-    return bytes > (cache ? cache : DEFAULT_CACHE_BYTES) / 2;
+    const int64_t known = pw_cache_bytes(3), cache = known ? known : DEFAULT_CACHE_BYTES;
+    const int64_t pixels = plan->outer * p->P * (int64_t)pw_size(p->dtype);
+    return pixels * p->K > cache / 2 || (plan->dense && pixels * (p->C + p->K) > cache);
 }
 
 static ptrdiff_t choose_prefetch(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype);
     if (plan->stage_x || plan->outer * p->C * p->P * size < PREFETCH_FROM_BYTES) return 0;
+    if (plan->dense) return AHEAD_DENSE;
     if (!plan->interleaved) return AHEAD_PLANAR;
     /* Rows of x and y lie one behind the other, else there is no telling what comes next. */
     if (p->x_c != size || p->x_p != plan->C * size || p->y_p != plan->K * size) return 0;
@@ -258,7 +276,9 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     pw_plan *plan = malloc(sizeof *plan + (size_t)n * sizeof *plan->blocks);
     if (!plan) return NULL;
     *plan = head;
-    if (plan->interleaved)
+    if (plan->dense)
+        add_block(plan, plan->kernels->dense[plan->C][plan->K], (int)plan->K, (int)plan->K);
+    else if (plan->interleaved)
         cut_interleaved(plan);
     else
         cut_planar(plan, n);
@@ -270,7 +290,8 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
         plan->description, sizeof plan->description,
         "%s %s: %d blocks of up to %d, passes of %lld channels, tiles of %lld pixels%s%s%s%s%s%s",
         set->name,
-        plan->transposed    ? "transposed"
+        plan->dense         ? "dense"
+        : plan->transposed  ? "transposed"
         : plan->interleaved ? "interleaved"
                             : "planar",
         plan->n_blocks, plan->blocks[0].channels, (long long)plan->c_pass, (long long)plan->tile,
@@ -286,7 +307,7 @@ void pw_plan_free(pw_plan *plan) {
 
 /* Blocks follow from the path and from what rows kernels take. */
 int64_t pw_plan_layout(const pw_plan *plan) {
-    return plan->interleaved ? 1 + rows_channels(plan) : 0;
+    return plan->dense ? -1 : plan->interleaved ? 1 + rows_channels(plan) : 0;
 }
 
 const char *pw_plan_describe(const pw_plan *plan) {

@@ -25,6 +25,7 @@ struct pw_plan {
     int interleaved;               /* the kernels, or planar */
     int transposed;                /* interleaved kernels that write planes */
     int planes;                    /* y and r are written and read in planes */
+    int dense;                     /* interleaved, by kernels of few channels without gaps */
     int stage_x, stage_y, stage_r; /* through panels in scratch */
     int stream;                    /* if y turns out to be aligned to the vector */
     ptrdiff_t prefetch;

@@ -21,6 +21,13 @@
  *     G_LOAD(p, step) G_STORE(p, step, v)  GROUP elements of each of VW / GROUP rows
  *     G_LOADN(p, step, n)                  the first n < GROUP elements of each; the rest is 0
  *     G_TRANSPOSE(v)                       V v[GROUP]: the GROUP x GROUP blocks, in place
+ *
+ * and, for kernels of a few dense channels (dense.h), a type FN(lanes) for what permutations need and
+ *
+ *     D_LANES(n, lanes)            prepares it for n channels
+ *     D_SPLIT(n, lanes, from, to)  from[n], one behind the other VW pixels of n channels, to the
+ *                                  vectors of the channels
+ *     D_MERGE(n, lanes, from, to)  and back; both may change `from`
  */
 #include <math.h>
 #include <string.h>
