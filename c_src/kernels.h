@@ -8,6 +8,8 @@
  * dense one. */
 enum { PW_MAX_KR = 14, PW_MAX_NV = 4, PW_MAX_ROWS_KR = 24, PW_MAX_DENSE = 4 };
 
+enum { PW_FAR = 16 << 10 };
+
 /* What happens to a sum before it is stored. Values are in the dtype of the kernel. */
 typedef struct pw_epilogue {
     pw_activation activation;
@@ -42,7 +44,8 @@ typedef struct pw_tile {
     int first, last;
     int transposed;     /* interleaved, y and r planar */
     int stream;         /* y is 64-byte aligned, as is y_step: store past the caches */
-    ptrdiff_t prefetch; /* how many bytes ahead to fetch x, 0 for not at all */
+    ptrdiff_t prefetch; /* how many bytes ahead to fetch x, 0 for not at all; rows kernels fetch
+                         * from PW_FAR on into level 2 */
     const pw_epilogue *epilogue;
 } pw_tile;
 

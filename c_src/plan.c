@@ -10,10 +10,9 @@ enum {
     LINE = 64,
     /* A tile of x that stays in a 32 KiB level 1 cache beside weights and sums. */
     TILE_BYTES = 16 << 10,
-    /* x of one pass over a tile, the most that level 1 holds: past it, C goes in passes. */
-    PASS_BYTES = 32 << 10,
-    /* Packed weights of one block and pass, beside rows of x in level 1. */
-    PASS_WEIGHT_BYTES = 24 << 10,
+    /* x of one pass over a planar tile: past it, C goes in passes. 16 KiB cost 6%, 64 and 128 were
+     * as good. */
+    PASS_BYTES = 40 << 10,
     /* Each of up to four regions: 1 MiB of scratch in all. */
     REGION_BYTES = 256 << 10,
     /* Less x than this comes from level 2, without prefetching. */
@@ -24,13 +23,20 @@ enum {
      * (without: 6.8). */
     AHEAD_PLANAR = 512,
     AHEAD_ROWS = 4096,
+    /* From so many bytes of a tile on x is fetched far, for level 1 cannot hold two: 224 -> 6
+     * channels 40 -> 69 GFLOP/s, 224 -> 30 73 -> 98; 103 -> 9 lost by it (68 -> 57). */
+    FAR_ROWS = 8192,
     AHEAD_INTERLEAVED = 1024,
     AHEAD_DENSE = 4096,
+    /* What it costs to transpose x, in channels that rows kernels could compute: what is left over
+     * of whole vectors goes to them only where padding costs more. */
+    ROWS_CHANNELS = 4,
     /* Of an element of x that is staged; of a vector of sums that is transposed. */
     GATHER_CYCLES = 1,
     FINISH_CYCLES = 8,
     /* Where the machine does not tell. */
     DEFAULT_CACHE_BYTES = 16 << 20,
+    DEFAULT_LEVEL_2_BYTES = 512 << 10,
 };
 
 static pw_epilogue epilogue_of(const pw_problem *p) {
@@ -130,7 +136,9 @@ static int64_t rows_channels(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const int dense = plan->stage_x || plan->C == 1 || p->x_c == (ptrdiff_t)pw_size(p->dtype);
     if (!kernels->rows_max || !dense || plan->transposed || plan->row || plan->dense) return 0;
-    return plan->K <= kernels->rows_max ? plan->K : plan->K % kernels->vector;
+    if (plan->K <= kernels->rows_max) return plan->K;
+    const int64_t left = plan->K % kernels->vector;
+    return left + ROWS_CHANNELS < kernels->vector ? left : 0;
 }
 
 static int count_blocks(const pw_plan *plan) {
@@ -187,12 +195,19 @@ static int64_t planar_tile(const pw_plan *plan) {
     return plan->kernels->planar_nv[plan->blocks[0].channels] * plan->kernels->vector;
 }
 
+/* Packed weights of one interleaved block and pass: a part of level 2. 24 KiB, for level 1, cost 3%
+ * in deep layers and a third where x comes from memory, which is read in pieces then. */
+static int64_t pass_weight_bytes(void) {
+    const int64_t cache = pw_cache_bytes(2);
+    return (cache ? cache : DEFAULT_LEVEL_2_BYTES) * 3 / 16;
+}
+
 static void choose_passes(pw_plan *plan) {
     const int64_t size = (int64_t)pw_size(plan->problem.dtype);
     int64_t most; /* channels in a pass */
     if (plan->interleaved) {
         plan->tile = 96; /* of every kernel's rows a multiple, as is 48 */
-        most = pw_max(64, PASS_WEIGHT_BYTES / (plan->blocks[0].width * size));
+        most = pw_max(64, pass_weight_bytes() / (plan->blocks[0].width * size));
     } else {
         plan->tile = planar_tile(plan);
         most = PASS_BYTES / (plan->tile * size);
@@ -260,8 +275,9 @@ static ptrdiff_t choose_prefetch(const pw_plan *plan) {
     if (!plan->interleaved) return AHEAD_PLANAR;
     /* Rows of x and y lie one behind the other, else there is no telling what comes next. */
     if (p->x_c != size || p->x_p != plan->C * size || p->y_p != plan->K * size) return 0;
-    if (rows_channels(plan) < plan->K) return AHEAD_INTERLEAVED;
-    return pw_max(AHEAD_ROWS, p->x_p * plan->kernels->vector * 5 / 4);
+    const ptrdiff_t rows = p->x_p * plan->kernels->vector;
+    if (rows_channels(plan) < plan->K) return rows < FAR_ROWS ? AHEAD_INTERLEAVED : PW_FAR;
+    return pw_max(rows < FAR_ROWS ? AHEAD_ROWS : PW_FAR, rows * 5 / 4);
 }
 
 pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {

@@ -106,9 +106,15 @@ PW_INLINE void FN(interleaved_tile)(const pw_tile *t, int64_t p, int R, int NV, 
     ptrdiff_t at = 0;
     /* Rows lie one behind the other if x is to be fetched: so many bytes are done with each c. */
     const char *ahead = row[0] + t->prefetch;
+    const int far = t->prefetch >= PW_FAR;
     for (int64_t c = t->C; c > 0; c--, at += x_c, w += NV * step) {
         V v[PW_MAX_NV];
-        if (fetch) __builtin_prefetch(ahead, 0, 3);
+        if (fetch) {
+            if (far)
+                __builtin_prefetch(ahead, 0, 2);
+            else
+                __builtin_prefetch(ahead, 0, 3);
+        }
         ahead += R * x_c;
         PW_UNROLL
         for (int j = 0; j < NV; j++) v[j] = V_LOAD(w + j * step);

@@ -37,6 +37,7 @@ PW_INLINE void FN(rows_tile)(const pw_tile *t, int64_t p, int KR, int rows, int 
     if (fetch)
         for (ptrdiff_t i = 0; i < VW * t->y_step; i += PW_CACHE_LINE)
             __builtin_prefetch(t->y + p * t->y_step + i, 1, 3);
+    const int far = t->prefetch >= PW_FAR;
     int64_t left = t->C;
     for (; left >= GROUP; left -= GROUP, from += group, w += GROUP * KR) {
         FN(group_load)(from, x_p, rows, GROUP, x);
@@ -45,8 +46,12 @@ PW_INLINE void FN(rows_tile)(const pw_tile *t, int64_t p, int KR, int rows, int 
         for (int i = 0; i < GROUP; i++) {
             PW_UNROLL
             for (int k = 0; k < KR; k++) s[k] = V_FMA(V_SET1(w[i * KR + k]), x[i], s[k]);
-            if (fetch && i * VW * sizeof(T) % PW_CACHE_LINE == 0)
-                __builtin_prefetch(ahead, 0, 3);
+            if (fetch && i * VW * sizeof(T) % PW_CACHE_LINE == 0) {
+                if (far)
+                    __builtin_prefetch(ahead, 0, 2);
+                else
+                    __builtin_prefetch(ahead, 0, 3);
+            }
             ahead += VW * sizeof(T);
         }
     }
