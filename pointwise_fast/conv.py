@@ -198,6 +198,11 @@ class Conv1x1:
     Parameters are those of `conv1x1`. The weights are packed when a call first needs them. A
     layer may be shared by any number of threads, and pickled.
 
+    Attributes
+    ----------
+    weight, bias : numpy.ndarray
+        Read-only copies of what was given; no bias: None.
+
     Examples
     --------
     >>> import numpy as np, pointwise_fast as pf
@@ -235,6 +240,14 @@ class Conv1x1:
             backend,
         )
         self._forget()
+
+    @property
+    def weight(self) -> Array:
+        return self._weight
+
+    @property
+    def bias(self) -> Array | None:
+        return self._bias
 
     def __call__(
         self,
@@ -306,6 +319,10 @@ class Conv1x1:
         self._packed: dict[tuple[Any, ...], Any] = {}
         # The last call, which finds out by itself whether the next is like it.
         self._repeat = None
+        # Which a pickle does not keep.
+        for array in (self._weight, self._bias):
+            if array is not None:
+                array.flags.writeable = False
 
     def __getstate__(self) -> dict[str, Any]:
         caches = ("_calls", "_packed", "_repeat")
