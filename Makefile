@@ -16,7 +16,8 @@ C_SOURCES := $(wildcard c_src/*.c)
 ISA_SOURCES := $(wildcard c_src/isa/*.c)
 C_HEADERS := $(wildcard c_src/*.h c_src/isa/*.h)
 C_TESTS := $(wildcard tests/c/*.[ch])
-C_FILES := $(C_SOURCES) $(ISA_SOURCES) $(C_HEADERS) $(C_TESTS) $(wildcard bench/*.[ch])
+C_FILES := $(C_SOURCES) $(ISA_SOURCES) $(C_HEADERS) $(C_TESTS) $(wildcard bench/*.[ch]) \
+           kernels/repeat.c
 
 # setuptools takes the compiler from the environment, where make's built-in default is not.
 ifneq ($(origin CC),default)
@@ -64,9 +65,9 @@ format: $(STAMPS)/dev ## Let ruff and clang-format rewrite the sources
 	$(PY) -m ruff format .
 	$(VENV)/bin/clang-format -i $(C_FILES)
 
-symbols: $(STAMPS)/package ## Check that the extension exports its init function and nothing else
+symbols: $(STAMPS)/package ## Check that the extension exports its init functions and nothing else
 	@found=$$(nm -D --defined-only kernels/_c*.so | awk '{ print $$3 }' | xargs); \
-	echo "exported: $$found"; test "$$found" = PyInit__c
+	echo "exported: $$found"; test "$$found" = "PyInit__c PyInit__repeat"
 
 clean: ## Remove what was built, and the virtual environment
 	rm -rf build dist *.egg-info examples/output .benchmarks .pytest_cache .mypy_cache .ruff_cache \
@@ -103,8 +104,8 @@ $(VENV)/flags: force | $(VENV)/.python
 	@echo "$(CC) $$POINTWISE_FAST_CFLAGS $$CFLAGS" | cmp -s - $@ || \
 	    echo "$(CC) $$POINTWISE_FAST_CFLAGS $$CFLAGS" > $@
 
-$(STAMPS)/package: pyproject.toml setup.py kernels/build_c.py $(C_SOURCES) $(ISA_SOURCES) \
-                   $(C_HEADERS) $(VENV)/flags | $(VENV)/.python
+$(STAMPS)/package: pyproject.toml setup.py kernels/build_c.py kernels/repeat.c $(C_SOURCES) \
+                   $(ISA_SOURCES) $(C_HEADERS) $(VENV)/flags | $(VENV)/.python
 	@rm -rf build/temp.* build/lib.* kernels/_c*.so
 	$(PIP) install --quiet --editable .
 	@$(PY) -c 'import pointwise_fast as pf; c = pf.config(); print("backends:", *c["backends"]); \
