@@ -54,9 +54,9 @@ typedef struct pw_matrix {
 void pw_copy(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j);
 
 /* threads.c */
-/* Runs work(argument) in up to `threads` threads, the caller's included; returns when all have
- * returned. */
-void pw_parallel(int threads, void (*work)(void *), void *argument);
+/* Runs work(argument, number) in up to `threads` threads, the caller's included; returns when all
+ * have returned. The caller's number is 0; a worker keeps its own, from 1 on, for life. */
+void pw_parallel(int threads, void (*work)(void *, int), void *argument);
 /* Scratch of the calling thread, kept for its next call; NULL: no memory. */
 void *pw_thread_scratch(size_t bytes);
 
