@@ -61,3 +61,13 @@ PW_NOINLINE void find_pixels(const pw_tile *t, int64_t p, int n, const char **fo
         if (++column == t->row) column = 0, row++;
     }
 }
+
+/* The first n <= 4 elements: copies of a known size are single instructions. */
+PW_INLINE void store_few(char *to, const char *from, int n, size_t size) {
+    if (n == 4) {
+        memcpy(to, from, 4 * size);
+        return;
+    }
+    if (n & 2) memcpy(to, from, 2 * size);
+    if (n & 1) memcpy(to + (n & 2) * size, from + (n & 2) * size, size);
+}

@@ -5,7 +5,7 @@
 #define DENSE_MAX 4
 
 /* Pixels from p on to the vectors v[n] of their channels, and back. */
-PW_INLINE void FN(take_apart)(const char *p, int n, const FN(lanes) *lanes, V *v) {
+PW_INLINE void FN(take_apart)(const char *p, int n, const FN(lanes) * lanes, V *v) {
     V loaded[DENSE_MAX];
     PW_UNROLL
     for (int i = 0; i < n; i++) loaded[i] = V_LOAD(p + i * VW * (ptrdiff_t)sizeof(T));

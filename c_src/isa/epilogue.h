@@ -141,7 +141,8 @@ PW_INLINE V FN(gelu)(V x) {
                                  : sizeof erfcx_f64 / sizeof *erfcx_f64;
     const V u = V_MUL(V_MIN(C_(40), V_ABS(x)), C_(0.70710678118654752));
     /* One division for two, by both denominators. */
-    const V u4 = V_ADD(u, C_(4)), u1 = V_FMA(C_(2), u, C_(1)), inverse = V_DIV(C_(1), V_MUL(u4, u1));
+    const V u4 = V_ADD(u, C_(4)), u1 = V_FMA(C_(2), u, C_(1)),
+            inverse = V_DIV(C_(1), V_MUL(u4, u1));
     const V t = V_MUL(V_SUB(u, C_(4)), V_MUL(inverse, u1));
     V p = C_(sizeof(T) == 4 ? (T)erfcx_f32[0] : (T)erfcx_f64[0]);
     PW_UNROLL

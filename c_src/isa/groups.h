@@ -24,7 +24,7 @@ PW_NOINLINE void FN(store_part)(char *p, ptrdiff_t step, int rows, int n, const 
         if (dense && (rows - i) * n >= GROUP)
             memcpy(p + i * step, from, GROUP * sizeof(T));
         else
-            for (int k = 0; k < n; k++) memcpy(p + i * step + k * sizeof(T), from + k, sizeof(T));
+            store_few(p + i * step, (const char *)from, n, sizeof(T));
     }
 }
 
