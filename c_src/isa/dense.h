@@ -5,7 +5,7 @@
 #define DENSE_MAX 4
 
 /* Pixels from p on to the vectors v[n] of their channels, and back. */
-PW_INLINE void FN(take_apart)(const char *p, int n, const FN(lanes) *lanes, V *v) {
+PW_INLINE void FN(take_apart)(const char *p, int n, const FN(lanes) * lanes, V *v) {
     V loaded[DENSE_MAX];
     PW_UNROLL
     for (int i = 0; i < n; i++) loaded[i] = V_LOAD(p + i * VW * (ptrdiff_t)sizeof(T));
@@ -40,13 +40,7 @@ PW_INLINE void FN(dense_tile)(const pw_tile *t, const char *x, const char *r, ch
         PW_UNROLL
         for (int k = 0; k < K; k++) s[k] = V_ADD(s[k], v[k]);
     }
-    if (t->epilogue->activation == PW_ACT_CLIP) {
-        const V lo = V_SET1((T)t->epilogue->a), hi = V_SET1((T)t->epilogue->b);
-        PW_UNROLL
-        for (int k = 0; k < K; k++) s[k] = FN(clamp)(s[k], lo, hi);
-    } else if (t->epilogue->activation != PW_ACT_NONE) {
-        FN(activate)(s, K, t->epilogue);
-    }
+    FN(activate_sums)(s, 1, K, K, t->epilogue);
     FN(put_together)(y, K, out, s, stream);
 }
 
