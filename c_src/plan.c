@@ -99,11 +99,11 @@ static void choose_planes(pw_plan *plan, int x_planar) {
 /* Few channels whose pixels leave no gaps, each array one run. */
 static int is_dense(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
-    const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype), C = (ptrdiff_t)plan->C, K = (ptrdiff_t)plan->K;
+    const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype), C = (ptrdiff_t)plan->C,
+                    K = (ptrdiff_t)plan->K;
     return C >= 1 && C <= PW_MAX_DENSE && K <= PW_MAX_DENSE && plan->kernels->dense[C][K] &&
-           p->groups == 1 && p->x_dtype == p->dtype && p->P > 1 &&
-           (C == 1 || p->x_c == size) && p->x_p == C * size && (K == 1 || p->y_k == size) &&
-           p->y_p == K * size &&
+           p->groups == 1 && p->x_dtype == p->dtype && p->P > 1 && (C == 1 || p->x_c == size) &&
+           p->x_p == C * size && (K == 1 || p->y_k == size) && p->y_p == K * size &&
            (!p->has_residual || ((K == 1 || p->r_k == size) && p->r_p == K * size));
 }
 
@@ -136,8 +136,8 @@ static void choose_path(pw_plan *plan) {
 static int64_t rows_channels(const pw_plan *plan) {
     const pw_kernels *kernels = plan->kernels;
     const pw_problem *p = &plan->problem;
-    const int dense = plan->stage_x || plan->C == 1 || p->x_c == (ptrdiff_t)pw_size(p->dtype);
-    if (!kernels->rows_max || !dense || plan->transposed || plan->row || plan->dense) return 0;
+    const int adjacent = plan->stage_x || plan->C == 1 || p->x_c == (ptrdiff_t)pw_size(p->dtype);
+    if (!kernels->rows_max || !adjacent || plan->transposed || plan->row || plan->dense) return 0;
     if (plan->K <= kernels->rows_max) return plan->K;
     const int64_t left = plan->K % kernels->vector;
     return left + ROWS_CHANNELS < kernels->vector ? left : 0;

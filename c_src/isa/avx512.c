@@ -47,27 +47,27 @@ PW_INLINE void transpose_f64(__m512d *v) {
 
 /* Dense pixels of n channels: which elements of vectors 0 and 1 make a vector, or, where `late` is
  * set, of vectors 2 and 3. */
-#define DEFINE_LANES(NAME, WIDTH, INTEGER, MASK_TYPE)                   \
-    typedef struct NAME {                                               \
-        __m512i split[4], merge[4];                                     \
-        MASK_TYPE split_late[4], merge_late[4];                         \
-    } NAME;                                                             \
-    PW_INLINE void prepare_##NAME(int n, NAME *lanes) {                 \
-        for (int i = 0; i < n; i++) {                                   \
-            INTEGER split[WIDTH], merge[WIDTH];                         \
-            unsigned split_late = 0, merge_late = 0;                    \
-            for (int j = 0; j < WIDTH; j++) {                           \
-                const int at = j * n + i, of = i * WIDTH + j;           \
-                split[j] = at;                                          \
-                merge[j] = of / n + of % n % 2 * WIDTH;                 \
-                split_late |= (unsigned)(at >= 2 * WIDTH) << j;         \
-                merge_late |= (unsigned)(of % n >= 2) << j;             \
-            }                                                           \
-            lanes->split[i] = _mm512_loadu_si512(split);                \
-            lanes->merge[i] = _mm512_loadu_si512(merge);                \
-            lanes->split_late[i] = (MASK_TYPE)split_late;               \
-            lanes->merge_late[i] = (MASK_TYPE)merge_late;               \
-        }                                                               \
+#define DEFINE_LANES(NAME, WIDTH, INTEGER, MASK_TYPE)           \
+    typedef struct NAME {                                       \
+        __m512i split[4], merge[4];                             \
+        MASK_TYPE split_late[4], merge_late[4];                 \
+    } NAME;                                                     \
+    PW_INLINE void prepare_##NAME(int n, NAME *lanes) {         \
+        for (int i = 0; i < n; i++) {                           \
+            INTEGER split[WIDTH], merge[WIDTH];                 \
+            unsigned split_late = 0, merge_late = 0;            \
+            for (int j = 0; j < WIDTH; j++) {                   \
+                const int at = j * n + i, of = i * WIDTH + j;   \
+                split[j] = at;                                  \
+                merge[j] = of / n + of % n % 2 * WIDTH;         \
+                split_late |= (unsigned)(at >= 2 * WIDTH) << j; \
+                merge_late |= (unsigned)(of % n >= 2) << j;     \
+            }                                                   \
+            lanes->split[i] = _mm512_loadu_si512(split);        \
+            lanes->merge[i] = _mm512_loadu_si512(merge);        \
+            lanes->split_late[i] = (MASK_TYPE)split_late;       \
+            lanes->merge_late[i] = (MASK_TYPE)merge_late;       \
+        }                                                       \
     }
 DEFINE_LANES(lanes_f32_avx512, 16, int32_t, __mmask16)
 DEFINE_LANES(lanes_f64_avx512, 8, int64_t, __mmask8)
