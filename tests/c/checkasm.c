@@ -123,6 +123,20 @@ static void check_dense(pw_dtype dtype) {
         for (int i = 0; i < (P <= 70 ? 16 : 4); i++)
             check_shape(dtype, INTERLEAVED, INTERLEAVED, P <= 70 ? 1 + i / 4 : 1 + random_below(4),
                         1 + i % 4, P);
+    /* Float32 pixels that lie as those of a dense float64 image would. */
+    if (dtype == PW_F64) {
+        const test_case t = {.dtype = PW_F64,
+                             .x_dtype = PW_F32,
+                             .C = 1,
+                             .K = 3,
+                             .groups = 1,
+                             .P = 50,
+                             .rows = 1,
+                             .outer = 1,
+                             .x = EVERY_SECOND,
+                             .y = INTERLEAVED};
+        check(&t);
+    }
     /* Enough for threads and for prefetching. */
     for (int i = 0; i < 4; i++)
         check_shape(dtype, INTERLEAVED, INTERLEAVED, 4, 1 + i, 70000 + random_below(100));
@@ -148,8 +162,9 @@ static void check_streaming(pw_dtype dtype) {
                        .skew = size * random_below(line),
                        .activation = PW_ACT_RELU,
                        .cache_bytes = 1024};
-        if (random_below(2)) t.P = line * 700;
-        if (random_below(2)) t.rows = line * (1 + random_below(3)), t.P = 1 + random_below(50);
+        if (i % 3 == 0) t.P = line * 700, t.C = 40; /* panels of staged x, the first with a head */
+        if (i % 3 == 1) t.C = 900, t.K = 1, t.x = PLANAR; /* sums that wait between passes */
+        if (i % 3 == 2) t.rows = line * (1 + random_below(3)), t.P = 1 + random_below(50);
         check(&t);
         t.x = t.y = INTERLEAVED, t.K = 1 + i % 4, t.C = 1 + i / 4 % 4;
         t.rows = 1, t.P += random_below(30);
