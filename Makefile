@@ -117,6 +117,7 @@ $(STAMPS)/package: pyproject.toml setup.py kernels/build_c.py kernels/repeat.c $
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 C_FLAGS := -std=c11 -O3 -g -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror -Ic_src
+WRAP := -Wl,--wrap=pw_cache_bytes
 OBJECTS = $(patsubst c_src/%.c,build/$(1)/%.o,$(C_SOURCES)) build/$(1)/checkasm.o
 KERNELS = $(patsubst c_src/%.c,build/$(1)/%.o,$(ISA_SOURCES))
 
@@ -135,13 +136,13 @@ $(eval $(call compile,sanitized,$(CC),$(SANITIZE)))
 $(eval $(call compile,neon,$(CROSS_CC),))
 
 build/native/checkasm: $(call OBJECTS,native) $(call KERNELS,native)
-	$(CC) -static $^ -o $@ -pthread -lm
+	$(CC) -static $(WRAP) $^ -o $@ -pthread -lm
 
 build/sanitized/checkasm: $(call OBJECTS,sanitized) $(call KERNELS,native)
-	$(CC) $(SANITIZE) $^ -o $@ -pthread -lm
+	$(CC) $(SANITIZE) $(WRAP) $^ -o $@ -pthread -lm
 
 build/neon/checkasm: $(call OBJECTS,neon) $(call KERNELS,neon)
-	$(CROSS_CC) -static $^ -o $@ -pthread -lm
+	$(CROSS_CC) -static $(WRAP) $^ -o $@ -pthread -lm
 
 test-c: build/sanitized/checkasm ## Check every kernel of this CPU bit by bit, in C, with sanitizers
 	$< $(SEED)

@@ -8,6 +8,7 @@
  * dense one. */
 enum { PW_MAX_KR = 14, PW_MAX_NV = 4, PW_MAX_ROWS_KR = 24, PW_MAX_DENSE = 4 };
 
+/* From so many bytes ahead on, interleaved and rows kernels fetch x into level 2, else into level 1. */
 enum { PW_FAR = 16 << 10 };
 
 /* What happens to a sum before it is stored. Values are in the dtype of the kernel. */
@@ -43,9 +44,8 @@ typedef struct pw_tile {
     int channels; /* interleaved: of y that are stored; planar kernels know */
     int first, last;
     int transposed;     /* interleaved, y and r planar */
-    int stream;         /* y is 64-byte aligned, as is y_step: store past the caches */
-    ptrdiff_t prefetch; /* how many bytes ahead to fetch x, 0 for not at all; rows kernels fetch
-                         * from PW_FAR on into level 2 */
+    int stream;         /* y is 64-byte aligned, as are planes and runs: store past the caches */
+    ptrdiff_t prefetch; /* how many bytes ahead to fetch x, 0 for not at all */
     const pw_epilogue *epilogue;
 } pw_tile;
 

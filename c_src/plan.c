@@ -19,8 +19,10 @@ enum {
     FEW_ALIASED = 8,
     MANY_ALIASED = 64,
     ALIASED_FROM_BYTES = 8 << 20,
-    /* Each of up to four regions: 1 MiB of scratch in all. */
+    /* Each of up to four regions: 1 MiB of scratch in all. Pixels in them come in multiples of
+     * LEAST_PANEL, a whole vector, and have a line to spare for those before y is aligned. */
     REGION_BYTES = 256 << 10,
+    LEAST_PANEL = 16,
     /* Less x than this comes from level 2, without prefetching. */
     PREFETCH_FROM_BYTES = 512 << 10,
     /* How far ahead. Zen 4, 50 x 600 x 600 -> 20, one thread: in each plane, 256 to 2048 bytes
@@ -140,8 +142,8 @@ static void choose_path(pw_plan *plan) {
 static int64_t rows_channels(const pw_plan *plan) {
     const pw_kernels *kernels = plan->kernels;
     const pw_problem *p = &plan->problem;
-    const int dense = plan->stage_x || plan->C == 1 || p->x_c == (ptrdiff_t)pw_size(p->dtype);
-    if (!kernels->rows_max || !dense || plan->transposed || plan->row || plan->dense) return 0;
+    const int adjacent = plan->stage_x || plan->C == 1 || p->x_c == (ptrdiff_t)pw_size(p->dtype);
+    if (!kernels->rows_max || !adjacent || plan->transposed || plan->row || plan->dense) return 0;
     if (plan->K <= kernels->rows_max) return plan->K;
     const int64_t left = plan->K % kernels->vector;
     return left + ROWS_CHANNELS < kernels->vector ? left : 0;
@@ -226,6 +228,7 @@ static void choose_passes(pw_plan *plan) {
         most = PASS_BYTES / (plan->tile * size);
         if (is_aliased(plan)) most = pw_min(most, plan->K <= 4 ? FEW_ALIASED : MANY_ALIASED);
     }
+    if (plan->stage_x) most = pw_min(most, REGION_BYTES / (LEAST_PANEL * size + LINE));
     const int64_t passes = pw_max(1, pw_ceil_div(plan->C, most));
     plan->c_pass = pw_ceil_div(plan->C, passes);
     if (plan->interleaved) {
@@ -250,17 +253,17 @@ static void lay_out_scratch(pw_plan *plan) {
     const int64_t widest = plan->blocks[0].width;
     plan->part_width = last->at + last->width;
     if (per_channel && !plan->problem.in_place) {
-        const int64_t most = REGION_BYTES / (pw_round_up(plan->tile, 16) * size);
+        const int64_t most = REGION_BYTES / (pw_round_up(plan->tile, LEAST_PANEL) * size + LINE);
         plan->part_width = pw_min(plan->part_width, pw_max(widest, most));
     }
     plan->panel = plan->problem.P;
     if (per_channel || plan->stage_x) {
         const int64_t deepest =
             pw_max(plan->stage_x ? plan->c_pass : 1, per_channel ? plan->part_width : 1);
-        const int64_t pixels = REGION_BYTES / (deepest * size);
-        plan->panel = pw_min(plan->panel, pw_max(pixels / plan->tile * plan->tile, 16));
+        const int64_t pixels = (REGION_BYTES / deepest - LINE) / size / LEAST_PANEL * LEAST_PANEL;
+        plan->panel = pw_min(plan->panel, pw_max(pixels / plan->tile * plan->tile, LEAST_PANEL));
     }
-    const int64_t room = plan->room = pw_round_up(plan->panel, 16) + LINE / size;
+    const int64_t room = plan->room = pw_round_up(plan->panel, LEAST_PANEL) + LINE / size;
     size_t end = 0;
     plan->scratch.x = region(&end, plan->stage_x, room * plan->c_pass, (size_t)size);
     plan->scratch.y = region(&end, plan->stage_y, room * plan->part_width, (size_t)size);

@@ -27,7 +27,7 @@ struct pw_plan {
     int planes;                    /* y and r are written and read in planes */
     int dense;                     /* interleaved, by kernels of few channels without gaps */
     int stage_x, stage_y, stage_r; /* through panels in scratch */
-    int stream;                    /* if y turns out to be aligned to the vector */
+    int stream;                    /* where y turns out to be aligned to a line */
     ptrdiff_t prefetch;
     int64_t row;        /* pixels after which x goes on at its next row; 0: P is one row */
     ptrdiff_t x_row;    /* bytes from row to row */

@@ -15,7 +15,7 @@
  *     PLANAR_NV(KR) PLANAR_KR_MAX          vectors of pixels in a tile of KR channels
  *     ROWS(NV) NV_MAX                      pixels in an interleaved tile of NV vectors
  *
- * and, for kernels that transpose rows of GROUP channels (rows.h), with VW / GROUP rows in a vector:
+ * and, for kernels that transpose in registers (groups.h), with VW / GROUP rows in a vector:
  *
  *     ROWS_KR_MAX                          output channels of a tile
  *     G_LOAD(p, step) G_STORE(p, step, v)  GROUP elements of each of VW / GROUP rows
@@ -47,11 +47,8 @@
 #define PW_UNROLL _Pragma("GCC unroll 32")
 #endif
 
-/* Keeps a pointer in a register of its own: compilers else derive all rows' addresses from one
- * and run out of registers for the differences. */
-#define PW_KEEP(pointer) __asm__("" : "+r"(pointer))
-
-enum { PW_CACHE_LINE = 64 };
+/* Sums of a tile: no more than there are registers. */
+enum { PW_CACHE_LINE = 64, PW_MOST_SUMS = 32 };
 
 /* Where pixels p..p+n of a run are, which goes on in the next row of x where one ends. */
 PW_NOINLINE void find_pixels(const pw_tile *t, int64_t p, int n, const char **found) {

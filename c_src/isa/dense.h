@@ -40,13 +40,7 @@ PW_INLINE void FN(dense_tile)(const pw_tile *t, const char *x, const char *r, ch
         PW_UNROLL
         for (int k = 0; k < K; k++) s[k] = V_ADD(s[k], v[k]);
     }
-    if (t->epilogue->activation == PW_ACT_CLIP) {
-        const V lo = V_SET1((T)t->epilogue->a), hi = V_SET1((T)t->epilogue->b);
-        PW_UNROLL
-        for (int k = 0; k < K; k++) s[k] = FN(clamp)(s[k], lo, hi);
-    } else if (t->epilogue->activation != PW_ACT_NONE) {
-        FN(activate)(s, K, t->epilogue);
-    }
+    FN(activate_sums)(s, 1, K, K, t->epilogue);
     FN(put_together)(y, K, out, s, stream);
 }
 

@@ -187,3 +187,26 @@ PW_NOINLINE void FN(activate)(V *v, int n, const pw_epilogue *epilogue) {
     }
 #undef EACH
 }
+
+/* Activates n x width sums, s[i * step + j]. Those that `activate` takes are copied to memory: were
+ * their own address given away, they could not live in registers before. */
+PW_INLINE void FN(activate_sums)(V *s, int n, int width, int step, const pw_epilogue *epilogue) {
+    if (epilogue->activation == PW_ACT_CLIP) {
+        const V lo = V_SET1((T)epilogue->a), hi = V_SET1((T)epilogue->b);
+        PW_UNROLL
+        for (int i = 0; i < n; i++)
+            PW_UNROLL
+            for (int j = 0; j < width; j++) s[i * step + j] = FN(clamp)(s[i * step + j], lo, hi);
+    } else if (epilogue->activation != PW_ACT_NONE) {
+        V v[PW_MOST_SUMS];
+        PW_UNROLL
+        for (int i = 0; i < n; i++)
+            PW_UNROLL
+            for (int j = 0; j < width; j++) v[i * width + j] = s[i * step + j];
+        FN(activate)(v, n * width, epilogue);
+        PW_UNROLL
+        for (int i = 0; i < n; i++)
+            PW_UNROLL
+            for (int j = 0; j < width; j++) s[i * step + j] = v[i * width + j];
+    }
+}

@@ -49,13 +49,7 @@ PW_INLINE void FN(group_finish)(const pw_tile *t, ptrdiff_t y_at, ptrdiff_t y_st
         PW_UNROLL
         for (int j = 0; j < GROUP; j++) v[j] = V_ADD(v[j], r[j]);
     }
-    if (t->epilogue->activation == PW_ACT_CLIP) {
-        const V lo = V_SET1((T)t->epilogue->a), hi = V_SET1((T)t->epilogue->b);
-        PW_UNROLL
-        for (int j = 0; j < GROUP; j++) v[j] = FN(clamp)(v[j], lo, hi);
-    } else if (t->epilogue->activation != PW_ACT_NONE) {
-        FN(activate)(v, GROUP, t->epilogue);
-    }
+    FN(activate_sums)(v, 1, GROUP, GROUP, t->epilogue);
     char *y = t->y + y_at;
     if (rows < VW || n < GROUP) {
         FN(store_part)(y, y_step, rows, n, v);

@@ -55,24 +55,7 @@ PW_INLINE void FN(interleaved_finish)(const pw_tile *t, int64_t p, int R, int NV
             s[i][NV - 1] = V_ADD(s[i][NV - 1], m < VW ? V_LOADN(r, m) : V_LOAD(r));
         }
     }
-    if (t->epilogue->activation == PW_ACT_CLIP) {
-        const V lo = V_SET1((T)t->epilogue->a), hi = V_SET1((T)t->epilogue->b);
-        PW_UNROLL
-        for (int i = 0; i < R; i++)
-            PW_UNROLL
-            for (int j = 0; j < NV; j++) s[i][j] = FN(clamp)(s[i][j], lo, hi);
-    } else if (t->epilogue->activation != PW_ACT_NONE) {
-        V v[ROWS_MAX * PW_MAX_NV];
-        PW_UNROLL
-        for (int i = 0; i < R; i++)
-            PW_UNROLL
-            for (int j = 0; j < NV; j++) v[i * NV + j] = s[i][j];
-        FN(activate)(v, R * NV, t->epilogue);
-        PW_UNROLL
-        for (int i = 0; i < R; i++)
-            PW_UNROLL
-            for (int j = 0; j < NV; j++) s[i][j] = v[i * NV + j];
-    }
+    FN(activate_sums)(&s[0][0], R, NV, PW_MAX_NV, t->epilogue);
     PW_UNROLL
     for (int i = 0; i < R; i++) {
         char *y = t->y + (p + i) * t->y_step;
