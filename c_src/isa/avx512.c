@@ -13,10 +13,10 @@
 #endif
 
 /* Zen 4, one thread, in cache, of 118 GFLOP/s: planar 10 x 2 112, 13 x 2 116, 14 x 2 108 to 113;
- * interleaved 12 rows x 1 vector 94, 12 x 2 107, 8 x 3 115; rows kernels 20 x 1 99. */
+ * interleaved 12 rows x 1 vector 94, 12 x 2 107, 8 x 3 115, 6 x 4 116; rows kernels 20 x 1 99. */
 #define PLANAR_KR_MAX 14
 #define PLANAR_NV(KR) ((KR) <= 4 ? 6 : (KR) <= 6 ? 4 : (KR) <= 9 ? 3 : 2)
-#define NV_MAX 3
+#define NV_MAX 4
 #define ROWS_KR_MAX 24
 #define ROWS(NV) ((NV) <= 2 ? 12 : (NV) == 3 ? 8 : 6)
 
