@@ -16,7 +16,8 @@ C_SOURCES := $(wildcard c_src/*.c)
 ISA_SOURCES := $(wildcard c_src/isa/*.c)
 C_HEADERS := $(wildcard c_src/*.h c_src/isa/*.h)
 C_TESTS := $(wildcard tests/c/*.[ch])
-C_FILES := $(C_SOURCES) $(ISA_SOURCES) $(C_HEADERS) $(C_TESTS) $(wildcard bench/*.[ch])
+C_FILES := $(C_SOURCES) $(ISA_SOURCES) $(C_HEADERS) $(C_TESTS) $(wildcard bench/*.[ch]) \
+           kernels/repeat.c
 
 # setuptools takes the compiler from the environment, where make's built-in default is not.
 ifneq ($(origin CC),default)
@@ -78,9 +79,9 @@ format: $(STAMPS)/dev ## Let ruff and clang-format rewrite the sources
 	$(PY) -m ruff format .
 	$(VENV)/bin/clang-format -i $(C_FILES)
 
-symbols: $(STAMPS)/package ## Check that the extension exports its init function and nothing else
+symbols: $(STAMPS)/package ## Check that the extension exports its init functions and nothing else
 	@found=$$(nm -D --defined-only kernels/_c*.so | awk '{ print $$3 }' | xargs); \
-	echo "exported: $$found"; test "$$found" = PyInit__c
+	echo "exported: $$found"; test "$$found" = "PyInit__c PyInit__repeat"
 
 clean: ## Remove what was built, and the virtual environment
 	rm -rf build dist *.egg-info examples/output .benchmarks .pytest_cache .mypy_cache .ruff_cache \
@@ -117,8 +118,8 @@ $(VENV)/flags: force | $(VENV)/.python
 	@echo "$(CC) $$POINTWISE_FAST_CFLAGS $$CFLAGS" | cmp -s - $@ || \
 	    echo "$(CC) $$POINTWISE_FAST_CFLAGS $$CFLAGS" > $@
 
-$(STAMPS)/package: pyproject.toml setup.py kernels/build_c.py $(C_SOURCES) $(ISA_SOURCES) \
-                   $(C_HEADERS) $(VENV)/flags | $(VENV)/.python
+$(STAMPS)/package: pyproject.toml setup.py kernels/build_c.py kernels/repeat.c $(C_SOURCES) \
+                   $(ISA_SOURCES) $(C_HEADERS) $(VENV)/flags | $(VENV)/.python
 	@rm -rf build/temp.* build/lib.* kernels/_c*.so
 	$(PIP) install --quiet --editable .
 	@$(PY) -c 'import pointwise_fast as pf; c = pf.config(); print("backends:", *c["backends"]); \
@@ -130,6 +131,7 @@ $(STAMPS)/package: pyproject.toml setup.py kernels/build_c.py $(C_SOURCES) $(ISA
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 C_FLAGS := -std=c11 -O3 -g -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror -Ic_src
+WRAP := -Wl,--wrap=pw_cache_bytes
 OBJECTS = $(patsubst c_src/%.c,build/$(1)/%.o,$(C_SOURCES)) build/$(1)/checkasm.o
 KERNELS = $(patsubst c_src/%.c,build/$(1)/%.o,$(ISA_SOURCES))
 
@@ -148,13 +150,13 @@ $(eval $(call compile,sanitized,$(CC),$(SANITIZE)))
 $(eval $(call compile,neon,$(CROSS_CC),))
 
 build/native/checkasm: $(call OBJECTS,native) $(call KERNELS,native)
-	$(CC) -static $^ -o $@ -pthread -lm
+	$(CC) -static $(WRAP) $^ -o $@ -pthread -lm
 
 build/sanitized/checkasm: $(call OBJECTS,sanitized) $(call KERNELS,native)
-	$(CC) $(SANITIZE) $^ -o $@ -pthread -lm
+	$(CC) $(SANITIZE) $(WRAP) $^ -o $@ -pthread -lm
 
 build/neon/checkasm: $(call OBJECTS,neon) $(call KERNELS,neon)
-	$(CROSS_CC) -static $^ -o $@ -pthread -lm
+	$(CROSS_CC) -static $(WRAP) $^ -o $@ -pthread -lm
 
 test-c: build/sanitized/checkasm ## Check every kernel of this CPU bit by bit, in C, with sanitizers
 	$< $(SEED)

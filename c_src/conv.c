@@ -8,12 +8,20 @@ enum {
     LINE = 64,
     /* Items a thread should get at least, for cores are unequally fast. */
     ITEMS_PER_THREAD = 12,
+    /* Shares of the items; with more threads several begin with the same. */
+    MOST_SHARES = 64,
     /* One-shot weights up to this size are packed on the stack. */
     STACK_BYTES = 16 << 10,
 };
 
 /* Multiply-adds that are worth waking a thread for. */
 static const double parallel_from = 0.5e6;
+
+/* Consecutive items, of which a thread takes the next. */
+typedef struct share {
+    _Alignas(LINE) atomic_llong next;
+    int64_t end;
+} share;
 
 /* One call. An item is a panel of pixels of one outer index and group, for some of the blocks. */
 typedef struct call {
@@ -25,13 +33,15 @@ typedef struct call {
     int64_t panels; /* in a row of P */
     int parts;      /* of the blocks */
     int64_t items;
-    atomic_llong next;
+    int shares;
+    share share[MOST_SHARES];
 } call;
 
 typedef struct item {
-    const char *x, *packed, *r;
+    const char *x; /* of the first pixel of P, y and r of the item's */
+    const char *packed, *r;
     char *y;
-    int64_t pixels;
+    int64_t from, pixels;
     int first_block, end_block;
 } item;
 
@@ -56,34 +66,46 @@ static item item_at(const call *call, int64_t index) {
     const int64_t from = panel ? call->head + panel * call->panel : 0;
     const int64_t to = pw_min(p->P, call->head + (panel + 1) * call->panel);
     return (item){
-        .x = call->x + outer_offset(p, p->x_outer, outer) + g * plan->C * p->x_c + from * p->x_p,
+        .x = call->x + outer_offset(p, p->x_outer, outer) + g * plan->C * p->x_c,
         .y = call->y + outer_offset(p, p->y_outer, outer) + g * plan->K * p->y_k + from * p->y_p,
         .r = call->r ? call->r + outer_offset(p, p->r_outer, outer) + g * plan->K * p->r_k +
                            from * p->r_p
                      : NULL,
         .packed = call->packed + (size_t)g * plan->group_bytes,
+        .from = from,
         .pixels = to - from,
         .first_block = (int)((int64_t)plan->n_blocks * part / call->parts),
         .end_block = (int)((int64_t)plan->n_blocks * (part + 1) / call->parts),
     };
 }
 
-/* A staged region: channels by pixels, in the order of the path. */
-static pw_matrix staged(const pw_plan *plan, char *at, int64_t channels) {
+/* A staged region: channels by pixels, in planes or interleaved. */
+static pw_matrix staged(const pw_plan *plan, char *at, int64_t channels, int planes) {
     const ptrdiff_t size = (ptrdiff_t)pw_size(plan->problem.dtype);
     const ptrdiff_t room = (ptrdiff_t)plan->room;
-    return plan->interleaved ? (pw_matrix){plan->problem.dtype, at, size, channels * size}
-                             : (pw_matrix){plan->problem.dtype, at, room * size, size};
+    return planes ? (pw_matrix){plan->problem.dtype, at, room * size, size}
+                  : (pw_matrix){plan->problem.dtype, at, size, channels * size};
 }
 
-/* Copies n_c channels by n_p pixels, the order of the path's own memory innermost. */
-static void copy_panel(const pw_plan *plan, pw_matrix to, pw_matrix from, int64_t n_c,
-                       int64_t n_p) {
-    if (plan->interleaved)
+/* Copies n_c channels by n_p pixels, innermost what lies one behind the other in scratch. */
+static void copy_panel(pw_matrix to, pw_matrix from, int64_t n_c, int64_t n_p, int planes) {
+    if (planes)
+        pw_copy(to, from, n_c, n_p);
+    else
         pw_copy((pw_matrix){to.dtype, to.at, to.j, to.i},
                 (pw_matrix){from.dtype, from.at, from.j, from.i}, n_p, n_c);
-    else
-        pw_copy(to, from, n_c, n_p);
+}
+
+/* Pixels [from, from + n) of x, row by row. */
+static void stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t n_c, int64_t from,
+                    int64_t n) {
+    const int64_t row = plan->row ? plan->row : plan->problem.P;
+    for (int64_t part; n > 0; n -= part, from += part, to.at += part * to.j) {
+        pw_matrix source = x;
+        source.at += from / row * plan->x_row + from % row * x.j;
+        part = pw_min(n, row - from % row);
+        copy_panel(to, source, n_c, part, !plan->interleaved);
+    }
 }
 
 typedef struct pass {
@@ -103,8 +125,11 @@ static void run_tiles(const call *call, const item *it, const pass *pass, int64_
     pw_tile t = {
         .x_c = pass->x.i,
         .x_p = pass->x.j,
-        .y_step = plan->interleaved ? pass->y.j : pass->y.i,
-        .r_step = plan->interleaved ? pass->r.j : pass->r.i,
+        .y_step = plan->planes ? pass->y.i : pass->y.j,
+        .r_step = plan->planes ? pass->r.i : pass->r.j,
+        .transposed = plan->transposed,
+        .row = plan->stage_x ? 0 : plan->row,
+        .x_row = plan->x_row,
         .C = pass->channels,
         .first = pass->first,
         .last = pass->last,
@@ -113,7 +138,12 @@ static void run_tiles(const call *call, const item *it, const pass *pass, int64_
     for (int64_t p = 0, n; p < it->pixels; p += n) {
         n = pw_min(p == 0 && head ? head : tile, it->pixels - p);
         t.n = n;
-        t.x = pass->x.at + p * pass->x.j;
+        if (t.row) {
+            t.x = pass->x.at + (it->from + p) / t.row * t.x_row;
+            t.in_row = (it->from + p) % t.row;
+        } else {
+            t.x = pass->x.at + p * pass->x.j;
+        }
         t.prefetch = plan->prefetch;
         t.stream = plan->stream && ((uintptr_t)(pass->y.at + p * pass->y.j) % LINE) == 0;
         for (const pw_block *block = first; block < end; block++) {
@@ -147,47 +177,63 @@ static void run_item(const call *call, const item *it, int64_t head, char *scrat
     const pw_matrix r = {p->dtype, it->r ? (char *)it->r + first->k * p->r_k : NULL, p->r_k,
                          p->r_p};
     pass pass = {
-        .y = plan->stage_y ? staged(plan, scratch + plan->scratch.y, K) : y,
-        .r = plan->stage_r ? staged(plan, scratch + plan->scratch.r, K) : r,
+        .y = plan->stage_y ? staged(plan, scratch + plan->scratch.y, K, plan->planes) : y,
+        .r = plan->stage_r ? staged(plan, scratch + plan->scratch.r, K, plan->planes) : r,
         .acc = plan->c_pass < plan->C ? scratch + plan->scratch.acc : NULL,
     };
-    if (plan->stage_r) copy_panel(plan, pass.r, r, K, it->pixels);
+    if (plan->stage_r) copy_panel(pass.r, r, K, it->pixels, plan->planes);
     do {
         pass.channels = pw_min(plan->c_pass, plan->C - pass.c);
         pass.first = pass.c == 0;
         pass.last = pass.c + pass.channels == plan->C;
         pass.x = x;
-        pass.x.at += pass.c * p->x_c;
+        pass.x.at += pass.c * p->x_c + (plan->row || plan->stage_x ? 0 : it->from * p->x_p);
         if (plan->stage_x) {
-            const pw_matrix panel = staged(plan, scratch + plan->scratch.x, pass.channels);
-            copy_panel(plan, panel, pass.x, pass.channels, it->pixels);
+            const pw_matrix panel =
+                staged(plan, scratch + plan->scratch.x, pass.channels, !plan->interleaved);
+            stage_x(plan, panel, pass.x, pass.channels, it->from, it->pixels);
             pass.x = panel;
         }
         run_tiles(call, it, &pass, head);
         pass.c += pass.channels;
     } while (!pass.last);
-    if (plan->stage_y) copy_panel(plan, y, pass.y, K, it->pixels);
+    if (plan->stage_y) copy_panel(y, pass.y, K, it->pixels, plan->planes);
 }
 
-static void work(void *argument) {
+/* Each thread begins with a share of its own, the same in every call, whose pixels its cache may
+ * still have; then it helps with the others. */
+static void work(void *argument, int number) {
     call *call = argument;
     const pw_plan *plan = call->plan;
     char *scratch = NULL;
     if (plan->scratch.bytes && !(scratch = pw_thread_scratch(plan->scratch.bytes))) return;
-    for (int64_t i; (i = atomic_fetch_add(&call->next, 1)) < call->items;) {
-        const item it = item_at(call, i);
-        run_item(call, &it, i % call->panels ? 0 : call->head, scratch);
+    for (int i = 0; i < call->shares; i++) {
+        share *share = &call->share[(number + i) % call->shares];
+        for (int64_t index; (index = atomic_fetch_add(&share->next, 1)) < share->end;) {
+            const item it = item_at(call, index);
+            run_item(call, &it, index % call->panels ? 0 : call->head, scratch);
+        }
     }
 #if defined(__x86_64__)
     if (plan->stream) __builtin_ia32_sfence();
 #endif
 }
 
-/* Pixels up to the first at which every row of y is aligned to a line. */
+static void share_out(call *call, int threads) {
+    call->shares = (int)pw_min(threads, MOST_SHARES);
+    for (int i = 0; i < call->shares; i++) {
+        atomic_init(&call->share[i].next, call->items * i / call->shares);
+        call->share[i].end = call->items * (i + 1) / call->shares;
+    }
+}
+
+/* Pixels up to the first at which every row of y is aligned to a line; 0 if there is none. */
 static int64_t unaligned_head(const pw_plan *plan, const void *y) {
     if (!plan->stream) return 0;
-    const size_t over = (uintptr_t)y % LINE, size = pw_size(plan->problem.dtype);
-    return over % size ? 0 : pw_min((int64_t)((LINE - over) % LINE / size), plan->problem.P);
+    const int64_t most = pw_min(LINE, plan->problem.P);
+    for (int64_t head = 0; head < most; head++)
+        if (((uintptr_t)y + (uintptr_t)(head * plan->problem.y_p)) % LINE == 0) return head;
+    return 0;
 }
 
 /* Panels of pixels, and parts of the blocks where pixels alone make too few items, or where the
@@ -219,16 +265,18 @@ static void cut(call *call, int threads) {
 pw_status pw_run(const pw_plan *plan, const void *packed, const void *x, const void *r, void *y,
                  int threads) {
     const pw_problem *p = &plan->problem;
-    call call = {.plan = plan, .packed = packed, .x = x, .r = r, .y = y};
+    call call; /* not cleared: most of it is shares that are not used */
+    call.plan = plan, call.packed = packed, call.x = x, call.r = r, call.y = y;
     if (plan->scratch.bytes && !pw_thread_scratch(plan->scratch.bytes)) return PW_NO_MEMORY;
     const double sums = (double)plan->outer * (double)p->P * (double)p->K;
     if (sums * (double)plan->C < parallel_from) threads = 1;
     cut(&call, threads);
-    threads = (int)pw_min(threads, call.items);
+    threads = (int)pw_max(1, pw_min(threads, call.items));
+    share_out(&call, threads);
     if (threads > 1)
         pw_parallel(threads, work, &call);
     else
-        work(&call);
+        work(&call, 0);
     return PW_OK;
 }
 

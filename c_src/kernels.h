@@ -4,8 +4,12 @@
 
 #include "pointwise.h"
 
-/* Channels a planar kernel may have, vectors of an interleaved one, channels of a rows kernel. */
-enum { PW_MAX_KR = 14, PW_MAX_NV = 4, PW_MAX_ROWS_KR = 24 };
+/* Channels a planar kernel may have, vectors of an interleaved one, channels of a rows kernel, of a
+ * dense one. */
+enum { PW_MAX_KR = 14, PW_MAX_NV = 4, PW_MAX_ROWS_KR = 24, PW_MAX_DENSE = 4 };
+
+/* From so many bytes ahead on, interleaved and rows kernels fetch x into level 2, else into level 1. */
+enum { PW_FAR = 16 << 10 };
 
 /* What happens to a sum before it is stored. Values are in the dtype of the kernel. */
 typedef struct pw_epilogue {
@@ -17,15 +21,20 @@ typedef struct pw_epilogue {
  *
  * Planar kernels: pixels of x, y, r lie one behind the other; KR channels are computed.
  * Interleaved kernels: output channels of y and r lie one behind the other; `channels` of them.
+ * They take x of any strides and, if `transposed`, y and r whose pixels lie one behind the other.
  * Where `first` is unset, sums go on from `acc`; where `last` is unset they go back there and
- * y and r are not touched. acc is laid out as y is: rows acc_step bytes apart.
+ * y and r are not touched. acc is laid out as y is (transposed: as if it were not):
+ * rows acc_step bytes apart.
  */
 typedef struct pw_tile {
     const char *x;
     ptrdiff_t x_c, x_p;
+    int64_t row; /* interleaved: pixels in a row of x, 0: all; x is the start of the first row, */
+    int64_t in_row; /* of which so many pixels come before the run */
+    ptrdiff_t x_row;
     const void *bias, *w; /* packed, see pack.c; w begins at this pass's first c */
     char *y;
-    ptrdiff_t y_step; /* planar: from channel to channel; interleaved: from pixel to pixel */
+    ptrdiff_t y_step; /* planar, transposed: from channel to channel; else from pixel to pixel */
     const char *r;    /* NULL: none */
     ptrdiff_t r_step;
     char *acc;
@@ -34,7 +43,8 @@ typedef struct pw_tile {
     int64_t n;
     int channels; /* interleaved: of y that are stored; planar kernels know */
     int first, last;
-    int stream;         /* y is 64-byte aligned, as is y_step: store past the caches */
+    int transposed;     /* interleaved, y and r planar */
+    int stream;         /* y is 64-byte aligned, as are planes and runs: store past the caches */
     ptrdiff_t prefetch; /* how many bytes ahead to fetch x, 0 for not at all */
     const pw_epilogue *epilogue;
 } pw_tile;
@@ -51,6 +61,7 @@ typedef struct pw_kernels {
     pw_kernel interleaved[PW_MAX_NV + 1]; /* by vectors of channels */
     int rows_max;                         /* rows[1..rows_max], by channels; 0: none */
     pw_kernel rows[PW_MAX_ROWS_KR + 1];
+    pw_kernel dense[PW_MAX_DENSE + 1][PW_MAX_DENSE + 1]; /* by C and K; NULL: none */
 } pw_kernels;
 
 struct pw_kernel_set {

@@ -2,7 +2,7 @@
  *
  * Of each group of channels in turn, block by block (plan.c cuts them):
  *
- *     planar, KR channels           interleaved, n vectors (or one group) of channels
+ *     planar, rows, dense: KR       interleaved: n vectors of channels
  *     bias[k0 .. k0+KR)             bias[k0 .. k0+width), 0 past K
  *     w[k0 .. k0+KR)[0]             w[k0 .. k0+width)[0], 0 past K
  *     w[k0 .. k0+KR)[1]             ...

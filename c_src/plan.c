@@ -10,12 +10,19 @@ enum {
     LINE = 64,
     /* A tile of x that stays in a 32 KiB level 1 cache beside weights and sums. */
     TILE_BYTES = 16 << 10,
-    /* x of one pass over a tile, the most that level 1 holds: past it, C goes in passes. */
-    PASS_BYTES = 32 << 10,
-    /* Packed weights of one block and pass, beside rows of x in level 1. */
-    PASS_WEIGHT_BYTES = 24 << 10,
-    /* Each of up to four regions: 1 MiB of scratch in all. */
+    /* x of one pass over a planar tile: past it, C goes in passes. 16 KiB cost 6%, 64 and 128 were
+     * as good. */
+    PASS_BYTES = 40 << 10,
+    /* Planes of a pass that are a multiple of a page apart: no more than level 1 has ways where
+     * there is little to compute. Zen 4: 64x512x512-2 4.1 -> 2.3 ms, 224x1000x1024-10 53 -> 47. */
+    PAGE = 4096,
+    FEW_ALIASED = 8,
+    MANY_ALIASED = 64,
+    ALIASED_FROM_BYTES = 8 << 20,
+    /* Each of up to four regions: 1 MiB of scratch in all. Pixels in them come in multiples of
+     * LEAST_PANEL, a whole vector, and have a line to spare for those before y is aligned. */
     REGION_BYTES = 256 << 10,
+    LEAST_PANEL = 16,
     /* Less x than this comes from level 2, without prefetching. */
     PREFETCH_FROM_BYTES = 512 << 10,
     /* How far ahead. Zen 4, 50 x 600 x 600 -> 20, one thread: in each plane, 256 to 2048 bytes
@@ -24,9 +31,20 @@ enum {
      * (without: 6.8). */
     AHEAD_PLANAR = 512,
     AHEAD_ROWS = 4096,
+    /* From so many bytes of a tile on x is fetched far, for level 1 cannot hold two: 224 -> 6
+     * channels 40 -> 69 GFLOP/s, 224 -> 30 73 -> 98; 103 -> 9 lost by it (68 -> 57). */
+    FAR_ROWS = 8192,
     AHEAD_INTERLEAVED = 1024,
+    AHEAD_DENSE = 4096,
+    /* What it costs to transpose x, in channels that rows kernels could compute: what is left over
+     * of whole vectors goes to them only where padding costs more. */
+    ROWS_CHANNELS = 4,
+    /* Of an element of x that is staged; of a vector of sums that is transposed. */
+    GATHER_CYCLES = 1,
+    FINISH_CYCLES = 8,
     /* Where the machine does not tell. */
     DEFAULT_CACHE_BYTES = 16 << 20,
+    DEFAULT_LEVEL_2_BYTES = 512 << 10,
 };
 
 static pw_epilogue epilogue_of(const pw_problem *p) {
@@ -37,10 +55,62 @@ static pw_epilogue epilogue_of(const pw_problem *p) {
     }
 }
 
+static double smaller(double a, double b) {
+    return a < b ? a : b;
+}
+
 static int64_t outer_count(const pw_problem *p) {
     int64_t n = 1;
     for (int64_t i = 0; i < p->outer; i++) n *= p->outer_n[i];
     return n;
+}
+
+/* Whether pixels of the last outer axis and of P are one run in y and the residual: of `row`
+ * pixels in x then. */
+static int has_rows(const pw_problem *p) {
+    const int64_t last = p->outer - 1;
+    return last >= 0 && p->P > 1 && !p->in_place && p->y_outer[last] == p->P * p->y_p &&
+           (!p->has_residual || p->r_outer[last] == p->P * p->r_p);
+}
+
+static void merge_rows(pw_plan *plan) {
+    pw_problem *p = &plan->problem;
+    const int64_t last = --p->outer;
+    plan->row = p->P;
+    plan->x_row = p->x_outer[last];
+    p->P *= p->outer_n[last];
+    plan->outer /= p->outer_n[last];
+}
+
+/* How to write planes: planar kernels, in place or from staged rows, or interleaved ones where
+ * pixels do not fill vectors. By cycles of multiply-adds. */
+static void choose_planes(pw_plan *plan, int x_planar) {
+    const pw_problem *p = &plan->problem;
+    const int64_t vector = plan->kernels->vector, rows = has_rows(p) ? p->outer_n[p->outer - 1] : 1;
+    const double C = (double)plan->C, K = (double)plan->K, P = (double)(rows * p->P);
+    if (p->in_place || p->P == 1) return;
+    const double in_place = (double)(rows * pw_ceil_div(p->P, vector)) * K * C;
+    const double staged =
+        (double)pw_ceil_div(rows * p->P, vector) * K * C + (double)GATHER_CYCLES * C * P;
+    const double transposed =
+        (double)pw_ceil_div(plan->K, vector) * P * (C + (double)FINISH_CYCLES);
+    const double planar = x_planar ? smaller(in_place, 1.03 * staged) : staged;
+    plan->interleaved = plan->transposed = plan->kernels->rows_max && transposed < 0.97 * planar;
+    if (rows > 1 && (plan->transposed || !x_planar || planar < in_place)) {
+        merge_rows(plan);
+        plan->stage_x = !plan->transposed;
+    }
+}
+
+/* Few channels whose pixels leave no gaps, each array one run. */
+static int is_dense(const pw_plan *plan) {
+    const pw_problem *p = &plan->problem;
+    const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype), C = (ptrdiff_t)plan->C,
+                    K = (ptrdiff_t)plan->K;
+    return C >= 1 && C <= PW_MAX_DENSE && K <= PW_MAX_DENSE && plan->kernels->dense[C][K] &&
+           p->groups == 1 && p->x_dtype == p->dtype && p->P > 1 && (C == 1 || p->x_c == size) &&
+           p->x_p == C * size && (K == 1 || p->y_k == size) && p->y_p == K * size &&
+           (!p->has_residual || ((K == 1 || p->r_k == size) && p->r_p == K * size));
 }
 
 /* Layout by what can be written in place, then by what can be read in place. */
@@ -53,10 +123,18 @@ static void choose_path(pw_plan *plan) {
     const int y_interleaved = plan->K == 1 || p->y_k == size;
     const int r_planar = single_pixel || p->r_p == size;
     const int r_interleaved = plan->K == 1 || p->r_k == size;
+    if (is_dense(plan)) {
+        plan->interleaved = plan->dense = 1;
+        return;
+    }
     plan->interleaved = y_interleaved && (single_pixel || !(x_planar && y_planar));
-    plan->stage_x = p->x_dtype != p->dtype || p->in_place || (!plan->interleaved && !x_planar);
-    plan->stage_y = plan->interleaved ? !y_interleaved : !y_planar;
-    plan->stage_r = p->has_residual && !(plan->interleaved ? r_interleaved : r_planar);
+    if (!plan->interleaved && y_planar) choose_planes(plan, x_planar);
+    if (plan->interleaved && !plan->transposed && plan->K > plan->kernels->rows_max && has_rows(p))
+        merge_rows(plan);
+    plan->planes = plan->transposed || !plan->interleaved;
+    plan->stage_x |= p->x_dtype != p->dtype || p->in_place || (!plan->interleaved && !x_planar);
+    plan->stage_y = plan->planes ? !y_planar : !y_interleaved;
+    plan->stage_r = p->has_residual && !(plan->planes ? r_planar : r_interleaved);
 }
 
 /* Channels for rows kernels, the others being whole vectors: all that fit one block, else what is
@@ -64,13 +142,16 @@ static void choose_path(pw_plan *plan) {
 static int64_t rows_channels(const pw_plan *plan) {
     const pw_kernels *kernels = plan->kernels;
     const pw_problem *p = &plan->problem;
-    const int dense = plan->stage_x || plan->C == 1 || p->x_c == (ptrdiff_t)pw_size(p->dtype);
-    if (!kernels->rows_max || !dense) return 0;
-    return plan->K <= kernels->rows_max ? plan->K : plan->K % kernels->vector;
+    const int adjacent = plan->stage_x || plan->C == 1 || p->x_c == (ptrdiff_t)pw_size(p->dtype);
+    if (!kernels->rows_max || !adjacent || plan->transposed || plan->row || plan->dense) return 0;
+    if (plan->K <= kernels->rows_max) return plan->K;
+    const int64_t left = plan->K % kernels->vector;
+    return left + ROWS_CHANNELS < kernels->vector ? left : 0;
 }
 
 static int count_blocks(const pw_plan *plan) {
     const pw_kernels *kernels = plan->kernels;
+    if (plan->dense) return 1;
     if (!plan->interleaved) return (int)pw_ceil_div(plan->K, kernels->kr_max);
     const int64_t rows = rows_channels(plan);
     const int64_t vectors = pw_ceil_div(plan->K - rows, kernels->vector);
@@ -122,16 +203,32 @@ static int64_t planar_tile(const pw_plan *plan) {
     return plan->kernels->planar_nv[plan->blocks[0].channels] * plan->kernels->vector;
 }
 
+/* Packed weights of one interleaved block and pass: a part of level 2. 24 KiB, for level 1, cost 3%
+ * in deep layers and a third where x comes from memory, which is read in pieces then. */
+static int64_t pass_weight_bytes(void) {
+    const int64_t cache = pw_cache_bytes(2);
+    return (cache ? cache : DEFAULT_LEVEL_2_BYTES) * 3 / 16;
+}
+
+/* Planes from memory whose pixels all fall into the same sets of the caches. */
+static int is_aliased(const pw_plan *plan) {
+    const pw_problem *p = &plan->problem;
+    const int64_t bytes = plan->outer * p->C * p->P * (int64_t)pw_size(p->x_dtype);
+    return !plan->stage_x && p->x_c % PAGE == 0 && bytes >= ALIASED_FROM_BYTES;
+}
+
 static void choose_passes(pw_plan *plan) {
     const int64_t size = (int64_t)pw_size(plan->problem.dtype);
     int64_t most; /* channels in a pass */
     if (plan->interleaved) {
         plan->tile = 96; /* of every kernel's rows a multiple, as is 48 */
-        most = pw_max(64, PASS_WEIGHT_BYTES / (plan->blocks[0].width * size));
+        most = pw_max(64, pass_weight_bytes() / (plan->blocks[0].width * size));
     } else {
         plan->tile = planar_tile(plan);
         most = PASS_BYTES / (plan->tile * size);
+        if (is_aliased(plan)) most = pw_min(most, plan->K <= 4 ? FEW_ALIASED : MANY_ALIASED);
     }
+    if (plan->stage_x) most = pw_min(most, REGION_BYTES / (LEAST_PANEL * size + LINE));
     const int64_t passes = pw_max(1, pw_ceil_div(plan->C, most));
     plan->c_pass = pw_ceil_div(plan->C, passes);
     if (plan->interleaved) {
@@ -156,17 +253,17 @@ static void lay_out_scratch(pw_plan *plan) {
     const int64_t widest = plan->blocks[0].width;
     plan->part_width = last->at + last->width;
     if (per_channel && !plan->problem.in_place) {
-        const int64_t most = REGION_BYTES / (pw_round_up(plan->tile, 16) * size);
+        const int64_t most = REGION_BYTES / (pw_round_up(plan->tile, LEAST_PANEL) * size + LINE);
         plan->part_width = pw_min(plan->part_width, pw_max(widest, most));
     }
     plan->panel = plan->problem.P;
     if (per_channel || plan->stage_x) {
         const int64_t deepest =
             pw_max(plan->stage_x ? plan->c_pass : 1, per_channel ? plan->part_width : 1);
-        const int64_t pixels = REGION_BYTES / (deepest * size);
-        plan->panel = pw_min(plan->panel, pw_max(pixels / plan->tile * plan->tile, 16));
+        const int64_t pixels = (REGION_BYTES / deepest - LINE) / size / LEAST_PANEL * LEAST_PANEL;
+        plan->panel = pw_min(plan->panel, pw_max(pixels / plan->tile * plan->tile, LEAST_PANEL));
     }
-    const int64_t room = plan->room = pw_round_up(plan->panel, 16) + LINE / size;
+    const int64_t room = plan->room = pw_round_up(plan->panel, LEAST_PANEL) + LINE / size;
     size_t end = 0;
     plan->scratch.x = region(&end, plan->stage_x, room * plan->c_pass, (size_t)size);
     plan->scratch.y = region(&end, plan->stage_y, room * plan->part_width, (size_t)size);
@@ -178,24 +275,26 @@ static void lay_out_scratch(pw_plan *plan) {
 /* Streaming stores: for an output that will not stay in the cache, of whole aligned lines. */
 static int may_stream(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
-    if (plan->interleaved || plan->stage_y || p->has_residual || p->in_place) return 0;
-    if (p->y_k % LINE) return 0;
+    if (plan->stage_y || p->has_residual || p->in_place) return 0;
+    if (!plan->dense && (plan->interleaved || p->y_k % LINE)) return 0;
     for (int64_t i = 0; i < p->outer; i++)
         if (p->y_outer[i] % LINE) return 0;
-    const int64_t cache = pw_cache_bytes(3);
-    const int64_t bytes = plan->outer * p->K * p->P * (int64_t)pw_size(p->dtype);
-    return bytes > (cache ? cache : DEFAULT_CACHE_BYTES) / 2;
+    const int64_t known = pw_cache_bytes(3), cache = known ? known : DEFAULT_CACHE_BYTES;
+    const int64_t pixels = plan->outer * p->P * (int64_t)pw_size(p->dtype);
+    return pixels * p->K > cache / 2 || (plan->dense && pixels * (p->C + p->K) > cache);
 }
 
 static ptrdiff_t choose_prefetch(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype);
     if (plan->stage_x || plan->outer * p->C * p->P * size < PREFETCH_FROM_BYTES) return 0;
+    if (plan->dense) return AHEAD_DENSE;
     if (!plan->interleaved) return AHEAD_PLANAR;
     /* Rows of x and y lie one behind the other, else there is no telling what comes next. */
     if (p->x_c != size || p->x_p != plan->C * size || p->y_p != plan->K * size) return 0;
-    if (rows_channels(plan) < plan->K) return AHEAD_INTERLEAVED;
-    return pw_max(AHEAD_ROWS, p->x_p * plan->kernels->vector * 5 / 4);
+    const ptrdiff_t rows = p->x_p * plan->kernels->vector;
+    if (rows_channels(plan) < plan->K) return rows < FAR_ROWS ? AHEAD_INTERLEAVED : PW_FAR;
+    return pw_max(rows < FAR_ROWS ? AHEAD_ROWS : PW_FAR, rows * 5 / 4);
 }
 
 pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
@@ -210,7 +309,9 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     pw_plan *plan = malloc(sizeof *plan + (size_t)n * sizeof *plan->blocks);
     if (!plan) return NULL;
     *plan = head;
-    if (plan->interleaved)
+    if (plan->dense)
+        add_block(plan, plan->kernels->dense[plan->C][plan->K], (int)plan->K, (int)plan->K);
+    else if (plan->interleaved)
         cut_interleaved(plan);
     else
         cut_planar(plan, n);
@@ -220,12 +321,16 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     plan->prefetch = choose_prefetch(plan);
     snprintf(
         plan->description, sizeof plan->description,
-        "%s %s: %d blocks of up to %d, passes of %lld channels, tiles of %lld pixels%s%s%s%s%s",
-        set->name, plan->interleaved ? "interleaved" : "planar", plan->n_blocks,
-        plan->blocks[0].channels, (long long)plan->c_pass, (long long)plan->tile,
-        plan->stage_x ? ", x staged" : "", plan->stage_y ? ", y staged" : "",
-        plan->stage_r ? ", residual staged" : "", plan->prefetch ? ", prefetching" : "",
-        plan->stream ? ", streaming" : "");
+        "%s %s: %d blocks of up to %d, passes of %lld channels, tiles of %lld pixels%s%s%s%s%s%s",
+        set->name,
+        plan->dense         ? "dense"
+        : plan->transposed  ? "transposed"
+        : plan->interleaved ? "interleaved"
+                            : "planar",
+        plan->n_blocks, plan->blocks[0].channels, (long long)plan->c_pass, (long long)plan->tile,
+        plan->row ? ", rows merged" : "", plan->stage_x ? ", x staged" : "",
+        plan->stage_y ? ", y staged" : "", plan->stage_r ? ", residual staged" : "",
+        plan->prefetch ? ", prefetching" : "", plan->stream ? ", streaming" : "");
     return plan;
 }
 
@@ -235,7 +340,7 @@ void pw_plan_free(pw_plan *plan) {
 
 /* Blocks follow from the path and from what rows kernels take. */
 int64_t pw_plan_layout(const pw_plan *plan) {
-    return plan->interleaved ? 1 + rows_channels(plan) : 0;
+    return plan->dense ? -1 : plan->interleaved ? 1 + rows_channels(plan) : 0;
 }
 
 const char *pw_plan_describe(const pw_plan *plan) {

@@ -22,10 +22,15 @@ struct pw_plan {
     pw_problem problem;
     const pw_kernels *kernels;
     pw_epilogue epilogue;
-    int interleaved;               /* or planar */
+    int interleaved;               /* the kernels, or planar */
+    int transposed;                /* interleaved kernels that write planes */
+    int planes;                    /* y and r are written and read in planes */
+    int dense;                     /* interleaved, by kernels of few channels without gaps */
     int stage_x, stage_y, stage_r; /* through panels in scratch */
-    int stream;                    /* if y turns out to be aligned to the vector */
+    int stream;                    /* where y turns out to be aligned to a line */
     ptrdiff_t prefetch;
+    int64_t row;        /* pixels after which x goes on at its next row; 0: P is one row */
+    ptrdiff_t x_row;    /* bytes from row to row */
     int64_t C, K;       /* of a group */
     int64_t outer;      /* product of the outer extents */
     int64_t c_pass;     /* channels in one pass over the sums */
@@ -35,7 +40,7 @@ struct pw_plan {
     int64_t part_width; /* most channels at once: what scratch holds */
     pw_scratch_layout scratch;
     size_t group_bytes; /* packed weights of a group */
-    char description[160];
+    char description[192];
     int n_blocks;
     pw_block blocks[];
 };
@@ -49,9 +54,9 @@ typedef struct pw_matrix {
 void pw_copy(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j);
 
 /* threads.c */
-/* Runs work(argument) in up to `threads` threads, the caller's included; returns when all have
- * returned. */
-void pw_parallel(int threads, void (*work)(void *), void *argument);
+/* Runs work(argument, number) in up to `threads` threads, the caller's included; returns when all
+ * have returned. The caller's number is 0; a worker keeps its own, from 1 on, for life. */
+void pw_parallel(int threads, void (*work)(void *, int), void *argument);
 /* Scratch of the calling thread, kept for its next call; NULL: no memory. */
 void *pw_thread_scratch(size_t bytes);
 

@@ -4,6 +4,7 @@
  *
  * The contract of every function in pw_api.h:
  *
+ * Extents    are 1 at least, but for C, which may be 0.
  * Layout     Any. Strides are in bytes and may be negative, zero or no multiple of an element;
  *            x, r, y point at the first element, and no alignment is asked of them. What a
  *            kernel cannot read or write in place goes through panels in scratch.

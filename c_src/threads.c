@@ -26,7 +26,7 @@ enum {
 };
 
 typedef struct job {
-    void (*work)(void *);
+    void (*work)(void *, int);
     void *argument;
     int cpu;            /* where the caller is */
     int wanted;         /* workers that may still join; under the lock */
@@ -108,8 +108,7 @@ static job *joinable(void) {
     return NULL;
 }
 
-static void *worker(void *unused) {
-    (void)unused;
+static void *worker(void *number) {
     cpu_set_t allowed;
     const int movable = sched_getaffinity(0, sizeof allowed, &allowed) == 0;
     int rested = 1;
@@ -135,7 +134,7 @@ static void *worker(void *unused) {
         atomic_fetch_add(&j->working, 1);
         pthread_mutex_unlock(&pool.lock);
         if (movable) step_aside(j->cpu, &allowed);
-        j->work(j->argument);
+        j->work(j->argument, (int)(intptr_t)number);
         pthread_mutex_lock(&pool.lock);
         if (atomic_fetch_sub(&j->working, 1) == 1) pthread_cond_broadcast(&pool.finished);
     }
@@ -152,7 +151,8 @@ static void hire(int wanted) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_t thread;
-    while (pool.workers < wanted && pthread_create(&thread, &attributes, worker, NULL) == 0)
+    while (pool.workers < wanted &&
+           pthread_create(&thread, &attributes, worker, (void *)(intptr_t)(pool.workers + 1)) == 0)
         pool.workers++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
@@ -165,7 +165,7 @@ static void unlist(const job *j) {
     *link = j->next;
 }
 
-void pw_parallel(int threads, void (*work)(void *), void *argument) {
+void pw_parallel(int threads, void (*work)(void *, int), void *argument) {
     pthread_once(&once, set_up);
     job j = {.work = work, .argument = argument, .cpu = current_cpu(), .wanted = threads - 1};
     pthread_mutex_lock(&pool.lock);
@@ -176,7 +176,7 @@ void pw_parallel(int threads, void (*work)(void *), void *argument) {
     for (int i = 0; i < j.wanted && i < pool.asleep; i++) pthread_cond_signal(&pool.listed);
     pthread_mutex_unlock(&pool.lock);
 
-    work(argument);
+    work(argument, 0);
 
     pthread_mutex_lock(&pool.lock);
     unlist(&j);

@@ -15,7 +15,7 @@ that fit it, weights ``(K, C/groups)`` and bias ``(K,)`` of ``problem.dtype``:
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -24,9 +24,14 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from pointwise_fast.problem import Problem
 
-__all__ = ["Backend", "Plan"]
+__all__ = ["Backend", "Plan", "Repeat"]
 
 Array = npt.NDArray[np.generic]
+
+#: A call made again, of ``x, residual, out, threads``, then weight and bias unless they are packed:
+#: the output; or None, and nothing was done, where the arrays are not like those of the first
+#: call. It is given whatever the user passed.
+Repeat = Callable[..., npt.NDArray[Any] | None]
 
 
 class Plan(Protocol):
@@ -51,6 +56,22 @@ class Plan(Protocol):
         threads: int,
     ) -> None:
         """Compute `out` once: pack and run."""
+
+    def repeat(
+        self,
+        packed: Any,
+        weight: Array | None,
+        bias: Array | None,
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        empty: Callable[[], Array],
+    ) -> Repeat | None:
+        """A quick way to call `run`, or `conv` where there is a weight, once more.
+
+        The arrays are those of a call that was checked in full; `empty` makes an output. None:
+        the backend has no quicker way.
+        """
 
 
 class Backend(Protocol):

@@ -1,4 +1,8 @@
-"""The cffi builder that setup.py runs: ``c_src`` into ``pointwise_fast.kernels._c``."""
+"""The cffi builder that setup.py runs: ``c_src`` into ``pointwise_fast.kernels._c``.
+
+``repeat.c``, which knows Python, becomes a second module in the same file; so it calls the kernels
+as C does. `c_simd` loads it.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,7 @@ ffibuilder.cdef((ROOT / "c_src" / "pw_api.h").read_text())
 ffibuilder.set_source(
     "pointwise_fast.kernels._c",
     '#include "pointwise.h"',
-    sources=SOURCES,
+    sources=[*SOURCES, "kernels/repeat.c"],
     include_dirs=["c_src"],
     depends=HEADERS,
     extra_compile_args=FLAGS,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 try:
+    from . import _c
     from ._c import ffi, lib
 except ImportError as error:
     ffi = lib = None
@@ -20,6 +24,8 @@ else:
 
 if TYPE_CHECKING:
     from pointwise_fast.problem import Problem
+
+    from . import Repeat
 
 __all__ = [
     "NAME",
@@ -43,6 +49,10 @@ Array = npt.NDArray[Any]
 _NULL: Any = None if ffi is None else ffi.NULL
 _from_buffer: Any = None if ffi is None else ffi.from_buffer
 
+#: Multiply-adds, with 16 for an activation, in which other threads do without the GIL; some
+#: microseconds, as in NumPy.
+_SHORT = 1 << 16
+
 #: Alignment of packed weights: a cache line.
 _LINE = 64
 
@@ -58,6 +68,20 @@ def _find_kernel_sets() -> dict[str, Any]:
     return found
 
 
+def _find_remember() -> Callable[..., Any] | None:
+    """`remember` of ``repeat.c``, a module in the file of `_c`."""
+    if lib is None:
+        return None
+    spec = spec_from_file_location(f"{__package__}._repeat", _c.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    remember: Callable[..., Any] = module.remember
+    return remember
+
+
+_remember = _find_remember()
 _kernel_sets = _find_kernel_sets()
 _isa = next(iter(_kernel_sets), "")
 
@@ -115,6 +139,8 @@ class CPlan:
         if not handle:
             raise MemoryError("no memory for a plan")
         self._plan = ffi.gc(handle, lib.pw_plan_free)
+        outputs = problem.K * problem.P * math.prod(problem.outer)
+        self._long = outputs * (problem.C // problem.groups + 16) > _SHORT
         self.pack_key = (isa or _isa, lib.pw_plan_layout(handle))
 
     def describe(self) -> str:
@@ -164,6 +190,32 @@ class CPlan:
         if status:
             raise MemoryError("no memory for packed weights or scratch; nothing was written")
 
+    def repeat(
+        self,
+        packed: Any,
+        weight: Array | None,
+        bias: Array | None,
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        empty: Callable[[], Array],
+    ) -> Repeat | None:
+        if _remember is None:
+            return None
+        repeat: Repeat | None = _remember(
+            _integer(self._plan),
+            0 if packed is None else _integer(packed),
+            (self._plan, packed),
+            self._long,
+            empty,
+            x,
+            residual,
+            out,
+            weight,
+            bias,
+        )
+        return repeat
+
 
 def _pointer(array: Array) -> Any:
     """The address of the first element, as a cffi pointer that keeps `array` alive."""
@@ -171,6 +223,10 @@ def _pointer(array: Array) -> Any:
         return _from_buffer(array)
     except (ValueError, BufferError):  # not C-contiguous
         return ffi.cast("char *", _address(array))
+
+
+def _integer(pointer: Any) -> int:
+    return int(ffi.cast("intptr_t", pointer))
 
 
 def _address(array: Array) -> int:

@@ -194,6 +194,9 @@ class NumbaPlan:
     ) -> None:
         self.run(self.pack(weight, bias), x, residual, out, threads)
 
+    def repeat(self, *_: Any) -> None:
+        return None
+
 
 def _address(array: Array) -> int:
     if array.flags.carray and array.size:  # then this way takes a third of the time

@@ -90,6 +90,9 @@ class NumpyPlan:
         # Packed are copies: the weights given may lie in `out`.
         self.run(self.pack(weight, bias), x, residual, out, threads)
 
+    def repeat(self, *_: Any) -> None:
+        return None
+
 
 def _panels(problem: Problem) -> Iterator[tuple[Any, ...]]:
     """Index tuples over ``(*outer, channel, P)`` that cover every pixel once."""

@@ -7,9 +7,9 @@ a `Call`: a `Problem`, the backend that takes it and its plan.
 from __future__ import annotations
 
 import operator
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from . import dispatch
 from .activation import ActivationSpec, parse_activation
 from .arrays import is_same, overlap, refuse_objects
-from .kernels import Backend, Plan
+from .kernels import Backend, Plan, Repeat
 from .problem import Problem, reduce_axes
 
 __all__ = ["Call", "Geometry", "Settings", "describe", "geometry"]
@@ -112,17 +112,23 @@ class Call:
     settings : Settings
     problem : Problem
     plan : Plan
-    shape, dtype
+    dtype : numpy.dtype
         Of the result.
+    empty : callable
+        Makes an array for the result.
+    repeat : Repeat or None
+        The plan's, once it has been made.
     """
+
+    repeat: Repeat | None = None
 
     def __init__(
         self, settings: Settings, problem: Problem, backend: Backend, shape: Shape
     ) -> None:
         self.settings = settings
         self.problem = problem
-        self.shape = shape
         self.dtype = problem.dtype
+        self.empty: Callable[[], Array] = partial(np.empty, shape, problem.dtype)
         self._backend = backend
         self._empty = 0 in (problem.K, problem.P, *problem.outer)
         self.plan: Plan = _NothingToDo() if self._empty else backend.plan(problem)
@@ -170,6 +176,9 @@ class _NothingToDo:
         threads: int,
     ) -> None:
         pass
+
+    def repeat(self, *_: Any) -> None:
+        return None
 
 
 def describe(

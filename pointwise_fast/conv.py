@@ -13,11 +13,14 @@ from .activation import ActivationSpec
 from .arrays import as_input, as_parameter, check_out
 from .call import Call, Settings, describe, geometry
 from .config import resolve_threads
-from .kernels import Plan
+from .kernels import Plan, Repeat
 
 __all__ = ["Conv1x1", "conv1x1"]
 
 Array = npt.NDArray[Any]
+
+#: activation, channel_axis, stride, groups, dtype and backend, as given.
+_Settings = tuple[Any, Any, Any, Any, Any, Any]
 
 
 def conv1x1(
@@ -94,8 +97,39 @@ def conv1x1(
     array([[[2., 2.],
             [2., 2.]]], dtype=float32)
     """
+    known = _repeats.get(id(weight))
+    if known is not None:
+        repeat, act, axis, step, parts, sums, where = known
+        # Not ==, for which stride=1.0 would be 1.
+        if (
+            activation is act
+            and channel_axis is axis
+            and stride is step
+            and groups is parts
+            and dtype is sums
+            and backend is where
+        ):
+            result = repeat(x, residual, out, resolve_threads(threads), weight, bias)
+            if result is not None:
+                return result
+    if isinstance(stride, list):
+        stride = tuple(stride)
+    settings = activation, channel_axis, stride, groups, dtype, backend
+    return _checked(x, weight, bias, residual, out, threads, settings)
+
+
+def _checked(
+    x: Any,
+    given: Any,
+    bias: Any,
+    residual: Any,
+    out: Array | None,
+    threads: int | None,
+    settings: _Settings,
+) -> Array:
+    """`conv1x1` for the first time, and whenever it is no repeat."""
     x = as_input(x, "x")
-    weight = as_parameter(weight, "weight")
+    weight = as_parameter(given, "weight")
     if bias is not None:
         bias = as_parameter(bias, "bias")
     if residual is not None:
@@ -103,12 +137,7 @@ def conv1x1(
     arguments: tuple[Any, ...] = (
         weight.shape,
         None if bias is None else bias.shape,
-        activation,
-        channel_axis,
-        tuple(stride) if isinstance(stride, list) else stride,
-        groups,
-        dtype,
-        backend,
+        *settings,
         x.shape,
         x.strides,
         x.dtype,
@@ -120,18 +149,26 @@ def conv1x1(
     except TypeError:  # something cannot be hashed, or is wrong: then this says what
         call = _call(*arguments)
     n = resolve_threads(threads)
-    weight, bias = call.settings.cast(weight, bias, call.dtype)
+    w, b = call.settings.cast(weight, bias, call.dtype)
+    if call.repeat is not None:
+        if weight is given and weight.dtype == w.dtype:
+            _remember(weight, call.repeat, settings)
+        result = call.repeat(x, residual, out, n, w, b)
+        if result is not None:
+            return result
+    plan: Plan | None = call.plan
     if out is None:
-        out = np.empty(call.shape, call.dtype)
-        call.plan.conv(weight, bias, x, residual, out, n)
+        out = call.empty()
+    else:
+        plan = call.plan_into(out, x, residual)
+    if plan is None:
+        beside = call.empty()
+        _call(*arguments[:-1], None).plan.conv(w, b, x, residual, beside, n)
+        np.copyto(out, beside)
         return out
-    plan = call.plan_into(out, x, residual)
-    if plan is not None:
-        plan.conv(weight, bias, x, residual, out, n)
-        return out
-    beside = np.empty(call.shape, call.dtype)
-    _call(*arguments[:-1], None).plan.conv(weight, bias, x, residual, beside, n)
-    np.copyto(out, beside)
+    plan.conv(w, b, x, residual, out, n)
+    if plan is call.plan and call.repeat is None:
+        call.repeat = plan.repeat(None, w, b, x, residual, out, call.empty)
     return out
 
 
@@ -144,11 +181,27 @@ def _call(*arguments: Any) -> Call:
 _cached_call = lru_cache(maxsize=256, typed=True)(_call)
 
 
+def _remember(weight: Array, repeat: Repeat, settings: _Settings) -> None:
+    if len(_repeats) >= _MOST_CALLS:
+        _repeats.clear()
+    _repeats[id(weight)] = repeat, *settings
+
+
+#: Calls to repeat, each with the six settings it was made with, by the id of the weights. That is
+#: but a hint where to look, for other arrays may come by it: a repeat checks all that it is given.
+_repeats: dict[int, tuple[Repeat, Any, Any, Any, Any, Any, Any]] = {}
+
+
 class Conv1x1:
     """A 1x1 convolution whose weights are checked, copied and packed once.
 
     Parameters are those of `conv1x1`. The weights are packed when a call first needs them. A
     layer may be shared by any number of threads, and pickled.
+
+    Attributes
+    ----------
+    weight, bias : numpy.ndarray
+        Read-only copies of what was given; no bias: None.
 
     Examples
     --------
@@ -159,6 +212,8 @@ class Conv1x1:
     >>> layer
     Conv1x1(3 -> 2, activation='relu', channel_axis=-1)
     """
+
+    _repeat: Repeat | None
 
     def __init__(
         self,
@@ -186,6 +241,14 @@ class Conv1x1:
         )
         self._forget()
 
+    @property
+    def weight(self) -> Array:
+        return self._weight
+
+    @property
+    def bias(self) -> Array | None:
+        return self._bias
+
     def __call__(
         self,
         x: npt.ArrayLike,
@@ -195,6 +258,11 @@ class Conv1x1:
         threads: int | None = None,
     ) -> Array:
         """Apply the layer; arguments, result and errors as in `conv1x1`."""
+        last = self._repeat
+        if last is not None:
+            result = last(x, residual, out, resolve_threads(threads))
+            if result is not None:
+                return result
         x = as_input(x, "x")
         if residual is not None:
             residual = as_input(residual, "residual")
@@ -208,17 +276,24 @@ class Conv1x1:
         found = self._calls.get(key)
         call, packed = self._prepare(key) if found is None else found
         n = resolve_threads(threads)
+        if call.repeat is not None and call.repeat is not last:
+            self._repeat = call.repeat
+            result = call.repeat(x, residual, out, n)
+            if result is not None:
+                return result
+        plan: Plan | None = call.plan
         if out is None:
-            out = np.empty(call.shape, call.dtype)
-            call.plan.run(packed, x, residual, out, n)
-            return out
-        plan = call.plan_into(out, x, residual)
+            out = call.empty()
+        else:
+            plan = call.plan_into(out, x, residual)
         if plan is None:
             np.copyto(out, self(x, residual=residual, threads=n))
-        else:
-            if plan is not call.plan:
-                packed = self._pack(call, plan)
-            plan.run(packed, x, residual, out, n)
+            return out
+        if plan is not call.plan:
+            packed = self._pack(call, plan)
+        plan.run(packed, x, residual, out, n)
+        if plan is call.plan and call.repeat is None:
+            call.repeat = plan.repeat(packed, None, None, x, residual, out, call.empty)
         return out
 
     def _prepare(self, key: tuple[Any, ...]) -> tuple[Call, Any]:
@@ -242,9 +317,16 @@ class Conv1x1:
         # geometry, and by the way a plan wants its weights.
         self._calls: dict[tuple[Any, ...], tuple[Call, Any]] = {}
         self._packed: dict[tuple[Any, ...], Any] = {}
+        # The last call, which finds out by itself whether the next is like it.
+        self._repeat = None
+        # Which a pickle does not keep.
+        for array in (self._weight, self._bias):
+            if array is not None:
+                array.flags.writeable = False
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k not in ("_calls", "_packed")}
+        caches = ("_calls", "_packed", "_repeat")
+        return {k: v for k, v in vars(self).items() if k not in caches}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

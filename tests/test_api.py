@@ -321,3 +321,20 @@ def test_auto_is_the_best(rng: np.random.Generator) -> None:
     x, weight = normal(rng, 13, 9, 9), normal(rng, 7, 13)
     best = pf.conv1x1(x, weight, backend=pf.backends()[0])
     assert np.array_equal(pf.conv1x1(x, weight), best)
+
+
+def test_weight_and_bias_of_a_layer() -> None:
+    weight, bias = np.arange(6).reshape(3, 2, 1, 1), np.ones(3)
+    layer = pf.Conv1x1(weight, bias)
+    for one in (layer, pickle.loads(pickle.dumps(layer))):
+        assert one.weight.shape == (3, 2, 1, 1)
+        assert one.weight.dtype == weight.dtype
+        assert one.bias is not None
+        for given, kept in ((weight, one.weight), (bias, one.bias)):
+            assert np.array_equal(given, kept)
+            assert not np.shares_memory(given, kept)
+            with pytest.raises(ValueError, match="read-only"):
+                kept[0] = 1
+        with pytest.raises(AttributeError):
+            one.weight = weight
+    assert pf.Conv1x1(weight).bias is None

@@ -222,3 +222,71 @@ def test_outer_axes(isa: str, rng: np.random.Generator) -> None:
         out = compute(isa, weight, x, empty(9, x), threads=2)
         for index in np.ndindex(x.shape[:2]):
             assert same_bits(out[index], fma_chain(weight, x[index]))
+
+
+#: Views of rows that do not follow one another, as (rows, columns) of a larger image.
+ROWS = {
+    "crop": np.s_[2:-1, 3:-2],
+    "every second": np.s_[::2, ::2],
+    "every second row": np.s_[1::2, :-5],
+    "rows backwards": np.s_[::-1, :-1],
+    "both backwards": np.s_[::-1, ::-3],
+}
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("x_last", [False, True])
+@pytest.mark.parametrize("out_last", [False, True])
+@pytest.mark.parametrize("shape", [(3, 4), (5, 20), (50, 33), (300, 40)])
+def test_rows(
+    isa: str, rows: str, x_last: bool, out_last: bool, shape: Any, rng: np.random.Generator
+) -> None:
+    """Rows with gaps into an output without, or with: channels first or last."""
+    C, K = shape
+    for height, width in ((5, 7), (9, 22), (24, 40)) if isa != "scalar" else ((5, 9),):
+        image = rng.standard_normal((C, height, width), np.float32)
+        weight = rng.standard_normal((K, C), np.float32)
+        bias = rng.standard_normal(K).astype(np.float32)
+        view = image[:, *ROWS[rows]]
+        H, W = view.shape[1:]
+        residual = rng.standard_normal((K, H, W), np.float32)
+        expected = fma_chain(weight, view.reshape(C, -1), bias).reshape(K, H, W)
+        last = np.ascontiguousarray(image.transpose(1, 2, 0)).transpose(2, 0, 1)
+        x = (last if x_last else image)[:, *ROWS[rows]].transpose(1, 0, 2)
+        for gap, with_residual, threads in ((0, False, 2), (0, True, 1), (3, True, 3)):
+            room = np.full((H, W + gap, K) if out_last else (K, H, W + gap), np.nan, np.float32)
+            out = (room.transpose(0, 2, 1) if out_last else room.transpose(1, 0, 2))[..., :W]
+            r = None
+            if with_residual:
+                r = np.empty_like(room)
+                r = (r.transpose(0, 2, 1) if out_last else r.transpose(1, 0, 2))[..., :W]
+                r[...] = residual.transpose(1, 0, 2)
+            compute(isa, weight, x, out, bias, residual=r, threads=threads)
+            wanted = (expected + residual if with_residual else expected).transpose(1, 0, 2)
+            assert np.array_equal(out, wanted), (height, width, gap, with_residual)
+            assert np.isnan(room).sum() == gap * H * K
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_layer_in_all_layouts(dtype: Any, rng: np.random.Generator) -> None:
+    """Kernels want their weights in different orders: none gets what was packed for another."""
+    for C, K in ((1, 1), (3, 3), (3, 4), (4, 1), (7, 20), (40, 70)):
+        image = rng.standard_normal((C, 6, 7)).astype(dtype)
+        weight = rng.standard_normal((K, C)).astype(dtype)
+        expected = fma_chain(weight, image.reshape(C, -1)).reshape(K, 6, 7)
+        layer = pf.Conv1x1(weight, backend="c")
+        first = np.empty((K, 6, 7), dtype)
+        last = np.empty((6, 7, K), dtype).transpose(2, 0, 1)
+        gaps = np.empty((6, 7, 2 * K), dtype).transpose(2, 0, 1)[::2]
+        sources = [image, np.ascontiguousarray(image.transpose(1, 2, 0)).transpose(2, 0, 1)]
+        sources += [np.repeat(image, 2, axis=a).astype(dtype)[index] for a, index in STEPS]
+        for x in [*sources, *sources[::-1]]:
+            for out in (first, last, gaps):
+                out[...] = np.nan
+                layer(x, out=out)
+                assert np.array_equal(out, expected), (C, K, x.strides, out.strides)
+
+
+#: An axis, and what undoes the doubling of its elements.
+STEPS = [(0, np.s_[::2]), (1, np.s_[:, ::2]), (2, np.s_[:, :, ::2])]

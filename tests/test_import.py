@@ -123,4 +123,4 @@ def test_exported_symbols() -> None:
         ["nm", "-D", "--defined-only", spec.origin], capture_output=True, text=True, check=True
     )
     symbols = {line.split()[-1] for line in done.stdout.splitlines()}
-    assert symbols == {"PyInit__c"}
+    assert symbols == {"PyInit__c", "PyInit__repeat"}

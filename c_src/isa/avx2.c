@@ -41,6 +41,78 @@ PW_INLINE void transpose_f64(__m256d *v) {
     v[3] = _mm256_permute2f128_pd(b, d, 0x31);
 }
 
+/* Dense pixels of n channels. Three vectors hold each channel's elements at lanes that differ, so
+ * blending gathers them and one permutation orders them. */
+typedef struct lanes_f32_avx2 {
+    __m256i split[3], merge[3];
+} lanes_f32_avx2;
+
+PW_INLINE void prepare_lanes(int n, lanes_f32_avx2 *lanes) {
+    if (n != 3) return;
+    for (int c = 0; c < 3; c++) {
+        int32_t split[8], merge[8];
+        for (int p = 0; p < 8; p++) {
+            split[p] = (3 * p + c) % 8;
+            merge[split[p]] = p;
+        }
+        lanes->split[c] = _mm256_loadu_si256((const __m256i *)split);
+        lanes->merge[c] = _mm256_loadu_si256((const __m256i *)merge);
+    }
+}
+
+/* Lanes 0, 3, 6 of a, 1, 4, 7 of b, 2, 5 of c. */
+PW_INLINE __m256 every_third(__m256 a, __m256 b, __m256 c) {
+    return _mm256_blend_ps(_mm256_blend_ps(a, b, 0x92), c, 0x24);
+}
+
+PW_INLINE __m256 unmix_pairs(__m256 v) { /* 64 bits each: 0 2 1 3 */
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8));
+}
+
+PW_INLINE void split_f32(int n, const lanes_f32_avx2 *lanes, const __m256 *from, __m256 *to) {
+    const __m256 a = from[0], b = from[n > 1 ? 1 : 0], c = from[n > 2 ? 2 : 0];
+    if (n == 1) {
+        to[0] = a;
+    } else if (n == 2) {
+        to[0] = unmix_pairs(_mm256_shuffle_ps(a, b, 0x88));
+        to[1] = unmix_pairs(_mm256_shuffle_ps(a, b, 0xdd));
+    } else if (n == 3) {
+        to[0] = _mm256_permutevar8x32_ps(every_third(a, b, c), lanes->split[0]);
+        to[1] = _mm256_permutevar8x32_ps(every_third(c, a, b), lanes->split[1]);
+        to[2] = _mm256_permutevar8x32_ps(every_third(b, c, a), lanes->split[2]);
+    } else {
+        to[0] = _mm256_permute2f128_ps(a, c, 0x20);
+        to[1] = _mm256_permute2f128_ps(a, c, 0x31);
+        to[2] = _mm256_permute2f128_ps(b, from[3], 0x20);
+        to[3] = _mm256_permute2f128_ps(b, from[3], 0x31);
+        transpose_f32(to);
+    }
+}
+
+PW_INLINE void merge_f32(int n, const lanes_f32_avx2 *lanes, __m256 *from, __m256 *to) {
+    if (n == 1) {
+        to[0] = from[0];
+    } else if (n == 2) {
+        const __m256 low = _mm256_unpacklo_ps(from[0], from[1]);
+        const __m256 high = _mm256_unpackhi_ps(from[0], from[1]);
+        to[0] = _mm256_permute2f128_ps(low, high, 0x20);
+        to[1] = _mm256_permute2f128_ps(low, high, 0x31);
+    } else if (n == 3) {
+        const __m256 a = _mm256_permutevar8x32_ps(from[0], lanes->merge[0]);
+        const __m256 b = _mm256_permutevar8x32_ps(from[1], lanes->merge[1]);
+        const __m256 c = _mm256_permutevar8x32_ps(from[2], lanes->merge[2]);
+        to[0] = every_third(a, b, c);
+        to[1] = every_third(c, a, b);
+        to[2] = every_third(b, c, a);
+    } else {
+        transpose_f32(from);
+        to[0] = _mm256_permute2f128_ps(from[0], from[1], 0x20);
+        to[1] = _mm256_permute2f128_ps(from[2], from[3], 0x20);
+        to[2] = _mm256_permute2f128_ps(from[0], from[1], 0x31);
+        to[3] = _mm256_permute2f128_ps(from[2], from[3], 0x31);
+    }
+}
+
 #define T float
 #define V __m256
 #define VW 8
@@ -76,6 +148,9 @@ PW_INLINE void transpose_f64(__m256d *v) {
 #define G_LOADN(p, step, n) \
     _mm256_insertf128_ps(_mm256_castps128_ps256(G_ROWN(p, n)), G_ROWN((p) + (step), n), 1)
 #define G_TRANSPOSE(v) transpose_f32(v)
+#define D_LANES(n, lanes) prepare_lanes(n, lanes)
+#define D_SPLIT(n, lanes, from, to) split_f32(n, lanes, from, to)
+#define D_MERGE(n, lanes, from, to) merge_f32(n, lanes, from, to)
 #include "kernels.h"
 
 #undef MASK

@@ -13,10 +13,10 @@
 #endif
 
 /* Zen 4, one thread, in cache, of 118 GFLOP/s: planar 10 x 2 112, 13 x 2 116, 14 x 2 108 to 113;
- * interleaved 12 rows x 1 vector 94, 12 x 2 107, 8 x 3 115; rows kernels 20 x 1 99. */
+ * interleaved 12 rows x 1 vector 94, 12 x 2 107, 8 x 3 115, 6 x 4 116; rows kernels 20 x 1 99. */
 #define PLANAR_KR_MAX 14
 #define PLANAR_NV(KR) ((KR) <= 4 ? 6 : (KR) <= 6 ? 4 : (KR) <= 9 ? 3 : 2)
-#define NV_MAX 3
+#define NV_MAX 4
 #define ROWS_KR_MAX 24
 #define ROWS(NV) ((NV) <= 2 ? 12 : (NV) == 3 ? 8 : 6)
 
@@ -44,6 +44,56 @@ PW_INLINE void transpose_f64(__m512d *v) {
     v[2] = _mm512_permutex2var_pd(a, high, c);
     v[3] = _mm512_permutex2var_pd(b, high, d);
 }
+
+/* Dense pixels of n channels: which elements of vectors 0 and 1 make a vector, or, where `late` is
+ * set, of vectors 2 and 3. */
+#define DEFINE_LANES(NAME, WIDTH, INTEGER, MASK_TYPE)           \
+    typedef struct NAME {                                       \
+        __m512i split[4], merge[4];                             \
+        MASK_TYPE split_late[4], merge_late[4];                 \
+    } NAME;                                                     \
+    PW_INLINE void prepare_##NAME(int n, NAME *lanes) {         \
+        for (int i = 0; i < n; i++) {                           \
+            INTEGER split[WIDTH], merge[WIDTH];                 \
+            unsigned split_late = 0, merge_late = 0;            \
+            for (int j = 0; j < WIDTH; j++) {                   \
+                const int at = j * n + i, of = i * WIDTH + j;   \
+                split[j] = at;                                  \
+                merge[j] = of / n + of % n % 2 * WIDTH;         \
+                split_late |= (unsigned)(at >= 2 * WIDTH) << j; \
+                merge_late |= (unsigned)(of % n >= 2) << j;     \
+            }                                                   \
+            lanes->split[i] = _mm512_loadu_si512(split);        \
+            lanes->merge[i] = _mm512_loadu_si512(merge);        \
+            lanes->split_late[i] = (MASK_TYPE)split_late;       \
+            lanes->merge_late[i] = (MASK_TYPE)merge_late;       \
+        }                                                       \
+    }
+DEFINE_LANES(lanes_f32_avx512, 16, int32_t, __mmask16)
+DEFINE_LANES(lanes_f64_avx512, 8, int64_t, __mmask8)
+
+PW_INLINE __m512 pick_f32(int n, __m512i index, __mmask16 late, const __m512 *from) {
+    if (n == 1) return from[0];
+    const __m512 v = _mm512_permutex2var_ps(from[0], index, from[1]);
+    if (n == 3) return _mm512_mask_permutexvar_ps(v, late, index, from[2]);
+    if (n == 4)
+        return _mm512_mask_blend_ps(late, v, _mm512_permutex2var_ps(from[2], index, from[3]));
+    return v;
+}
+
+PW_INLINE __m512d pick_f64(int n, __m512i index, __mmask8 late, const __m512d *from) {
+    if (n == 1) return from[0];
+    const __m512d v = _mm512_permutex2var_pd(from[0], index, from[1]);
+    if (n == 3) return _mm512_mask_permutexvar_pd(v, late, index, from[2]);
+    if (n == 4)
+        return _mm512_mask_blend_pd(late, v, _mm512_permutex2var_pd(from[2], index, from[3]));
+    return v;
+}
+
+#define PICK_ALL(n, lanes, how, from, to) \
+    PW_UNROLL                             \
+    for (int i_ = 0; i_ < (n); i_++)      \
+    (to)[i_] = PICK(n, (lanes)->how[i_], (lanes)->how##_late[i_], from)
 
 #define T float
 #define V __m512
@@ -86,9 +136,14 @@ PW_INLINE void transpose_f64(__m512d *v) {
                                           G_ROWN((p) + 2 * (step), n), 2),                         \
                        G_ROWN((p) + 3 * (step), n), 3)
 #define G_TRANSPOSE(v) transpose_f32(v)
+#define PICK pick_f32
+#define D_LANES(n, lanes) prepare_lanes_f32_avx512(n, lanes)
+#define D_SPLIT(n, lanes, from, to) PICK_ALL(n, lanes, split, from, to)
+#define D_MERGE(n, lanes, from, to) PICK_ALL(n, lanes, merge, from, to)
 #include "kernels.h"
 
 #undef MASK
+#undef PICK
 #undef G_HALF
 #undef G_ROWN
 
@@ -126,6 +181,10 @@ PW_INLINE void transpose_f64(__m512d *v) {
 #define G_LOADN(p, step, n) \
     _mm512_insertf64x4(_mm512_castpd256_pd512(G_ROWN(p, n)), G_ROWN((p) + (step), n), 1)
 #define G_TRANSPOSE(v) transpose_f64(v)
+#define PICK pick_f64
+#define D_LANES(n, lanes) prepare_lanes_f64_avx512(n, lanes)
+#define D_SPLIT(n, lanes, from, to) PICK_ALL(n, lanes, split, from, to)
+#define D_MERGE(n, lanes, from, to) PICK_ALL(n, lanes, merge, from, to)
 #include "kernels.h"
 
 #if defined(__clang__)

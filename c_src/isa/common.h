@@ -15,12 +15,19 @@
  *     PLANAR_NV(KR) PLANAR_KR_MAX          vectors of pixels in a tile of KR channels
  *     ROWS(NV) NV_MAX                      pixels in an interleaved tile of NV vectors
  *
- * and, for kernels that transpose rows of GROUP channels (rows.h), with VW / GROUP rows in a vector:
+ * and, for kernels that transpose in registers (groups.h), with VW / GROUP rows in a vector:
  *
  *     ROWS_KR_MAX                          output channels of a tile
  *     G_LOAD(p, step) G_STORE(p, step, v)  GROUP elements of each of VW / GROUP rows
  *     G_LOADN(p, step, n)                  the first n < GROUP elements of each; the rest is 0
  *     G_TRANSPOSE(v)                       V v[GROUP]: the GROUP x GROUP blocks, in place
+ *
+ * and, for kernels of a few dense channels (dense.h), a type FN(lanes) for what permutations need and
+ *
+ *     D_LANES(n, lanes)            prepares it for n channels
+ *     D_SPLIT(n, lanes, from, to)  from[n], one behind the other VW pixels of n channels, to the
+ *                                  vectors of the channels
+ *     D_MERGE(n, lanes, from, to)  and back; both may change `from`
  */
 #include <math.h>
 #include <string.h>
@@ -40,8 +47,24 @@
 #define PW_UNROLL _Pragma("GCC unroll 32")
 #endif
 
-/* Keeps a pointer in a register of its own: compilers else derive all rows' addresses from one
- * and run out of registers for the differences. */
-#define PW_KEEP(pointer) __asm__("" : "+r"(pointer))
+/* Sums of a tile: no more than there are registers. */
+enum { PW_CACHE_LINE = 64, PW_MOST_SUMS = 32 };
 
-enum { PW_CACHE_LINE = 64 };
+/* Where pixels p..p+n of a run are, which goes on in the next row of x where one ends. */
+PW_NOINLINE void find_pixels(const pw_tile *t, int64_t p, int n, const char **found) {
+    int64_t row = (t->in_row + p) / t->row, column = (t->in_row + p) % t->row;
+    for (int i = 0; i < n; i++) {
+        found[i] = t->x + row * t->x_row + column * t->x_p;
+        if (++column == t->row) column = 0, row++;
+    }
+}
+
+/* The first n <= 4 elements: copies of a known size are single instructions. */
+PW_INLINE void store_few(char *to, const char *from, int n, size_t size) {
+    if (n == 4) {
+        memcpy(to, from, 4 * size);
+        return;
+    }
+    if (n & 2) memcpy(to, from, 2 * size);
+    if (n & 1) memcpy(to + (n & 2) * size, from + (n & 2) * size, size);
+}

@@ -16,10 +16,10 @@ PW_INLINE V FN(clamp)(V x, V lo, V hi) {
     return V_MIN(hi, V_MAX(lo, x));
 }
 
-/* 2^n for an integer n in [-126, 127] or [-1022, 1023]: adding 1.5 * 2^23 + bias (or 2^52)
- * leaves the biased exponent in the lowest bits. */
-PW_INLINE V FN(power_of_2)(V n) {
-    const T magic = sizeof(T) == 4 ? (T)(0x1.8p23 + 127) : (T)(0x1.8p52 + 1023);
+/* 2^(n + offset) for an integer n, the sum in [-126, 127] or [-1022, 1023]: adding 1.5 * 2^23 + bias
+ * (or 2^52) leaves the biased exponent in the lowest bits. */
+PW_INLINE V FN(power_of_2)(V n, int offset) {
+    const T magic = sizeof(T) == 4 ? (T)(0x1.8p23 + 127 + offset) : (T)(0x1.8p52 + 1023 + offset);
     return V_SHIFT(V_ADD(n, C_(magic)));
 }
 
@@ -52,35 +52,39 @@ PW_INLINE V FN(exp_parts)(V x, V *fraction) {
     return n;
 }
 
-/* 2^n beyond the exponents of normal numbers too, in two steps. */
-PW_INLINE V FN(scale)(V x, V n) {
-    const T magic = sizeof(T) == 4 ? (T)0x1.8p23 : (T)0x1.8p52;
-    const V half = V_SUB(V_ADD(V_MUL(n, C_(0.5)), C_(magic)), C_(magic));
-    return V_MUL(V_MUL(x, FN(power_of_2)(half)), FN(power_of_2)(V_SUB(n, half)));
-}
-
-PW_INLINE V FN(exp)(V x) {
-    const T lo = sizeof(T) == 4 ? -104 : -746, hi = sizeof(T) == 4 ? 89 : 710;
+/* exp(x), which overflows to infinity; where it is under 2^-125 (or 2^-1021) it stays there. */
+PW_INLINE V FN(exp_up)(V x) {
+    const T lo = sizeof(T) == 4 ? -86 : -707, hi = sizeof(T) == 4 ? 89 : 710;
     V fraction;
     const V n = FN(exp_parts)(FN(clamp)(x, C_(lo), C_(hi)), &fraction);
-    return FN(scale)(V_ADD(C_(1), fraction), n);
+    const V half = V_MUL(V_ADD(C_(1), fraction), FN(power_of_2)(n, -1));
+    return V_ADD(half, half);
+}
+
+/* exp(x) for x up to 20, which underflows to 0 through the subnormal numbers. */
+PW_INLINE V FN(exp_down)(V x) {
+    const int offset = sizeof(T) == 4 ? 30 : 60;
+    const T unit = sizeof(T) == 4 ? (T)0x1p-30 : (T)0x1p-60, lo = sizeof(T) == 4 ? -105 : -747;
+    V fraction;
+    const V n = FN(exp_parts)(V_MAX(C_(lo), x), &fraction);
+    return V_MUL(V_MUL(V_ADD(C_(1), fraction), FN(power_of_2)(n, offset)), C_(unit));
 }
 
 /* exp(x) - 1 for x at which it neither overflows nor matters that it ends near -1. */
 PW_INLINE V FN(expm1)(V x) {
     V fraction;
     const V n = FN(exp_parts)(FN(clamp)(x, C_(sizeof(T) == 4 ? -30 : -60), C_(80)), &fraction);
-    const V power = FN(power_of_2)(n);
+    const V power = FN(power_of_2)(n, 0);
     return V_FMA(power, fraction, V_SUB(power, C_(1)));
 }
 
 PW_INLINE V FN(sigmoid)(V x) {
-    return V_DIV(C_(1), V_ADD(C_(1), FN(exp)(V_SUB(C_(0), x))));
+    return V_DIV(C_(1), V_ADD(C_(1), FN(exp_up)(V_SUB(C_(0), x))));
 }
 
 /* x sigmoid(s) */
 PW_INLINE V FN(times_sigmoid)(V x, V s) {
-    return V_DIV(x, V_ADD(C_(1), FN(exp)(V_SUB(C_(0), s))));
+    return V_DIV(x, V_ADD(C_(1), FN(exp_up)(V_SUB(C_(0), s))));
 }
 
 PW_INLINE V FN(tanh)(V x) {
@@ -118,14 +122,14 @@ PW_INLINE V FN(log1p)(V u) {
 
 /* PyTorch's: x itself from its threshold of 20 on. */
 PW_INLINE V FN(softplus)(V x) {
-    const V soft = V_ADD(V_MAX(C_(0), x), FN(log1p)(FN(exp)(V_SUB(C_(0), V_ABS(x)))));
+    const V soft = V_ADD(V_MAX(C_(0), x), FN(log1p)(FN(exp_down)(V_SUB(C_(0), V_ABS(x)))));
     return V_WHERE_POSITIVE(V_SUB(x, C_(20)), x, soft);
 }
 
 /* x tanh(log(1 + e)), e = exp(x): (1+e)^2 - 1 = e (e + 2) =: n, and tanh = n / (n + 2), which is 1
  * to the last bit from x = 20 on. */
 PW_INLINE V FN(mish)(V x) {
-    const V e = FN(exp)(V_MIN(C_(20), x)), n = V_MUL(e, V_ADD(e, C_(2)));
+    const V e = FN(exp_down)(V_MIN(C_(20), x)), n = V_MUL(e, V_ADD(e, C_(2)));
     return V_MUL(x, V_DIV(n, V_ADD(n, C_(2))));
 }
 
@@ -136,16 +140,19 @@ PW_INLINE V FN(gelu)(V x) {
     const int n = sizeof(T) == 4 ? sizeof erfcx_f32 / sizeof *erfcx_f32
                                  : sizeof erfcx_f64 / sizeof *erfcx_f64;
     const V u = V_MUL(V_MIN(C_(40), V_ABS(x)), C_(0.70710678118654752));
-    const V t = V_DIV(V_SUB(u, C_(4)), V_ADD(u, C_(4)));
+    /* One division for two, by both denominators. */
+    const V u4 = V_ADD(u, C_(4)), u1 = V_FMA(C_(2), u, C_(1)),
+            inverse = V_DIV(C_(1), V_MUL(u4, u1));
+    const V t = V_MUL(V_SUB(u, C_(4)), V_MUL(inverse, u1));
     V p = C_(sizeof(T) == 4 ? (T)erfcx_f32[0] : (T)erfcx_f64[0]);
     PW_UNROLL
     for (int i = 1; i < n; i++) p = V_FMA(p, t, C_(sizeof(T) == 4 ? (T)erfcx_f32[i] : (T)erfcx_f64[i]));
     /* u^2 = x^2 / 2 rounds by up to u^2 ulp: what is lost comes back to first order. */
     const V y = V_MIN(C_(40), V_ABS(x));
     const V square = V_MUL(y, y), lost = V_FMA(y, y, V_SUB(C_(0), square));
-    V e = FN(exp)(V_MUL(square, C_(-0.5)));
+    V e = FN(exp_down)(V_MUL(square, C_(-0.5)));
     e = V_FMA(V_MUL(e, lost), C_(-0.5), e);
-    const V tail = V_MUL(C_(0.5), V_DIV(V_MUL(e, p), V_FMA(C_(2), u, C_(1))));
+    const V tail = V_MUL(V_MUL(C_(0.5), V_MUL(e, p)), V_MUL(inverse, u4));
     return V_MUL(x, V_WHERE_POSITIVE(x, V_SUB(C_(1), tail), tail));
 }
 
@@ -179,4 +186,27 @@ PW_NOINLINE void FN(activate)(V *v, int n, const pw_epilogue *epilogue) {
     case PW_ACT_CLIP: return; /* in registers */
     }
 #undef EACH
+}
+
+/* Activates n x width sums, s[i * step + j]. Those that `activate` takes are copied to memory: were
+ * their own address given away, they could not live in registers before. */
+PW_INLINE void FN(activate_sums)(V *s, int n, int width, int step, const pw_epilogue *epilogue) {
+    if (epilogue->activation == PW_ACT_CLIP) {
+        const V lo = V_SET1((T)epilogue->a), hi = V_SET1((T)epilogue->b);
+        PW_UNROLL
+        for (int i = 0; i < n; i++)
+            PW_UNROLL
+            for (int j = 0; j < width; j++) s[i * step + j] = FN(clamp)(s[i * step + j], lo, hi);
+    } else if (epilogue->activation != PW_ACT_NONE) {
+        V v[PW_MOST_SUMS];
+        PW_UNROLL
+        for (int i = 0; i < n; i++)
+            PW_UNROLL
+            for (int j = 0; j < width; j++) v[i * width + j] = s[i * step + j];
+        FN(activate)(v, n * width, epilogue);
+        PW_UNROLL
+        for (int i = 0; i < n; i++)
+            PW_UNROLL
+            for (int j = 0; j < width; j++) s[i * step + j] = v[i * width + j];
+    }
 }

@@ -4,6 +4,23 @@
 
 #define ROWS_MAX 12
 
+#if defined(GROUP)
+/* Sums s[R][NV] to planes of y: GROUP pixels of VW channels at a time are transposed. */
+PW_NOINLINE void FN(transposed_finish)(const pw_tile *t, int64_t p, int R, int NV, const V *s) {
+    for (int j = 0; j < NV; j++) {
+        const int rows = j < NV - 1 ? VW : t->channels - j * VW;
+        for (int i = 0; i < R; i += GROUP) {
+            const ptrdiff_t at = (ptrdiff_t)(p + i) * (ptrdiff_t)sizeof(T);
+            V v[GROUP];
+    PW_UNROLL
+            for (int q = 0; q < GROUP; q++) v[q] = s[(i + q < R ? i + q : i) * NV + j];
+            FN(group_finish)(t, at + j * VW * t->y_step, t->y_step, at + j * VW * t->r_step, t->r_step,
+                             rows, R - i < GROUP ? R - i : GROUP, v);
+        }
+    }
+}
+#endif
+
 /* Residual, activation, store of R rows; m: channels in the last vector. */
 PW_INLINE void FN(interleaved_finish)(const pw_tile *t, int64_t p, int R, int NV,
                                       V (*s)[PW_MAX_NV]) {
@@ -17,6 +34,17 @@ PW_INLINE void FN(interleaved_finish)(const pw_tile *t, int64_t p, int R, int NV
                 V_STORE(t->acc + (p + i) * t->acc_step + j * step, s[i][j]);
         return;
     }
+#if defined(GROUP)
+    if (t->transposed) {
+        V v[ROWS_MAX * PW_MAX_NV];
+        PW_UNROLL
+        for (int i = 0; i < R; i++)
+            PW_UNROLL
+            for (int j = 0; j < NV; j++) v[i * NV + j] = s[i][j];
+        FN(transposed_finish)(t, p, R, NV, v);
+        return;
+    }
+#endif
     if (t->r) {
         PW_UNROLL
         for (int i = 0; i < R; i++) {
@@ -27,24 +55,7 @@ PW_INLINE void FN(interleaved_finish)(const pw_tile *t, int64_t p, int R, int NV
             s[i][NV - 1] = V_ADD(s[i][NV - 1], m < VW ? V_LOADN(r, m) : V_LOAD(r));
         }
     }
-    if (t->epilogue->activation == PW_ACT_CLIP) {
-        const V lo = V_SET1((T)t->epilogue->a), hi = V_SET1((T)t->epilogue->b);
-        PW_UNROLL
-        for (int i = 0; i < R; i++)
-            PW_UNROLL
-            for (int j = 0; j < NV; j++) s[i][j] = FN(clamp)(s[i][j], lo, hi);
-    } else if (t->epilogue->activation != PW_ACT_NONE) {
-        V v[ROWS_MAX * PW_MAX_NV];
-        PW_UNROLL
-        for (int i = 0; i < R; i++)
-            PW_UNROLL
-            for (int j = 0; j < NV; j++) v[i * NV + j] = s[i][j];
-        FN(activate)(v, R * NV, t->epilogue);
-        PW_UNROLL
-        for (int i = 0; i < R; i++)
-            PW_UNROLL
-            for (int j = 0; j < NV; j++) s[i][j] = v[i * NV + j];
-    }
+    FN(activate_sums)(&s[0][0], R, NV, PW_MAX_NV, t->epilogue);
     PW_UNROLL
     for (int i = 0; i < R; i++) {
         char *y = t->y + (p + i) * t->y_step;
@@ -68,16 +79,25 @@ PW_INLINE void FN(interleaved_tile)(const pw_tile *t, int64_t p, int R, int NV, 
             s[i][j] = V_LOAD(t->first ? (const char *)t->bias + j * step
                                       : t->acc + (p + i) * t->acc_step + j * step);
     const char *row[ROWS_MAX];
-    PW_UNROLL
-    for (int i = 0; i < R; i++) row[i] = t->x + (p + i) * t->x_p;
+    if (t->row)
+        find_pixels(t, p, R, row);
+    else
+        PW_UNROLL
+        for (int i = 0; i < R; i++) row[i] = t->x + (p + i) * t->x_p;
     const char *w = t->w;
     const ptrdiff_t x_c = t->x_c;
     ptrdiff_t at = 0;
     /* Rows lie one behind the other if x is to be fetched: so many bytes are done with each c. */
     const char *ahead = row[0] + t->prefetch;
+    const int far = t->prefetch >= PW_FAR;
     for (int64_t c = t->C; c > 0; c--, at += x_c, w += NV * step) {
         V v[PW_MAX_NV];
-        if (fetch) __builtin_prefetch(ahead, 0, 3);
+        if (fetch) {
+            if (far)
+                __builtin_prefetch(ahead, 0, 2);
+            else
+                __builtin_prefetch(ahead, 0, 3);
+        }
         ahead += R * x_c;
         PW_UNROLL
         for (int j = 0; j < NV; j++) v[j] = V_LOAD(w + j * step);

@@ -3,9 +3,15 @@
 #include "epilogue.h"
 #include "planar.h"
 
+#if defined(GROUP)
+#include "groups.h"
+#endif
 #include "interleaved.h"
 #if defined(GROUP)
 #include "rows.h"
+#endif
+#if defined(D_SPLIT)
+#include "dense.h"
 #endif
 
 static const pw_kernels FN(kernels) = {
@@ -52,6 +58,13 @@ static const pw_kernels FN(kernels) = {
 #endif
         },
 #endif
+#if defined(D_SPLIT)
+    .dense = {{NULL},
+              {NULL, FN(dense_1_1), FN(dense_1_2), FN(dense_1_3), FN(dense_1_4)},
+              {NULL, FN(dense_2_1), FN(dense_2_2), FN(dense_2_3), FN(dense_2_4)},
+              {NULL, FN(dense_3_1), FN(dense_3_2), FN(dense_3_3), FN(dense_3_4)},
+              {NULL, FN(dense_4_1), FN(dense_4_2), FN(dense_4_3), FN(dense_4_4)}},
+#endif
 };
 
 #undef T
@@ -81,5 +94,9 @@ static const pw_kernels FN(kernels) = {
 #undef G_STORE
 #undef G_TRANSPOSE
 #undef C_
+#undef D_LANES
+#undef D_SPLIT
+#undef D_MERGE
+#undef DENSE_MAX
 #undef PLANAR_NV_MAX
 #undef ROWS_MAX

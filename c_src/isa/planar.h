@@ -24,24 +24,7 @@ PW_INLINE void FN(planar_finish)(const pw_tile *t, ptrdiff_t at, int KR, int NV,
                 s[k][j] = V_ADD(s[k][j], m < VW && j == NV - 1 ? V_LOADN(r + j * step, m)
                                                                : V_LOAD(r + j * step));
     }
-    if (t->epilogue->activation == PW_ACT_CLIP) {
-        const V lo = V_SET1((T)t->epilogue->a), hi = V_SET1((T)t->epilogue->b);
-        PW_UNROLL
-        for (int k = 0; k < KR; k++)
-            PW_UNROLL
-            for (int j = 0; j < NV; j++) s[k][j] = FN(clamp)(s[k][j], lo, hi);
-    } else if (t->epilogue->activation != PW_ACT_NONE) {
-        V v[PW_MAX_KR * PLANAR_NV_MAX];
-        PW_UNROLL
-        for (int k = 0; k < KR; k++)
-            PW_UNROLL
-            for (int j = 0; j < NV; j++) v[k * NV + j] = s[k][j];
-        FN(activate)(v, KR * NV, t->epilogue);
-        PW_UNROLL
-        for (int k = 0; k < KR; k++)
-            PW_UNROLL
-            for (int j = 0; j < NV; j++) s[k][j] = v[k * NV + j];
-    }
+    FN(activate_sums)(&s[0][0], KR, NV, PLANAR_NV_MAX, t->epilogue);
     char *y = t->y + at;
     if (t->stream && m == VW) {
         PW_UNROLL

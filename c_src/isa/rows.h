@@ -1,51 +1,13 @@
 /* Template: interleaved kernels for few output channels, or for what fills no vector.
  *
  * Vectors run over pixels, as in planar kernels; rows of x are transposed in registers on their
- * way in, GROUP channels of VW pixels at a time, and sums on their way out. So no lane idles,
- * whatever the number of channels. With GROUP = 4 and rows r0, r1, ... of channels 0 1 2 3:
- *
- *     loaded       r0: 0 1 2 3 | r4: 0 1 2 3 | ...     r1: 0 1 2 3 | r5: ...      r2 ...  r3 ...
- *     transposed   0: r0 r1 r2 r3 | r4 r5 r6 r7 | ...  1: r0 r1 r2 r3 | ...       2: ...  3: ...
- *
- * Input channels must lie one behind the other.
+ * way in, GROUP channels of VW pixels at a time (groups.h), and sums on their way out. So no lane
+ * idles, whatever the number of channels. Input channels must lie one behind the other.
  */
-
-/* n <= GROUP elements of each of `rows` <= VW rows, loaded as above; the rest is 0. */
-PW_NOINLINE void FN(load_part)(const char *p, ptrdiff_t step, int rows, int n, V *v) {
-    T part[GROUP][VW] = {{0}};
-    for (int i = 0; i < rows; i++)
-        memcpy(&part[i % GROUP][i / GROUP * GROUP], p + i * step, (size_t)n * sizeof(T));
-    for (int j = 0; j < GROUP; j++) v[j] = V_LOAD((const char *)part[j]);
-}
-
-PW_NOINLINE void FN(store_part)(char *p, ptrdiff_t step, int rows, int n, const V *v) {
-    T part[GROUP][VW];
-    for (int j = 0; j < GROUP; j++) V_STORE((char *)part[j], v[j]);
-    /* Where rows lie one behind the other, what is written past one's end is the next ones'. */
-    const int dense = step == n * (ptrdiff_t)sizeof(T);
-    for (int i = 0; i < rows; i++) {
-        const T *from = &part[i % GROUP][i / GROUP * GROUP];
-        if (dense && (rows - i) * n >= GROUP)
-            memcpy(p + i * step, from, GROUP * sizeof(T));
-        else
-            for (int k = 0; k < n; k++) memcpy(p + i * step + k * sizeof(T), from + k, sizeof(T));
-    }
-}
-
-PW_INLINE void FN(rows_load)(const char *p, ptrdiff_t step, int rows, int n, V *v) {
-    if (rows < VW) {
-        FN(load_part)(p, step, rows, n, v);
-        return;
-    }
-    PW_UNROLL
-    for (int j = 0; j < GROUP; j++)
-        v[j] = n == GROUP ? G_LOAD(p + j * step, GROUP * step)
-                          : G_LOADN(p + j * step, GROUP * step, n);
-}
 
 PW_INLINE void FN(rows_finish)(const pw_tile *t, int64_t p, int KR, int rows, V *s) {
     if (!t->last) {
-        PW_UNROLL
+    PW_UNROLL
         for (int k = 0; k < KR; k++)
             V_STORE(t->acc + p * t->acc_step + k * VW * (ptrdiff_t)sizeof(T), s[k]);
         return;
@@ -57,27 +19,7 @@ PW_INLINE void FN(rows_finish)(const pw_tile *t, int64_t p, int KR, int rows, V 
         V v[GROUP];
         PW_UNROLL
         for (int j = 0; j < GROUP; j++) v[j] = k + j < KR ? s[k + j] : V_SET1(0);
-        G_TRANSPOSE(v);
-        if (t->r) {
-            V r[GROUP];
-            FN(rows_load)(t->r + p * t->r_step + at, t->r_step, rows, n, r);
-            PW_UNROLL
-            for (int j = 0; j < GROUP; j++) v[j] = V_ADD(v[j], r[j]);
-        }
-        if (t->epilogue->activation == PW_ACT_CLIP) {
-            const V lo = V_SET1((T)t->epilogue->a), hi = V_SET1((T)t->epilogue->b);
-            PW_UNROLL
-            for (int j = 0; j < GROUP; j++) v[j] = FN(clamp)(v[j], lo, hi);
-        } else if (t->epilogue->activation != PW_ACT_NONE) {
-            FN(activate)(v, GROUP, t->epilogue);
-        }
-        char *y = t->y + p * t->y_step + at;
-        if (rows < VW || n < GROUP) {
-            FN(store_part)(y, t->y_step, rows, n, v);
-            continue;
-        }
-        PW_UNROLL
-        for (int j = 0; j < GROUP; j++) G_STORE(y + j * t->y_step, GROUP * t->y_step, v[j]);
+        FN(group_finish)(t, p * t->y_step + at, t->y_step, p * t->r_step + at, t->r_step, rows, n, v);
     }
 }
 
@@ -95,16 +37,21 @@ PW_INLINE void FN(rows_tile)(const pw_tile *t, int64_t p, int KR, int rows, int 
     if (fetch)
         for (ptrdiff_t i = 0; i < VW * t->y_step; i += PW_CACHE_LINE)
             __builtin_prefetch(t->y + p * t->y_step + i, 1, 3);
+    const int far = t->prefetch >= PW_FAR;
     int64_t left = t->C;
     for (; left >= GROUP; left -= GROUP, from += group, w += GROUP * KR) {
-        FN(rows_load)(from, x_p, rows, GROUP, x);
+        FN(group_load)(from, x_p, rows, GROUP, x);
         G_TRANSPOSE(x);
         PW_UNROLL
         for (int i = 0; i < GROUP; i++) {
             PW_UNROLL
             for (int k = 0; k < KR; k++) s[k] = V_FMA(V_SET1(w[i * KR + k]), x[i], s[k]);
-            if (fetch && i * VW * sizeof(T) % PW_CACHE_LINE == 0)
-                __builtin_prefetch(ahead, 0, 3);
+            if (fetch && i * VW * sizeof(T) % PW_CACHE_LINE == 0) {
+                if (far)
+                    __builtin_prefetch(ahead, 0, 2);
+                else
+                    __builtin_prefetch(ahead, 0, 3);
+            }
             ahead += VW * sizeof(T);
         }
     }
@@ -119,7 +66,7 @@ PW_INLINE void FN(rows_tile)(const pw_tile *t, int64_t p, int KR, int rows, int 
         /* As many may be read where dense rows follow. */
         const int dense = x_p == t->C * (ptrdiff_t)sizeof(T) && p + VW < t->n;
         const int whole = t->C >= GROUP || (dense && 2 * t->C >= GROUP);
-        FN(rows_load)(from, x_p, rows, whole ? GROUP : (int)left, x);
+        FN(group_load)(from, x_p, rows, whole ? GROUP : (int)left, x);
         G_TRANSPOSE(x);
         for (const int end = i + (int)left; i < end; i++) {
             const V xi = i == 0 ? x[0] : i == 1 ? x[1] : i == 2 ? x[2] : x[3];

@@ -16,6 +16,7 @@ typedef enum {
     INTERLEAVED,
     INTERLEAVED_PADDED,
     STRIDED,
+    EVERY_SECOND,
     ODD_BYTES, /* strides that are no multiple of an element */
     REVERSED,
     REVERSED_INTERLEAVED,
@@ -25,26 +26,41 @@ typedef enum {
 } layout;
 
 static const char *const layout_names[] = {
-    "planar",    "planar-padded", "interleaved",          "interleaved-padded", "strided",
-    "odd-bytes", "reversed",      "reversed-interleaved", "one-pixel"};
+    "planar",       "planar-padded", "interleaved", "interleaved-padded",   "strided",
+    "every-second", "odd-bytes",     "reversed",    "reversed-interleaved", "one-pixel"};
+
+/* How rows of P pixels lie to each other. */
+typedef enum {
+    ONE_RUN,
+    ROWS_APART,
+    EVERY_SECOND_ROW,
+    ROWS_BACKWARDS,
+    WRITABLE_ROWS,
+    SAME_ROW = WRITABLE_ROWS, /* for inputs only */
+    ROW_KINDS
+} row_kind;
+
+static const char *const row_names[] = {"one-run", "apart", "every-second", "backwards", "same"};
 
 typedef enum { NO_RESIDUAL, RESIDUAL, RESIDUAL_IS_Y } residual_kind;
 
 typedef struct {
     pw_dtype dtype, x_dtype;
-    int64_t C, K, groups, P, outer;
+    int64_t C, K, groups, P, rows, outer;
     layout x, y, r;
+    row_kind x_rows, y_rows, r_rows;
     residual_kind residual;
     int bias, in_place;
     int leading; /* arrays lie behind a guard page, else before one */
     int skew;    /* bytes between them and that page */
     pw_activation activation;
     double a, b;
+    int64_t cache_bytes; /* that the plan is told of; 0: those there are */
 } test_case;
 
 /* Where an array's elements lie: strides and extent in bytes, of the first element `first`. */
 typedef struct {
-    ptrdiff_t outer, c, p, first;
+    ptrdiff_t outer, c, row, p, first;
     size_t bytes;
 } view;
 
@@ -123,34 +139,50 @@ static char *place(arena a, size_t bytes) {
     return now->leading ? a.start + now->skew : a.end - now->skew - bytes;
 }
 
-static view lay_out(layout l, pw_dtype dtype, int64_t channels) {
-    const ptrdiff_t size = size_of(dtype), P = now->P, n = channels;
+static view lay_out(layout l, row_kind rows, pw_dtype dtype, int64_t channels) {
+    const ptrdiff_t size = size_of(dtype), n = channels;
+    const int interleaved =
+        l == INTERLEAVED || l == INTERLEAVED_PADDED || l == REVERSED_INTERLEAVED || l == ONE_PIXEL;
     view v = {0};
+    ptrdiff_t gap = 0; /* between planes */
     switch (l) {
-    case PLANAR:
-    case REVERSED: v.p = size, v.c = P * size, v.outer = n * v.c; break;
-    case PLANAR_PADDED: v.p = size, v.c = (P + 3) * size, v.outer = n * v.c; break;
+    case PLANAR_PADDED: v.p = size, gap = 3 * size; break;
     case INTERLEAVED:
-    case REVERSED_INTERLEAVED: v.c = size, v.p = n * size, v.outer = P * v.p; break;
-    case INTERLEAVED_PADDED: v.c = size, v.p = (n + 1) * size, v.outer = P * v.p; break;
-    case STRIDED: v.p = 3 * size, v.c = (3 * P + 7) * size, v.outer = n * v.c; break;
-    case ODD_BYTES: v.p = 2 * size + 1, v.c = P * v.p + 3, v.outer = n * v.c; break;
-    default: v.p = 0, v.c = size, v.outer = n * size; break;
+    case REVERSED_INTERLEAVED: v.p = n * size; break;
+    case INTERLEAVED_PADDED: v.p = (n + 1) * size; break;
+    case STRIDED: v.p = 3 * size, gap = 7 * size; break;
+    case EVERY_SECOND: v.p = 2 * size; break;
+    case ODD_BYTES: v.p = 2 * size + 1, gap = 3; break;
+    case ONE_PIXEL: break;
+    default: v.p = size;
     }
-    v.bytes = (size_t)((now->outer - 1) * v.outer + (n - 1) * v.c + (P - 1) * v.p + size);
+    const ptrdiff_t run = now->P * v.p;
+    v.row = rows == ROWS_APART ? run + 3 * v.p : rows == EVERY_SECOND_ROW ? 2 * run : run;
+    const ptrdiff_t image = rows == SAME_ROW ? run : now->rows * v.row;
+    if (rows == SAME_ROW) v.row = 0;
+    v.c = interleaved ? size : image + gap;
+    v.outer = l == ONE_PIXEL ? n * size : interleaved ? image : n * v.c;
+    v.bytes = (size_t)((now->outer - 1) * v.outer + (n - 1) * v.c + (now->rows - 1) * v.row +
+                       (now->P - 1) * v.p + size);
+    if (rows == ROWS_BACKWARDS) v.first = (now->rows - 1) * v.row, v.row = -v.row;
     if (l == REVERSED || l == REVERSED_INTERLEAVED) {
-        v.first = (ptrdiff_t)v.bytes - size;
-        v.outer = -v.outer, v.c = -v.c, v.p = -v.p;
+        v.first = (ptrdiff_t)v.bytes - size - v.first;
+        v.outer = -v.outer, v.c = -v.c, v.row = -v.row, v.p = -v.p;
     }
     return v;
+}
+
+/* Where pixel i of all rows lies, from the first of its outer index and channel. */
+static ptrdiff_t pixel(view v, int64_t i) {
+    return i / now->P * v.row + i % now->P * v.p;
 }
 
 static void fill(pw_dtype dtype, char *to, view v, int64_t channels) {
     memset(to, 0xa5, v.bytes);
     for (int64_t o = 0; o < now->outer; o++)
         for (int64_t c = 0; c < channels; c++)
-            for (int64_t p = 0; p < now->P; p++)
-                store(dtype, to + v.first + o * v.outer + c * v.c + p * v.p, random_value());
+            for (int64_t i = 0; i < now->rows * now->P; i++)
+                store(dtype, to + v.first + o * v.outer + c * v.c + pixel(v, i), random_value());
 }
 
 static double activated(double s) {
@@ -179,19 +211,27 @@ static void convolve(const data *d) {
     const ptrdiff_t size = size_of(T);
     for (int64_t o = 0; o < now->outer; o++)
         for (int64_t k = 0; k < now->K; k++)
-            for (int64_t p = 0; p < now->P; p++) {
-                const char *x = d->x + d->xv.first + o * d->xv.outer + p * d->xv.p;
-                const ptrdiff_t at = d->yv.first + o * d->yv.outer + k * d->yv.c + p * d->yv.p;
+            for (int64_t i = 0; i < now->rows * now->P; i++) {
+                const char *x = d->x + d->xv.first + o * d->xv.outer + pixel(d->xv, i);
+                const ptrdiff_t at = d->yv.first + o * d->yv.outer + k * d->yv.c + pixel(d->yv, i);
                 double sum = d->bias ? load(T, d->bias + k * size) : 0;
                 for (int64_t c = 0; c < C; c++)
                     sum = fused(T, load(T, d->w + (k * C + c) * size),
                                 rounded(T, load(now->x_dtype, x + (k / K * C + c) * d->xv.c)), sum);
                 if (now->residual != NO_RESIDUAL) {
-                    const ptrdiff_t r = o * d->rv.outer + k * d->rv.c + p * d->rv.p;
+                    const ptrdiff_t r = o * d->rv.outer + k * d->rv.c + pixel(d->rv, i);
                     sum = rounded(T, sum + load(T, d->r0 + r));
                 }
                 store(T, expected + at, activated(sum));
             }
+}
+
+static void add_axis(pw_problem *p, int64_t n, ptrdiff_t x, ptrdiff_t y, ptrdiff_t r) {
+    p->outer_n[p->outer] = n;
+    p->x_outer[p->outer] = x;
+    p->y_outer[p->outer] = y;
+    p->r_outer[p->outer] = r;
+    p->outer++;
 }
 
 static pw_problem describe(const data *d) {
@@ -202,11 +242,6 @@ static pw_problem describe(const data *d) {
         .K = now->K,
         .groups = now->groups,
         .P = now->P,
-        .outer = now->outer > 1,
-        .outer_n = {now->outer},
-        .x_outer = {d->xv.outer},
-        .y_outer = {d->yv.outer},
-        .r_outer = {d->rv.outer},
         .x_c = d->xv.c,
         .x_p = d->xv.p,
         .y_k = d->yv.c,
@@ -220,24 +255,34 @@ static pw_problem describe(const data *d) {
         .a = now->a,
         .b = now->b,
     };
+    if (now->outer > 1) add_axis(&problem, now->outer, d->xv.outer, d->yv.outer, d->rv.outer);
+    if (now->rows > 1) add_axis(&problem, now->rows, d->xv.row, d->yv.row, d->rv.row);
     return problem;
+}
+
+static void lay_out_all(data *d) {
+    const int64_t K = now->K;
+    d->xv = lay_out(now->x, now->x_rows, now->x_dtype, now->C);
+    d->yv = lay_out(now->y, now->y_rows, now->dtype, K);
+    d->rv = now->residual == RESIDUAL ? lay_out(now->r, now->r_rows, now->dtype, K) : d->yv;
+    d->problem = describe(d);
 }
 
 static void prepare(data *d) {
     const int64_t C = now->C / now->groups, K = now->K;
     const size_t size = (size_t)size_of(now->dtype);
-    d->xv = lay_out(now->x, now->x_dtype, now->C);
-    d->yv = lay_out(now->y, now->dtype, K);
-    d->rv = now->residual == RESIDUAL ? lay_out(now->r, now->dtype, K) : d->yv;
+    lay_out_all(d);
     d->y = place(y_arena, d->yv.bytes);
     d->x = now->in_place ? d->y : place(x_arena, d->xv.bytes);
     d->r = now->residual == RESIDUAL ? place(r_arena, d->rv.bytes) : d->y;
     d->w = place(w_arena, (size_t)(K * C) * size);
     d->bias = now->bias ? place(bias_arena, (size_t)K * size) : NULL;
     for (int64_t i = 0; i < K * C; i++) store(now->dtype, d->w + i * size, random_value());
+    /* A lane that is computed but not used must not leak into one that is: inf * 0 would show. */
+    if (random_below(4) == 0)
+        store(now->dtype, d->w + random_below((int)(K * C)) * (ptrdiff_t)size, INFINITY);
     for (int64_t k = 0; d->bias && k < K; k++)
         store(now->dtype, d->bias + k * size, random_value());
     fill(now->x_dtype, d->x, d->xv, now->C);
     if (now->residual == RESIDUAL) fill(now->dtype, d->r, d->rv, K);
-    d->problem = describe(d);
 }

@@ -7,7 +7,6 @@
  * outside them is found too, and a load outside an array ends in a guard page.
  */
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,108 +14,38 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "case.h"
+#include "check.h"
 
-enum { MOST_PRINTED = 20 };
-
-static long passed, failed;
-static const pw_kernel_set *set;
-static int every = 1;
-
-static void print_case(const char *what, int threads) {
-    static const char *const residuals[] = {"none", "its own", "y"};
-    printf("%s: %s %s <- %s C=%" PRId64 " K=%" PRId64 " groups=%" PRId64 " P=%" PRId64
-           " outer=%" PRId64 " x:%s y:%s residual:%s r:%s bias=%d in_place=%d activation=%d "
-           "leading=%d skew=%d threads=%d\n",
-           what, pw_kernel_set_name(set), now->dtype == PW_F32 ? "f32" : "f64",
-           now->x_dtype == PW_F32 ? "f32" : "f64", now->C, now->K, now->groups, now->P, now->outer,
-           layout_names[now->x], layout_names[now->y], residuals[now->residual],
-           layout_names[now->r], now->bias, now->in_place, now->activation, now->leading, now->skew,
-           threads);
-}
-
-static int threads_now;
-
-static void on_crash(int signal_number) {
-    print_case(signal_number == SIGSEGV ? "CRASH (SIGSEGV)" : "CRASH (SIGBUS)", threads_now);
-    fflush(stdout);
-    _exit(1);
-}
-
-static void run(const pw_plan *plan, const data *d, void *packed, int threads) {
-    const ptrdiff_t size = size_of(now->dtype), w_k = now->C / now->groups * size;
-    const char *x = d->x + d->xv.first;
-    char *y = d->y + d->yv.first;
-    pw_status status;
-    threads_now = threads;
-    if (threads == 1) { /* packs by itself */
-        status = pw_conv(plan, d->w, w_k, size, d->bias, size, x, d->r0, y, threads);
-    } else {
-        pw_pack(plan, d->w, w_k, size, d->bias, size, packed);
-        status = pw_run(plan, packed, x, d->r0, y, threads);
-    }
-    if (status != PW_OK) {
-        print_case("no memory", threads);
-        exit(2);
-    }
-}
-
-static void check(const test_case *t) {
-    static const int thread_counts[] = {1, 2, 5};
-    data d = {0};
-    now = t;
-    prepare(&d);
-    d.r0 = t->residual == NO_RESIDUAL ? NULL : d.r + d.rv.first;
-
-    /* With its margin on the side that has no guard page. */
-    char *from = t->leading ? d.y - t->skew : d.y - MARGIN;
-    const size_t bytes = d.yv.bytes + MARGIN + (size_t)t->skew;
-    char *before = malloc(bytes), *wanted = malloc(bytes);
-    pw_plan *plan = pw_plan_new(set, &d.problem);
-    if (!before || !wanted || !plan) exit(2);
-    memset(from, 0xa5, (size_t)(d.y - from));
-    memset(d.y + d.yv.bytes, 0xa5, bytes - d.yv.bytes - (size_t)(d.y - from));
-    if (!t->in_place) {
-        memset(d.y, 0xa5, d.yv.bytes);
-        if (t->residual == RESIDUAL_IS_Y) fill(t->dtype, d.y, d.yv, t->K);
-    }
-    memcpy(before, from, bytes);
-    memcpy(wanted, from, bytes);
-    expected = wanted + (d.y - from);
-    convolve(&d);
-
-    char *packed = place(packed_arena, pw_packed_bytes(plan));
-    packed -= (uintptr_t)packed % 64;
-    if (packed < packed_arena.start) packed += 64;
-    int same = 1;
-    for (int i = 0; i < 3; i++) {
-        memcpy(from, before, bytes);
-        run(plan, &d, packed, thread_counts[i]);
-        if (memcmp(from, wanted, bytes) != 0 && same) {
-            if (failed < MOST_PRINTED) print_case("FAILED", thread_counts[i]);
-            same = 0;
-        }
-    }
-    same ? passed++ : failed++;
-    pw_plan_free(plan);
-    free(before);
-    free(wanted);
+static row_kind random_rows(int kinds) {
+    return random_below(3) ? (row_kind)random_below(kinds) : ONE_RUN;
 }
 
 /* Shapes are given; what else there is to a case is drawn. */
-static void check_shape(pw_dtype dtype, layout x, layout y, int64_t C, int64_t K, int64_t P) {
+static void check_rows(pw_dtype dtype, layout x, layout y, int64_t C, int64_t K, int64_t P,
+                       int64_t rows) {
     static const pw_activation exact[] = {PW_ACT_NONE, PW_ACT_RELU, PW_ACT_RELU6, PW_ACT_CLIP,
                                           PW_ACT_LEAKY_RELU};
     for (int leading = 0; leading < 2; leading++) {
         if (random_below(every)) continue;
-        test_case t = {dtype, dtype,       C, K, 1,       P, 1,           x, y,
-                       y,     NO_RESIDUAL, 0, 0, leading, 0, PW_ACT_NONE, 0, 0};
+        test_case t = {.dtype = dtype,
+                       .x_dtype = dtype,
+                       .C = C,
+                       .K = K,
+                       .groups = 1,
+                       .P = P,
+                       .rows = rows,
+                       .x = x,
+                       .y = y,
+                       .r = y,
+                       .leading = leading};
         t.bias = random_below(2);
         t.activation = exact[random_below(5)];
         t.a = t.activation == PW_ACT_CLIP ? -0.3 : 0.1;
         t.b = 0.7;
         t.skew = random_below(4) ? 0 : random_below((int)size_of(dtype));
-        t.outer = random_below(4) || C * K * P > 20000 ? 1 : 3;
+        if (random_below(4) == 0) t.skew += random_below(16) * (int)size_of(dtype);
+        if (random_below(3) == 0) t.cache_bytes = 4096;
+        t.outer = random_below(4) || C * K * P * rows > 20000 ? 1 : 3;
         t.residual = (residual_kind)random_below(3);
         if (random_below(3) == 0) t.r = (layout)random_below(LAYOUTS);
         if (random_below(8) == 0) t.x_dtype = dtype == PW_F32 ? PW_F64 : PW_F32;
@@ -124,10 +53,20 @@ static void check_shape(pw_dtype dtype, layout x, layout y, int64_t C, int64_t K
             t.groups = 2 + random_below(2);
             t.C *= t.groups, t.K *= t.groups;
         }
+        if (rows > 1) {
+            t.x_rows = random_rows(ROW_KINDS);
+            t.y_rows = random_below(3) ? ONE_RUN : random_rows(WRITABLE_ROWS);
+            t.r_rows = random_below(3) ? t.y_rows : random_rows(ROW_KINDS);
+        }
         t.in_place = t.C == t.K && x == y && t.x_dtype == dtype && random_below(2);
+        if (t.in_place) t.x_rows = t.y_rows;
         if (t.in_place && t.residual == RESIDUAL_IS_Y) t.residual = RESIDUAL;
         check(&t);
     }
+}
+
+static void check_shape(pw_dtype dtype, layout x, layout y, int64_t C, int64_t K, int64_t P) {
+    check_rows(dtype, x, y, C, K, P, 1);
 }
 
 static void check_small(pw_dtype dtype, layout x, layout y) {
@@ -151,50 +90,169 @@ static void check_large(pw_dtype dtype, layout x, layout y) {
         check_shape(dtype, x, y, shapes[i].C, shapes[i].K, shapes[i].P);
 }
 
-/* Past the caches, rows of whole lines: where streaming stores may set in. */
+/* Few pixels for many channels, as in the last layers of networks. */
+static void check_deep(pw_dtype dtype) {
+    static const layout sources[] = {PLANAR, INTERLEAVED, STRIDED, EVERY_SECOND, PLANAR_PADDED};
+    static const int64_t pixels[] = {3, 7, 49, 196};
+    static const struct {
+        int64_t C, K;
+    } shapes[] = {{64, 256}, {160, 51}, {300, 16}, {500, 33}, {1100, 100}};
+    for (int i = 0; i < 5; i++)
+        for (int p = 0; p < 4; p++) {
+            const int64_t C = shapes[i].C, K = shapes[i].K, P = pixels[p];
+            check_shape(dtype, sources[random_below(5)], PLANAR, C, K, P);
+            if (C * K < 40000) check_rows(dtype, sources[random_below(5)], PLANAR, C, K, P, 3);
+        }
+    for (int64_t P = 1; P <= 70; P++) /* every tail of P with every one of K */
+        check_shape(dtype, sources[random_below(5)], PLANAR, 20 + random_below(90),
+                    1 + random_below(70), P);
+}
+
+/* Rows of all lengths, which the output joins or does not. */
+static void check_row_by_row(pw_dtype dtype, layout x, layout y) {
+    for (int64_t P = 1; P <= 40; P++) {
+        check_rows(dtype, x, y, 1 + random_below(70), 1 + random_below(70), P,
+                   2 + random_below(40 / (int)P + 3));
+        check_rows(dtype, x, y, 1 + random_below(9), 1 + random_below(20), P, 2 + random_below(9));
+    }
+}
+
+/* Pixels of 1..4 channels without gaps: every tail of P, every pair of C and K. */
+static void check_dense(pw_dtype dtype) {
+    for (int64_t P = 1; P <= 140; P++)
+        for (int i = 0; i < (P <= 70 ? 16 : 4); i++)
+            check_shape(dtype, INTERLEAVED, INTERLEAVED, P <= 70 ? 1 + i / 4 : 1 + random_below(4),
+                        1 + i % 4, P);
+    /* Float32 pixels that lie as those of a dense float64 image would. */
+    if (dtype == PW_F64) {
+        const test_case t = {.dtype = PW_F64,
+                             .x_dtype = PW_F32,
+                             .C = 1,
+                             .K = 3,
+                             .groups = 1,
+                             .P = 50,
+                             .rows = 1,
+                             .outer = 1,
+                             .x = EVERY_SECOND,
+                             .y = INTERLEAVED};
+        check(&t);
+    }
+    /* Enough for threads and for prefetching. */
+    for (int i = 0; i < 4; i++)
+        check_shape(dtype, INTERLEAVED, INTERLEAVED, 4, 1 + i, 70000 + random_below(100));
+}
+
+/* Past the caches, rows of whole lines: where streaming stores may set in; some pixels before the
+ * first of them, and behind the last. */
 static void check_streaming(pw_dtype dtype) {
+    const int size = (int)size_of(dtype), line = 64 / size;
+    for (int i = 0; i < 60; i++) {
+        test_case t = {.dtype = dtype,
+                       .x_dtype = dtype,
+                       .groups = 1,
+                       .bias = 1,
+                       .outer = 1,
+                       .C = 1 + random_below(5),
+                       .K = 1 + random_below(20),
+                       .rows = 1,
+                       .x = i % 2 ? PLANAR : EVERY_SECOND,
+                       .y = PLANAR,
+                       .leading = 1,
+                       .P = line * (1 + random_below(30)),
+                       .skew = size * random_below(line),
+                       .activation = PW_ACT_RELU,
+                       .cache_bytes = 1024};
+        if (i % 3 == 0) t.P = line * 700, t.C = 40; /* panels of staged x, the first with a head */
+        if (i % 3 == 1) t.C = 900, t.K = 1, t.x = PLANAR; /* sums that wait between passes */
+        if (i % 3 == 2) t.rows = line * (1 + random_below(3)), t.P = 1 + random_below(50);
+        check(&t);
+        t.x = t.y = INTERLEAVED, t.K = 1 + i % 4, t.C = 1 + i / 4 % 4;
+        t.rows = 1, t.P += random_below(30);
+        check(&t);
+    }
+    if (every > 1) return;
+    /* Caches as they are. */
     const int64_t cache = pw_cache_bytes(3), largest = 40 << 20;
     const int64_t bytes = (cache > 0 && cache < largest ? cache : largest) * 5 / 8;
-    const int64_t K = 10, P = bytes / K / size_of(dtype) / 64 * 64;
-    const test_case t = {dtype,  dtype,       3, K, 1, P, 1,           PLANAR, PLANAR,
-                         PLANAR, NO_RESIDUAL, 1, 0, 1, 0, PW_ACT_RELU, 0,      0};
+    const test_case t = {.dtype = dtype,
+                         .x_dtype = dtype,
+                         .groups = 1,
+                         .bias = 1,
+                         .outer = 1,
+                         .C = 3,
+                         .K = 10,
+                         .rows = 1,
+                         .P = bytes / 10 / size / 64 * 64,
+                         .x = PLANAR,
+                         .y = PLANAR,
+                         .leading = 1,
+                         .activation = PW_ACT_RELU};
     check(&t);
 }
 
-/* Activations beyond the exact ones: the same bits as the last kernel set, which is scalar. */
-static void check_activation(pw_activation activation, pw_dtype dtype, layout l, int64_t P) {
-    static const double special[] = {0.0,   -0.0,   INFINITY, -INFINITY, NAN,
-                                     1e-40, -1e-40, 3e38,     -3e38};
-    const test_case t = {dtype, dtype,       1, 3, 1, P, 1,          l,   l,
-                         l,     NO_RESIDUAL, 0, 0, 0, 0, activation, 1.0, 0.0};
-    const pw_kernel_set *sets[] = {set, set};
-    double results[2][3 * 64];
-    data d = {0};
-    now = &t;
-    prepare(&d);
-    for (int64_t p = 0; p < P; p++)
-        store(dtype, d.x + p * d.xv.p,
-              random_below(5) ? random_value() * pow(10, random_below(5) - 2)
-                              : special[random_below(9)]);
-    for (int i = 0; pw_kernel_set_at(i); i++) sets[1] = pw_kernel_set_at(i);
-    for (int s = 0; s < 2; s++) {
-        pw_plan *plan = pw_plan_new(sets[s], &d.problem);
-        if (!plan) exit(2);
-        run(plan, &d, NULL, 1);
-        for (int i = 0; i < 3 * P; i++) results[s][i] = load(dtype, d.y + i * size_of(dtype));
-        pw_plan_free(plan);
-    }
-    for (int i = 0; i < 3 * P; i++)
-        if (memcmp(&results[0][i], &results[1][i], sizeof(double)) != 0 &&
-            !(isnan(results[0][i]) && isnan(results[1][i]))) {
-            if (failed < MOST_PRINTED) {
-                print_case("FAILED, differs from scalar", 1);
-                printf("    output %d: %a, scalar %a\n", i, results[0][i], results[1][i]);
+/* In the kernels of every kind, each of which has an end of its own. */
+static void check_activations(pw_dtype dtype) {
+    static const struct {
+        int64_t C, K;
+        layout l;
+        int step;
+    } shapes[] = {{1, 3, PLANAR, 1},
+                  {1, 3, INTERLEAVED, 1},
+                  {5, 7, INTERLEAVED, 3},
+                  {5, 64, INTERLEAVED, 3},
+                  {40, 48, PLANAR, 3}};
+    for (int a = PW_ACT_NONE; a <= PW_ACT_MISH; a++)
+        for (int i = 0; i < 5; i++)
+            for (int64_t P = 1; P <= 40; P += shapes[i].step) {
+                const test_case t = {.dtype = dtype,
+                                     .x_dtype = dtype,
+                                     .C = shapes[i].C,
+                                     .K = shapes[i].K,
+                                     .groups = 1,
+                                     .P = P,
+                                     .rows = 1,
+                                     .outer = 1,
+                                     .x = shapes[i].l,
+                                     .y = shapes[i].l,
+                                     .r = shapes[i].l,
+                                     .residual = (residual_kind)random_below(2),
+                                     .activation = (pw_activation)a,
+                                     .a = 1.0};
+                if (every < 5 || random_below(every) == 0) check_activation(&t);
             }
-            failed++;
-            return;
+}
+
+/* Scratch is bounded, whatever the problem. Nothing is computed. */
+static void check_scratch(pw_dtype dtype) {
+    static const int64_t many[] = {1, 3, 8, 17, 48, 100, 300, 1000, 2048, 5000, 16000, 100000};
+    static const int64_t pixels[] = {1, 2, 7, 49, 196, 5000};
+    for (int i = 0; i < 12 * 12 * 6; i++)
+        for (int n = 0; n < 4; n++) {
+            test_case t = {.dtype = dtype,
+                           .C = many[i % 12],
+                           .K = many[i / 12 % 12],
+                           .P = pixels[i / 144],
+                           .rows = n % 2 ? 3 : 1,
+                           .groups = 1,
+                           .outer = 1};
+            data d = {0};
+            t.x_dtype = random_below(2) ? PW_F32 : PW_F64;
+            t.x = (layout)random_below(LAYOUTS);
+            t.y = (layout)random_below(WRITABLE_LAYOUTS);
+            t.r = (layout)random_below(LAYOUTS);
+            t.x_rows = (row_kind)random_below(ROW_KINDS);
+            t.residual = (residual_kind)random_below(3);
+            now = &t;
+            lay_out_all(&d);
+            pw_plan *plan = new_plan(set, &d.problem);
+            if (plan->scratch.bytes > MOST_SCRATCH && failed++ < MOST_PRINTED) {
+                printf("%zu bytes of scratch: ", plan->scratch.bytes);
+                print_case("FAILED", 1);
+            } else {
+                passed++;
+            }
+            free_plan(plan);
         }
-    passed++;
 }
 
 static void check_set(void) {
@@ -205,18 +263,21 @@ static void check_set(void) {
             check_small(dtype, (layout)l, (layout)l);
             check_large(dtype, (layout)l, (layout)l);
             check_small(dtype, (layout)l, other[random_below(3)]);
+            check_row_by_row(dtype, (layout)l, PLANAR);
+            check_row_by_row(dtype, (layout)l, INTERLEAVED);
+            check_row_by_row(dtype, (layout)l, (layout)l);
         }
         check_small(dtype, ONE_PIXEL, PLANAR);
         check_small(dtype, PLANAR, INTERLEAVED);
         check_large(dtype, PLANAR, INTERLEAVED);
         check_large(dtype, INTERLEAVED, PLANAR);
-        if (every == 1) check_streaming(dtype);
-        for (int a = PW_ACT_NONE; a <= PW_ACT_MISH; a++)
-            for (int64_t P = 1; P <= 40; P++) {
-                check_activation((pw_activation)a, dtype, PLANAR, P);
-                check_activation((pw_activation)a, dtype, INTERLEAVED, P);
-            }
+        check_deep(dtype);
+        check_dense(dtype);
+        check_streaming(dtype);
+        check_activations(dtype);
+        check_scratch(dtype);
     }
+    if (every == 1) check_features();
 }
 
 int main(int argc, char **argv) {
@@ -241,6 +302,7 @@ int main(int argc, char **argv) {
             continue;
         }
         random_state = seed;
+        memset(seen, 0, sizeof seen);
         check_set();
         printf("%s: %ld cases\n", pw_kernel_set_name(set), passed + failed - before);
         fflush(stdout);

@@ -1,0 +1,199 @@
+/* Repeats of a call: what a Python call would spend on checks that the same call has passed before.
+ *
+ *     repeat = remember(plan, packed, owner, long, empty, x, residual, out, weight, bias)
+ *     result = repeat(x, residual, out, threads)                   where packed is not 0
+ *     result = repeat(x, residual, out, threads, weight, bias)     where it is
+ *
+ * `remember` notes type, dtype, shape and strides of the arrays of a call that was checked in full.
+ * A repeat runs the plan and returns the output if its arrays are alike, the output is writeable
+ * and its bytes overlap none of the inputs; otherwise it returns None and nothing has happened. It
+ * holds no array, and compares what it is given each time.
+ */
+#include <pyconfig.h>
+#ifndef Py_GIL_DISABLED
+#define Py_LIMITED_API 0x030b0000
+#endif
+#include <Python.h>
+#include <string.h>
+
+#include "pointwise.h"
+
+enum { MOST_AXES = 8 };
+enum { X, R, Y, W, B, ARRAYS };
+
+typedef struct form {
+    int given; /* or None in its place */
+    char format;
+    int ndim;
+    Py_ssize_t shape[MOST_AXES], strides[MOST_AXES];
+    Py_ssize_t low, high; /* its bytes, from the first element */
+} form;
+
+typedef struct memory {
+    const pw_plan *plan;
+    const void *packed; /* NULL: weights come with each call */
+    int release;        /* the GIL: not worth its while for short calls */
+    PyTypeObject *type; /* numpy.ndarray */
+    PyObject *owner;    /* of plan and packed */
+    PyObject *empty;    /* makes an output */
+    form forms[ARRAYS];
+} memory;
+
+static int note(form *f, PyObject *array, PyTypeObject *type) {
+    Py_buffer view;
+    f->given = array != Py_None;
+    if (!f->given) return 1;
+    if (Py_TYPE(array) != type) return 0;
+    if (PyObject_GetBuffer(array, &view, PyBUF_FULL_RO)) {
+        PyErr_Clear();
+        return 0;
+    }
+    const int fits = view.ndim <= MOST_AXES && strlen(view.format) == 1;
+    if (fits) {
+        f->format = view.format[0];
+        f->ndim = view.ndim;
+        f->high = view.itemsize;
+        for (int i = 0; i < view.ndim; i++) {
+            const Py_ssize_t reach = (view.shape[i] - 1) * view.strides[i];
+            f->shape[i] = view.shape[i];
+            f->strides[i] = view.strides[i];
+            *(reach < 0 ? &f->low : &f->high) += reach;
+        }
+    }
+    PyBuffer_Release(&view);
+    return fits;
+}
+
+/* As a user may spell it: (K, C), (K, C, 1) or (K, C, 1, 1). */
+static int has_axes_of_weight(const form *f, const Py_buffer *view) {
+    for (int i = f->ndim; i < view->ndim; i++)
+        if (view->shape[i] != 1) return 0;
+    return view->ndim >= f->ndim && view->ndim <= 4;
+}
+
+/* Fills `view`, which the caller releases. Weights and bias may have any strides. */
+static int matches(const memory *m, int which, PyObject *array, Py_buffer *view) {
+    const form *f = &m->forms[which];
+    const size_t bytes = (size_t)f->ndim * sizeof *f->shape;
+    if (!f->given) return array == Py_None;
+    if (Py_TYPE(array) != m->type) return 0;
+    if (PyObject_GetBuffer(array, view, PyBUF_FULL_RO)) {
+        PyErr_Clear();
+        return 0;
+    }
+    return (which == W ? has_axes_of_weight(f, view) : view->ndim == f->ndim) &&
+           view->format[0] == f->format && !view->format[1] &&
+           !memcmp(view->shape, f->shape, bytes) &&
+           (which >= W || !memcmp(view->strides, f->strides, bytes)) &&
+           (which != Y || !view->readonly);
+}
+
+static int overlap(const memory *m, const Py_buffer *views, int in) {
+    const form *f = &m->forms[in], *out = &m->forms[Y];
+    const uintptr_t from = (uintptr_t)views[in].buf, to = (uintptr_t)views[Y].buf;
+    return from + (uintptr_t)f->low < to + (uintptr_t)out->high &&
+           to + (uintptr_t)out->low < from + (uintptr_t)f->high;
+}
+
+/* Bytes of the residual that the output overlaps must be the output's own, in the same places. */
+static int residual_hurts(const memory *m, const Py_buffer *views) {
+    const form *r = &m->forms[R], *y = &m->forms[Y];
+    if (!r->given) return 0;
+    const int same = views[R].buf == views[Y].buf &&
+                     !memcmp(r->strides, y->strides, (size_t)y->ndim * sizeof *y->strides);
+    return !same && overlap(m, views, R);
+}
+
+static pw_status run(const memory *m, const Py_buffer *v, int threads) {
+    if (m->packed) return pw_run(m->plan, m->packed, v[X].buf, v[R].buf, v[Y].buf, threads);
+    return pw_conv(m->plan, v[W].buf, v[W].strides[0], v[W].strides[1], v[B].buf,
+                   v[B].buf ? v[B].strides[0] : 0, v[X].buf, v[R].buf, v[Y].buf, threads);
+}
+
+static PyObject *repeat(PyObject *capsule, PyObject *const *arguments, Py_ssize_t n) {
+    const memory *m = PyCapsule_GetPointer(capsule, NULL);
+    if (n != (m->packed ? 4 : 6)) {
+        PyErr_Format(PyExc_TypeError, "a repeat got %zd arguments", n);
+        return NULL;
+    }
+    const long threads = PyLong_AsLong(arguments[3]);
+    if (threads == -1 && PyErr_Occurred()) return NULL;
+    Py_buffer views[ARRAYS] = {{0}};
+    PyObject *out = NULL, *result = NULL;
+    int alike = matches(m, X, arguments[0], &views[X]) && matches(m, R, arguments[1], &views[R]) &&
+                (m->packed || (matches(m, W, arguments[4], &views[W]) &&
+                               matches(m, B, arguments[5], &views[B])));
+    if (alike) {
+        out = arguments[2] == Py_None ? PyObject_CallNoArgs(m->empty) : Py_NewRef(arguments[2]);
+        alike = out && matches(m, Y, out, &views[Y]) && !overlap(m, views, X) &&
+                !residual_hurts(m, views);
+    }
+    if (alike) {
+        PyThreadState *state = m->release ? PyEval_SaveThread() : NULL;
+        const pw_status status = run(m, views, (int)threads);
+        if (state) PyEval_RestoreThread(state);
+        if (status == PW_OK)
+            result = Py_NewRef(out);
+        else
+            PyErr_SetString(PyExc_MemoryError, "no memory for scratch; nothing was written");
+    }
+    for (int i = 0; i < ARRAYS; i++) PyBuffer_Release(&views[i]);
+    Py_XDECREF(out);
+    return result || PyErr_Occurred() ? result : Py_NewRef(Py_None);
+}
+
+static void forget(PyObject *capsule) {
+    memory *m = PyCapsule_GetPointer(capsule, NULL);
+    Py_DECREF(m->owner);
+    Py_DECREF(m->empty);
+    PyMem_Free(m);
+}
+
+static PyObject *remember(PyObject *module, PyObject *arguments) {
+    static PyMethodDef method = {"repeat", (PyCFunction)(void (*)(void))repeat, METH_FASTCALL,
+                                 NULL};
+    (void)module;
+    Py_ssize_t plan, packed;
+    PyObject *owner, *empty, *arrays[ARRAYS];
+    int release;
+    if (!PyArg_ParseTuple(arguments, "nnOpOOOOOO", &plan, &packed, &owner, &release, &empty,
+                          &arrays[X], &arrays[R], &arrays[Y], &arrays[W], &arrays[B]))
+        return NULL;
+    memory *m = PyMem_Calloc(1, sizeof *m);
+    if (!m) return PyErr_NoMemory();
+    m->plan = (const pw_plan *)plan;
+    m->packed = (const void *)packed;
+    m->release = release;
+    m->type = Py_TYPE(arrays[X]);
+    int noted = 1;
+    for (int i = 0; i < ARRAYS; i++) noted = noted && note(&m->forms[i], arrays[i], m->type);
+    PyObject *capsule = noted ? PyCapsule_New(m, NULL, forget) : NULL;
+    if (!capsule) {
+        PyMem_Free(m);
+        return noted ? NULL : Py_NewRef(Py_None);
+    }
+    m->owner = Py_NewRef(owner);
+    m->empty = Py_NewRef(empty);
+    PyObject *bound = PyCFunction_NewEx(&method, capsule, NULL);
+    Py_DECREF(capsule);
+    return bound;
+}
+
+static PyMethodDef functions[] = {{"remember", remember, METH_VARARGS, NULL},
+                                  {NULL, NULL, 0, NULL}};
+static PyModuleDef_Slot slots[] = {
+#ifdef Py_GIL_DISABLED
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+static struct PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "_repeat",
+    .m_methods = functions,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__repeat(void) {
+    return PyModuleDef_Init(&definition);
+}
