@@ -251,11 +251,11 @@ static void cut(call *call, int threads) {
     call->head = unaligned_head(plan, call->y);
     call->panel = plan->panel;
     if (threads > 1) {
-        const int64_t tiles = rows * pw_ceil_div(p->P, plan->tile);
+        const int64_t tiles = rows * pw_ceil_div(p->P, plan->step);
         if (!p->in_place && (tiles < 2 * threads || plan->K > plan->outer * p->P))
             parts = pw_max(parts, pw_min(plan->n_blocks, pw_ceil_div(wanted, rows)));
         const int64_t pixels = pw_ceil_div(rows * p->P * parts, wanted);
-        call->panel = pw_min(call->panel, pw_round_up(pw_max(pixels, 1), plan->tile));
+        call->panel = pw_min(call->panel, pw_round_up(pw_max(pixels, 1), plan->step));
     }
     call->parts = (int)pw_min(parts, plan->n_blocks);
     call->panels = pw_max(1, pw_ceil_div(p->P - call->head, call->panel));

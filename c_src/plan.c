@@ -144,7 +144,9 @@ static int64_t rows_channels(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const int adjacent = plan->stage_x || plan->C == 1 || p->x_c == (ptrdiff_t)pw_size(p->dtype);
     if (!kernels->rows_max || !adjacent || plan->transposed || plan->row || plan->dense) return 0;
-    if (plan->K <= kernels->rows_max) return plan->K;
+    /* They take whole vectors of pixels: few pixels would leave their lanes idle. */
+    if (p->P < kernels->vector) return 0;
+    if (plan->K <= kernels->rows_max && plan->K != kernels->vector) return plan->K;
     const int64_t left = plan->K % kernels->vector;
     return left + ROWS_CHANNELS < kernels->vector ? left : 0;
 }
@@ -222,9 +224,10 @@ static void choose_passes(pw_plan *plan) {
     int64_t most; /* channels in a pass */
     if (plan->interleaved) {
         plan->tile = 96; /* of every kernel's rows a multiple, as is 48 */
+        plan->step = rows_channels(plan) || plan->dense ? 48 : 24;
         most = pw_max(64, pass_weight_bytes() / (plan->blocks[0].width * size));
     } else {
-        plan->tile = planar_tile(plan);
+        plan->tile = plan->step = planar_tile(plan);
         most = PASS_BYTES / (plan->tile * size);
         if (is_aliased(plan)) most = pw_min(most, plan->K <= 4 ? FEW_ALIASED : MANY_ALIASED);
     }

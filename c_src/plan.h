@@ -35,6 +35,7 @@ struct pw_plan {
     int64_t outer;      /* product of the outer extents */
     int64_t c_pass;     /* channels in one pass over the sums */
     int64_t tile;       /* pixels over which all blocks go before the next */
+    int64_t step;       /* pixels of which threads take multiples */
     int64_t panel;      /* most pixels at once: what scratch holds */
     int64_t room;       /* pixels in scratch: a panel, with what comes before y is aligned */
     int64_t part_width; /* most channels at once: what scratch holds */
