@@ -28,8 +28,8 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help bench bench-full bench-compare bench-report bench-scaling bench-pytest test test-c test-neon test-avx2 test-old-cpu lint format symbols \
-        examples readme clean force
+.PHONY: help bench bench-full bench-compare bench-report bench-scaling bench-pytest test test-c \
+        test-neon test-avx2 test-old-cpu lint format symbols examples readme clean force
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' \
@@ -158,14 +158,18 @@ build/sanitized/checkasm: $(call OBJECTS,sanitized) $(call KERNELS,native)
 build/neon/checkasm: $(call OBJECTS,neon) $(call KERNELS,neon)
 	$(CROSS_CC) -static $(WRAP) $^ -o $@ -pthread -lm
 
-test-c: build/sanitized/checkasm ## Check every kernel of this CPU bit by bit, in C, with sanitizers
-	$< $(SEED)
+# Cases are drawn anew in every run, unless SEED is given; the seed is printed.
+SEED_NOW = $(or $(SEED),$(shell date +%s))
+EVERY ?= 1
 
-test-neon: build/neon/checkasm ## The same for NEON, with a cross compiler and qemu-aarch64
-	qemu-aarch64 $< $(SEED)
+test-c: build/sanitized/checkasm ## Check every kernel of this CPU bit by bit, in C, with sanitizers
+	$< $(SEED_NOW) all $(EVERY)
+
+test-neon: build/neon/checkasm ## A quarter of it for NEON, with a cross compiler and qemu-aarch64
+	qemu-aarch64 $< $(SEED_NOW) all 4
 
 test-avx2: build/native/checkasm ## A quarter of it for AVX2 on a CPU without it, with qemu-x86_64
-	qemu-x86_64 -cpu max $< $(or $(SEED),1) avx2 4
+	qemu-x86_64 -cpu max $< $(SEED_NOW) avx2 4
 
 test-old-cpu: build/native/checkasm ## A twentieth of it on an emulated CPU without AVX
-	qemu-x86_64 -cpu Nehalem $< $(or $(SEED),1) all 20
+	qemu-x86_64 -cpu Nehalem $< $(SEED_NOW) all 20
