@@ -161,6 +161,11 @@ OVERLAPS: dict[str, Callable[[Array], tuple[Array, Array]]] = {
         both[400:1420].reshape(5, 12, 17)[:, ::-1],
         both[1240:2056].reshape(4, 12, 17),
     ),
+    # And the part below its first element where only the ends of axes that run forwards count.
+    "below rows backwards": lambda both: (
+        both[1000:2020].reshape(5, 12, 17)[:, ::-1],
+        both[250:1066].reshape(4, 12, 17),
+    ),
     "both backwards": lambda both: (
         both[1059:39:-1].reshape(5, 12, 17),
         both[815::-1].reshape(4, 12, 17),
@@ -191,6 +196,18 @@ def test_overlaps_come_later(
     assert_conv(expected, x, WEIGHT, BIAS, residual)
     assert call(x, out=out, **rest) is out
     assert out.tobytes() == expected.tobytes()
+
+
+def test_residual_is_out_in_another_order(
+    make: Callable[..., Call], backend: str, rng: np.random.Generator
+) -> None:
+    """The same first element, shape and bytes, but other strides."""
+    x, call, out = normal(rng, 5, 6, 6), make(backend), normal(rng, 4, 6, 6)
+    warm(call, x, residual=normal(rng, 4, 6, 6).swapaxes(1, 2), out=out)
+    residual = out.swapaxes(1, 2)
+    before = residual.copy()
+    assert call(x, residual=residual, out=out) is out
+    assert_conv(out, x, WEIGHT, BIAS, before)
 
 
 def test_a_residual_that_comes_overlaps_and_goes(
