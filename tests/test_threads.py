@@ -194,6 +194,10 @@ def test_ctrl_c(backend: str) -> None:
     lines = list(
         interrupted(
             """
+        import signal
+
+        # Where the tests run in the background, a child inherits that it is ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         check()
         for n in range(3):
             try:
