@@ -1,19 +1,17 @@
-/* Template: kernels for up to DENSE_MAX channels in and out, as colours have, whose pixels lie one
- * behind the other without gaps. VW pixels at a time are taken apart into channels in registers
+/* Template: kernels for up to PW_MAX_DENSE channels in and out, as colours have, whose pixels lie
+ * one behind the other without gaps. VW pixels at a time are taken apart into channels in registers
  * and put together again: memory is read and written in whole vectors. */
-
-#define DENSE_MAX 4
 
 /* Pixels from p on to the vectors v[n] of their channels, and back. */
 PW_INLINE void FN(take_apart)(const char *p, int n, const FN(lanes) * lanes, V *v) {
-    V loaded[DENSE_MAX];
+    V loaded[PW_MAX_DENSE];
     PW_UNROLL
     for (int i = 0; i < n; i++) loaded[i] = V_LOAD(p + i * VW * (ptrdiff_t)sizeof(T));
     D_SPLIT(n, lanes, loaded, v);
 }
 
 PW_INLINE void FN(put_together)(char *p, int n, const FN(lanes) *lanes, V *v, int stream) {
-    V stored[DENSE_MAX];
+    V stored[PW_MAX_DENSE];
     D_MERGE(n, lanes, v, stored);
     PW_UNROLL
     for (int i = 0; i < n; i++, p += VW * sizeof(T)) {
@@ -26,7 +24,7 @@ PW_INLINE void FN(put_together)(char *p, int n, const FN(lanes) *lanes, V *v, in
 
 PW_INLINE void FN(dense_tile)(const pw_tile *t, const char *x, const char *r, char *y, int C, int K,
                               const FN(lanes) *in, const FN(lanes) *out, int stream) {
-    V v[DENSE_MAX], s[DENSE_MAX];
+    V v[PW_MAX_DENSE], s[PW_MAX_DENSE];
     const T *bias = t->bias, *w = t->w;
     FN(take_apart)(x, C, in, v);
     PW_UNROLL
@@ -61,7 +59,7 @@ PW_INLINE void FN(dense_run)(const pw_tile *t, int C, int K) {
         if (r) r += y_step;
     }
     if (left) {
-        T part_x[VW * DENSE_MAX] = {0}, part_r[VW * DENSE_MAX] = {0}, part_y[VW * DENSE_MAX];
+        T part_x[VW * PW_MAX_DENSE] = {0}, part_r[VW * PW_MAX_DENSE] = {0}, part_y[VW * PW_MAX_DENSE];
         const size_t bytes = (size_t)left * K * sizeof(T);
         memcpy(part_x, x, (size_t)left * C * sizeof(T));
         if (r) memcpy(part_r, r, bytes);

@@ -97,6 +97,5 @@ static const pw_kernels FN(kernels) = {
 #undef D_LANES
 #undef D_SPLIT
 #undef D_MERGE
-#undef DENSE_MAX
 #undef PLANAR_NV_MAX
 #undef ROWS_MAX
