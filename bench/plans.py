@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pointwise_fast.call import Settings, describe, geometry
+from pointwise_fast.call import describe, geometry
+from pointwise_fast.settings import Settings
 
 from .job import Job
 
@@ -23,6 +24,6 @@ def plan_of(job: Job, backend: str) -> str:
         backend,
     )
     residual = None if arrays.residual is None else geometry(arrays.residual)
-    call = describe(settings, *geometry(arrays.x), residual, geometry(arrays.out))
+    call = describe(settings, geometry(arrays.x), residual, geometry(arrays.out))
     tell = getattr(call.plan, "describe", None)
     return "" if tell is None else str(tell())

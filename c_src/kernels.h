@@ -51,8 +51,29 @@ typedef struct pw_tile {
 
 typedef void (*pw_kernel)(const pw_tile *);
 
+/* Elements i < n_i, j < n_j; strides in bytes. */
+typedef struct pw_matrix {
+    pw_dtype dtype;
+    char *at;
+    ptrdiff_t i, j;
+} pw_matrix;
+
+/* to[i, j] = from[i, j], between an array's dtype and that of the sums. `fetch` bytes behind each row
+ * as many are fetched into level 2; 0: none. */
+typedef void (*pw_convert)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j, ptrdiff_t fetch);
+/* Sets flags[j] where element j of an array's row is `value`; NaN: where it is NaN. */
+typedef void (*pw_absent)(uint8_t *flags, const char *row, ptrdiff_t step, double value, int64_t n);
+/* In place, on K planes of n pixels in scratch, whose rows hold whole vectors. */
+typedef void (*pw_finish)(char *y, ptrdiff_t step, int64_t K, int64_t n);
+
 /* Kernels of one dtype. The tile sizes stand beside them, so that they cannot disagree. */
 typedef struct pw_kernels {
+    pw_convert load[PW_DTYPES], store[PW_DTYPES]; /* by the array's dtype; NULL: none */
+    pw_absent absent[PW_DTYPES];
+    pw_finish heads[PW_HEADS];
+    void (*prelu)(char *y, ptrdiff_t step, int64_t K, int64_t n, const double *slopes);
+    /* Where flags are set. */
+    void (*fill)(char *y, ptrdiff_t step, int64_t K, int64_t n, const uint8_t *flags, double fill);
     int vector;                           /* elements in a vector */
     int kr_max;                           /* planar[1..kr_max] */
     pw_kernel planar[PW_MAX_KR + 1];      /* by channels */
@@ -68,7 +89,7 @@ struct pw_kernel_set {
     const char *name;
     int (*works)(void);
     int has_fma;
-    const pw_kernels *dtype[2]; /* by pw_dtype */
+    const pw_kernels *dtype[2]; /* PW_F32, PW_F64: of the sums */
 };
 
 extern const pw_kernel_set pw_kernels_scalar, pw_kernels_avx2, pw_kernels_avx512, pw_kernels_neon;
@@ -79,7 +100,8 @@ int pw_cpu_has_avx2_fma(void);
 int pw_cpu_has_avx512(void);
 
 static inline size_t pw_size(pw_dtype dtype) {
-    return dtype == PW_F32 ? 4 : 8;
+    static const uint8_t sizes[PW_DTYPES] = {4, 8, 1, 1, 2, 2, 4, 4, 8, 8, 2, 2};
+    return sizes[dtype];
 }
 
 #endif

@@ -27,21 +27,27 @@ enum {
     PREFETCH_FROM_BYTES = 512 << 10,
     /* How far ahead. Zen 4, 50 x 600 x 600 -> 20, one thread: in each plane, 256 to 2048 bytes
      * were equal (6.7 ms; without 10.8); along rows of pixels, rows kernels 7.4 ms from 5/4 of
-     * their tile on (2048: 8.9, without: 13.5), interleaved kernels (to 16 channels) 6.2 ms
-     * (without: 6.8). */
+     * their tile on (2048: 8.9, without: 13.5). */
     AHEAD_PLANAR = 512,
     AHEAD_ROWS = 4096,
     /* From so many bytes of a tile on x is fetched far, for level 1 cannot hold two: 224 -> 6
      * channels 40 -> 69 GFLOP/s, 224 -> 30 73 -> 98; 103 -> 9 lost by it (68 -> 57). */
     FAR_ROWS = 8192,
-    AHEAD_INTERLEAVED = 1024,
+    /* Interleaved kernels: 103 -> 14 58 GFLOP/s from 1024 bytes on, 93 from 8192, 95 far; 103 -> 32
+     * 78, 109, 105; with AVX2 103 -> 9 26, 40, 56. Shorter pixels: 32 -> 32 107, 107, 102. */
+    AHEAD_INTERLEAVED = 8192,
+    FAR_PIXEL = 384,
     AHEAD_DENSE = 4096,
     /* What it costs to transpose x, in channels that rows kernels could compute: what is left over
      * of whole vectors goes to them only where padding costs more. */
     ROWS_CHANNELS = 4,
+    GROUP = 4, /* channels that kernels transpose at once */
     /* Of an element of x that is staged; of a vector of sums that is transposed. */
     GATHER_CYCLES = 1,
     FINISH_CYCLES = 8,
+    /* Transposed kernels find each channel of a tile in a line of its own. With so many blocks it
+     * pays to stage x: AVX2, 512 -> 2048 at 7 x 7 86 -> 101 GFLOP/s, 832 -> 160 91 -> 88. */
+    STAGE_FROM_BLOCKS = 16,
     /* Where the machine does not tell. */
     DEFAULT_CACHE_BYTES = 16 << 20,
     DEFAULT_LEVEL_2_BYTES = 512 << 10,
@@ -96,9 +102,11 @@ static void choose_planes(pw_plan *plan, int x_planar) {
         (double)pw_ceil_div(plan->K, vector) * P * (C + (double)FINISH_CYCLES);
     const double planar = x_planar ? smaller(in_place, 1.03 * staged) : staged;
     plan->interleaved = plan->transposed = plan->kernels->rows_max && transposed < 0.97 * planar;
+    if (plan->transposed)
+        plan->stage_x = plan->K >= STAGE_FROM_BLOCKS * plan->kernels->nv_max * vector;
     if (rows > 1 && (plan->transposed || !x_planar || planar < in_place)) {
         merge_rows(plan);
-        plan->stage_x = !plan->transposed;
+        plan->stage_x |= !plan->transposed;
     }
 }
 
@@ -108,21 +116,41 @@ static int is_dense(const pw_plan *plan) {
     const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype), C = (ptrdiff_t)plan->C,
                     K = (ptrdiff_t)plan->K;
     return C >= 1 && C <= PW_MAX_DENSE && K <= PW_MAX_DENSE && plan->kernels->dense[C][K] &&
-           p->groups == 1 && p->x_dtype == p->dtype && p->P > 1 && (C == 1 || p->x_c == size) &&
-           p->x_p == C * size && (K == 1 || p->y_k == size) && p->y_p == K * size &&
+           p->groups == 1 && p->x_dtype == p->dtype && p->y_dtype == p->dtype && p->parts == 1 &&
+           p->P > 1 && (C == 1 || p->x_c == size) && p->x_p == C * size &&
+           (K == 1 || p->y_k == size) && p->y_p == K * size &&
            (!p->has_residual || ((K == 1 || p->r_k == size) && p->r_p == K * size));
+}
+
+/* Whether kernels cannot read x as it is, whatever its strides. */
+static int reads_staged(const pw_problem *p) {
+    return p->x_dtype != p->dtype || p->in_place || p->parts > 1 || p->nodata != NULL;
+}
+
+/* Sums in planes in scratch: of planes, or transposed. */
+static void choose_finish(pw_plan *plan, int x_planar) {
+    const pw_problem *p = &plan->problem;
+    plan->interleaved = plan->transposed = !x_planar && plan->kernels->rows_max > 0;
+    plan->planes = plan->stage_y = 1;
+    plan->stage_x = reads_staged(p) || (!plan->interleaved && !x_planar);
+    plan->stage_r = p->has_residual;
 }
 
 /* Layout by what can be written in place, then by what can be read in place. */
 static void choose_path(pw_plan *plan) {
     const pw_problem *p = &plan->problem;
-    const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype), x_size = (ptrdiff_t)pw_size(p->x_dtype);
-    const int single_pixel = p->P == 1;
+    const ptrdiff_t size = (ptrdiff_t)pw_size(p->y_dtype) * p->parts,
+                    x_size = (ptrdiff_t)pw_size(p->x_dtype) * p->parts;
+    const int single_pixel = p->P == 1, converts = p->y_dtype != p->dtype || p->parts > 1;
     const int y_planar = single_pixel || p->y_p == size,
               x_planar = single_pixel || p->x_p == x_size;
     const int y_interleaved = plan->K == 1 || p->y_k == size;
     const int r_planar = single_pixel || p->r_p == size;
     const int r_interleaved = plan->K == 1 || p->r_k == size;
+    if (plan->finishes) {
+        choose_finish(plan, x_planar);
+        return;
+    }
     if (is_dense(plan)) {
         plan->interleaved = plan->dense = 1;
         return;
@@ -132,9 +160,20 @@ static void choose_path(pw_plan *plan) {
     if (plan->interleaved && !plan->transposed && plan->K > plan->kernels->rows_max && has_rows(p))
         merge_rows(plan);
     plan->planes = plan->transposed || !plan->interleaved;
-    plan->stage_x |= p->x_dtype != p->dtype || p->in_place || (!plan->interleaved && !x_planar);
-    plan->stage_y = plan->planes ? !y_planar : !y_interleaved;
-    plan->stage_r = p->has_residual && !(plan->planes ? r_planar : r_interleaved);
+    plan->stage_x |= reads_staged(p) || (!plan->interleaved && !x_planar);
+    plan->stage_y = converts || !(plan->planes ? y_planar : y_interleaved);
+    plan->stage_r = p->has_residual && (converts || !(plan->planes ? r_planar : r_interleaved));
+}
+
+/* Cycles for a vector of pixels, where a vector of multiply-adds is one; of AVX-512 on Zen 4, within
+ * 5% from 13 to 224 channels. Rows kernels transpose x and y, best by whole groups. */
+static double rows_cycles(int64_t C, int64_t K) {
+    return (double)(C * (K + 1)) + 60 + (K % GROUP ? 60 : 0) + (C % GROUP ? 40 : 0);
+}
+
+static double padded_cycles(const pw_plan *plan) {
+    const int64_t vector = plan->kernels->vector;
+    return (double)(plan->C * pw_round_up(plan->K, vector)) + 55.0 * (double)vector / 16;
 }
 
 /* Channels for rows kernels, the others being whole vectors: all that fit one block, else what is
@@ -146,9 +185,10 @@ static int64_t rows_channels(const pw_plan *plan) {
     if (!kernels->rows_max || !adjacent || plan->transposed || plan->row || plan->dense) return 0;
     /* They take whole vectors of pixels: few pixels would leave their lanes idle. */
     if (p->P < kernels->vector) return 0;
-    if (plan->K <= kernels->rows_max && plan->K != kernels->vector) return plan->K;
+    if (plan->K <= kernels->rows_max)
+        return rows_cycles(plan->C, plan->K) < padded_cycles(plan) ? plan->K : 0;
     const int64_t left = plan->K % kernels->vector;
-    return left + ROWS_CHANNELS < kernels->vector ? left : 0;
+    return left + ROWS_CHANNELS <= kernels->vector ? left : 0;
 }
 
 static int count_blocks(const pw_plan *plan) {
@@ -233,7 +273,7 @@ static void choose_passes(pw_plan *plan) {
     }
     if (plan->stage_x) most = pw_min(most, REGION_BYTES / (LEAST_PANEL * size + LINE));
     const int64_t passes = pw_max(1, pw_ceil_div(plan->C, most));
-    plan->c_pass = pw_ceil_div(plan->C, passes);
+    plan->c_pass = pw_round_up(pw_ceil_div(plan->C, passes), plan->problem.parts);
     if (plan->interleaved) {
         if (plan->tile * plan->c_pass * size > TILE_BYTES) plan->tile = 48;
     } else {
@@ -255,12 +295,12 @@ static void lay_out_scratch(pw_plan *plan) {
     const pw_block *last = &plan->blocks[plan->n_blocks - 1];
     const int64_t widest = plan->blocks[0].width;
     plan->part_width = last->at + last->width;
-    if (per_channel && !plan->problem.in_place) {
+    if (per_channel && !plan->whole) {
         const int64_t most = REGION_BYTES / (pw_round_up(plan->tile, LEAST_PANEL) * size + LINE);
         plan->part_width = pw_min(plan->part_width, pw_max(widest, most));
     }
     plan->panel = plan->problem.P;
-    if (per_channel || plan->stage_x) {
+    if (per_channel || plan->stage_x || plan->flags) {
         const int64_t deepest =
             pw_max(plan->stage_x ? plan->c_pass : 1, per_channel ? plan->part_width : 1);
         const int64_t pixels = (REGION_BYTES / deepest - LINE) / size / LEAST_PANEL * LEAST_PANEL;
@@ -272,6 +312,7 @@ static void lay_out_scratch(pw_plan *plan) {
     plan->scratch.y = region(&end, plan->stage_y, room * plan->part_width, (size_t)size);
     plan->scratch.r = region(&end, plan->stage_r, room * plan->part_width, (size_t)size);
     plan->scratch.acc = region(&end, sums, room * plan->part_width, (size_t)size);
+    plan->scratch.flags = region(&end, plan->flags, room, sizeof(uint8_t));
     plan->scratch.bytes = end;
 }
 
@@ -290,14 +331,29 @@ static int may_stream(const pw_plan *plan) {
 static ptrdiff_t choose_prefetch(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype);
-    if (plan->stage_x || plan->outer * p->C * p->P * size < PREFETCH_FROM_BYTES) return 0;
+    if (plan->outer * p->C * p->P * size < PREFETCH_FROM_BYTES) return 0;
     if (plan->dense) return AHEAD_DENSE;
+    if (plan->stage_x) return 0;
     if (!plan->interleaved) return AHEAD_PLANAR;
     /* Rows of x and y lie one behind the other, else there is no telling what comes next. */
-    if (p->x_c != size || p->x_p != plan->C * size || p->y_p != plan->K * size) return 0;
+    if (p->x_c != size || p->x_p != plan->C * size ||
+        p->y_p != plan->K * (ptrdiff_t)pw_size(p->y_dtype))
+        return 0;
     const ptrdiff_t rows = p->x_p * plan->kernels->vector;
-    if (rows_channels(plan) < plan->K) return rows < FAR_ROWS ? AHEAD_INTERLEAVED : PW_FAR;
+    if (rows_channels(plan) < plan->K) return p->x_p < FAR_PIXEL ? AHEAD_INTERLEAVED : PW_FAR;
     return pw_max(rows < FAR_ROWS ? AHEAD_ROWS : PW_FAR, rows * 5 / 4);
+}
+
+/* Copies of what the problem points to. */
+static int keep_constants(pw_plan *plan) {
+    pw_problem *p = &plan->problem;
+    const size_t slopes = p->slopes ? (size_t)p->K : 0, nodata = p->nodata ? (size_t)p->C : 0;
+    if (!slopes && !nodata) return 1;
+    double *to = plan->constants = malloc((slopes + nodata) * sizeof *to);
+    if (!to) return 0;
+    if (slopes) p->slopes = memcpy(to, p->slopes, slopes * sizeof *to);
+    if (nodata) p->nodata = memcpy(to + slopes, p->nodata, nodata * sizeof *to);
+    return 1;
 }
 
 pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
@@ -307,10 +363,17 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     head.C = problem->C / problem->groups;
     head.K = problem->K / problem->groups;
     head.outer = outer_count(problem);
+    head.y_channels = problem->head == PW_HEAD_ARGMAX ? 1 : head.K;
+    head.flags = problem->nodata || problem->has_mask;
+    head.finishes = problem->slopes || problem->head || head.flags;
+    head.whole = problem->in_place || head.finishes || problem->parts > 1;
     choose_path(&head);
     const int n = count_blocks(&head);
     pw_plan *plan = malloc(sizeof *plan + (size_t)n * sizeof *plan->blocks);
-    if (!plan) return NULL;
+    if (!plan || !keep_constants(&head)) {
+        free(plan);
+        return NULL;
+    }
     *plan = head;
     if (plan->dense)
         add_block(plan, plan->kernels->dense[plan->C][plan->K], (int)plan->K, (int)plan->K);
@@ -324,7 +387,7 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     plan->prefetch = choose_prefetch(plan);
     snprintf(
         plan->description, sizeof plan->description,
-        "%s %s: %d blocks of up to %d, passes of %lld channels, tiles of %lld pixels%s%s%s%s%s%s",
+        "%s %s: %d blocks of up to %d, passes of %lld channels, tiles of %lld pixels%s%s%s%s%s%s%s",
         set->name,
         plan->dense         ? "dense"
         : plan->transposed  ? "transposed"
@@ -333,11 +396,13 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
         plan->n_blocks, plan->blocks[0].channels, (long long)plan->c_pass, (long long)plan->tile,
         plan->row ? ", rows merged" : "", plan->stage_x ? ", x staged" : "",
         plan->stage_y ? ", y staged" : "", plan->stage_r ? ", residual staged" : "",
-        plan->prefetch ? ", prefetching" : "", plan->stream ? ", streaming" : "");
+        plan->finishes ? ", finished" : "", plan->prefetch ? ", prefetching" : "",
+        plan->stream ? ", streaming" : "");
     return plan;
 }
 
 void pw_plan_free(pw_plan *plan) {
+    if (plan) free(plan->constants);
     free(plan);
 }
 

@@ -15,7 +15,7 @@ typedef struct pw_block {
 
 /* Scratch of a thread, in bytes from its start; 64-byte aligned. */
 typedef struct pw_scratch_layout {
-    size_t x, y, r, acc, bytes;
+    size_t x, y, r, acc, flags, bytes;
 } pw_scratch_layout;
 
 struct pw_plan {
@@ -27,11 +27,16 @@ struct pw_plan {
     int planes;                    /* y and r are written and read in planes */
     int dense;                     /* interleaved, by kernels of few channels without gaps */
     int stage_x, stage_y, stage_r; /* through panels in scratch */
+    int finishes;                  /* planes in scratch that hold all channels of their pixels */
+    int whole;                     /* all channels at once */
+    double *constants;             /* owned: what the problem's slopes and nodata point to */
     int stream;                    /* where y turns out to be aligned to a line */
     ptrdiff_t prefetch;
     int64_t row;        /* pixels after which x goes on at its next row; 0: P is one row */
     ptrdiff_t x_row;    /* bytes from row to row */
+    int flags;          /* pixels that miss a channel are flagged */
     int64_t C, K;       /* of a group */
+    int64_t y_channels; /* of a group, that are stored */
     int64_t outer;      /* product of the outer extents */
     int64_t c_pass;     /* channels in one pass over the sums */
     int64_t tile;       /* pixels over which all blocks go before the next */
@@ -45,14 +50,6 @@ struct pw_plan {
     int n_blocks;
     pw_block blocks[];
 };
-
-/* convert.c: to[i, j] = from[i, j] for i < n_i, j < n_j, between dtypes; strides in bytes. */
-typedef struct pw_matrix {
-    pw_dtype dtype;
-    char *at;
-    ptrdiff_t i, j;
-} pw_matrix;
-void pw_copy(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j);
 
 /* threads.c */
 /* Runs work(argument, number) in up to `threads` threads, the caller's included; returns when all

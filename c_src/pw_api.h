@@ -1,7 +1,30 @@
 /* The functions and types that callers use. No preprocessor directives: the C compiler reads
  * this file through pointwise.h, cffi reads it as it stands. pointwise.h has the contract. */
 
-typedef enum { PW_F32, PW_F64 } pw_dtype;
+typedef enum {
+    PW_F32,
+    PW_F64,
+    PW_U8,
+    PW_I8,
+    PW_U16,
+    PW_I16,
+    PW_U32,
+    PW_I32,
+    PW_U64,
+    PW_I64,
+    PW_F16,
+    PW_BF16,
+    PW_DTYPES
+} pw_dtype;
+
+typedef enum {
+    PW_HEAD_NONE,
+    PW_HEAD_SOFTMAX,
+    PW_HEAD_LOG_SOFTMAX,
+    PW_HEAD_L2_NORMALIZE,
+    PW_HEAD_ARGMAX,
+    PW_HEADS
+} pw_head;
 
 typedef enum {
     PW_ACT_NONE,
@@ -25,8 +48,11 @@ typedef enum { PW_OK, PW_NO_MEMORY } pw_status;
 
 /* One convolution without its data. Strides are in bytes, of any sign and any value. */
 typedef struct {
-    pw_dtype dtype;   /* of weights, bias, sums, residual and output */
+    pw_dtype dtype;   /* of weights, bias and sums: PW_F32 or PW_F64 */
     pw_dtype x_dtype; /* of the input */
+    pw_dtype y_dtype; /* of residual and output */
+    int parts;        /* 2: channels come in pairs, as complex numbers; C and K count both, x_c, */
+    ptrdiff_t x_part, y_part, r_part; /* y_k, r_k lead from pair to pair, these within */
     int64_t C, K, groups;
     int64_t P;     /* inner pixels */
     int64_t outer; /* outer axes, at most 64 */
@@ -38,7 +64,15 @@ typedef struct {
     int has_bias, has_residual;
     int in_place; /* y is x, element for element */
     pw_activation activation;
-    double a, b; /* its parameters */
+    double a, b;          /* its parameters */
+    const double *slopes; /* K of them, for PReLU after the activation; NULL: none */
+    pw_head head;         /* then; of argmax y has one channel */
+    /* Missing data: pixels get `fill` that have a channel whose value is that of `nodata`, or is
+     * masked by a byte that is not 0. */
+    const double *nodata; /* C values, NaN for NaN; NULL: none */
+    int has_mask;
+    ptrdiff_t m_outer[64], m_c, m_p;
+    double fill;
 } pw_problem;
 
 typedef struct pw_kernel_set pw_kernel_set;
@@ -56,7 +90,7 @@ int pw_kernel_set_has_fma(const pw_kernel_set *);
 int64_t pw_cache_bytes(int level);
 const char *pw_compiler(void);
 
-/* NULL: no memory. A plan is immutable; any number of threads may use it. */
+/* NULL: no memory. Slopes and nodata are copied. A plan is immutable; any number of threads may use it. */
 pw_plan *pw_plan_new(const pw_kernel_set *, const pw_problem *);
 void pw_plan_free(pw_plan *);
 /* Plans with equal layouts (and dtype, C, K, groups) share packed weights. */
@@ -69,8 +103,9 @@ const char *pw_plan_describe(const pw_plan *);
 /* w: (K, C/groups), w_k and w_c bytes apart. bias: K, step bytes apart, or NULL. */
 void pw_pack(const pw_plan *, const void *w, ptrdiff_t w_k, ptrdiff_t w_c, const void *bias,
              ptrdiff_t bias_step, void *packed);
-pw_status pw_run(const pw_plan *, const void *packed, const void *x, const void *r, void *y,
-                 int threads);
+pw_status pw_run(const pw_plan *, const void *packed, const void *x, const void *r,
+                 const void *mask, void *y, int threads);
 /* Both in one. */
 pw_status pw_conv(const pw_plan *, const void *w, ptrdiff_t w_k, ptrdiff_t w_c, const void *bias,
-                  ptrdiff_t bias_step, const void *x, const void *r, void *y, int threads);
+                  ptrdiff_t bias_step, const void *x, const void *r, const void *mask, void *y,
+                  int threads);

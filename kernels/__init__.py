@@ -43,7 +43,15 @@ class Plan(Protocol):
     def pack(self, weight: Array, bias: Array | None) -> Any:
         """The weights in the backend's own order, independent of the arrays given."""
 
-    def run(self, packed: Any, x: Array, residual: Array | None, out: Array, threads: int) -> None:
+    def run(
+        self,
+        packed: Any,
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+        mask: Array | None = None,
+    ) -> None:
         """Compute `out` with packed weights."""
 
     def conv(
@@ -54,6 +62,7 @@ class Plan(Protocol):
         residual: Array | None,
         out: Array,
         threads: int,
+        mask: Array | None = None,
     ) -> None:
         """Compute `out` once: pack and run."""
 

@@ -22,12 +22,16 @@ except ImportError as error:
 else:
     _missing = None
 
+from .features import FEATURES as _ALL
+from .features import first_lacking
+
 if TYPE_CHECKING:
     from pointwise_fast.problem import Problem
 
     from . import Repeat
 
 __all__ = [
+    "FEATURES",
     "NAME",
     "CPlan",
     "available",
@@ -90,7 +94,60 @@ def available() -> str | None:
     return _missing
 
 
+FEATURES = frozenset(_ALL) - {"valid='any'"}
+
+#: Of dtypes.
+_CODES = {
+    "float32": "F32",
+    "float64": "F64",
+    "bool": "U8",
+    "uint8": "U8",
+    "int8": "I8",
+    "uint16": "U16",
+    "int16": "I16",
+    "uint32": "U32",
+    "int32": "I32",
+    "uint64": "U64",
+    "int64": "I64",
+    "float16": "F16",
+    "bfloat16": "BF16",
+}
+
+#: All channels of some pixels have to fit a thread's scratch where they are finished together.
+_MOST_CHANNELS = 4096
+
+
 def unsupported(problem: Problem) -> str | None:
+    lacking = first_lacking(problem, FEATURES)
+    if lacking is not None:
+        return lacking
+    finish = _finish_of(problem)
+    if finish is not None:
+        if problem.groups > 1:
+            return f"{finish} with groups={problem.groups}"
+        if problem.dtype.kind == "c":
+            return f"{finish} of complex numbers"
+    parts = 2 if problem.dtype.kind == "c" else 1
+    if parts == 2 and problem.x_dtype.kind != "c":
+        return f"complex weights for x of {problem.x_dtype}"
+    if (finish is not None or parts == 2) and max(problem.K, problem.C) * parts > _MOST_CHANNELS:
+        return f"{finish or 'complex numbers'} with more than {_MOST_CHANNELS // parts} channels"
+    missing = problem.missing
+    if missing is not None and problem.out_dtype.kind in "ui":
+        fill = problem.dtype.type(missing.fill)
+        if float(fill) != missing.fill:
+            return f"fill={missing.fill}, which sums of {problem.dtype} do not hold"
+    return None
+
+
+def _finish_of(problem: Problem) -> str | None:
+    """What is done with all channels of a pixel, in words."""
+    if problem.head is not None:
+        return f"head={problem.head!r}"
+    if problem.missing is not None:
+        return "missing data"
+    if problem.activation is not None and problem.activation.name == "prelu":
+        return "prelu"
     return None
 
 
@@ -135,10 +192,13 @@ class CPlan:
 
     def __init__(self, problem: Problem, isa: str | None = None) -> None:
         kernel_set = _kernel_sets[_isa if isa is None else isa]
-        handle = lib.pw_plan_new(kernel_set, _to_c(problem))
+        c, keep = _to_c(problem)
+        handle = lib.pw_plan_new(kernel_set, c)
+        del keep
         if not handle:
             raise MemoryError("no memory for a plan")
         self._plan = ffi.gc(handle, lib.pw_plan_free)
+        self._complex = problem.dtype.kind == "c"
         outputs = problem.K * problem.P * math.prod(problem.outer)
         self._long = outputs * (problem.C // problem.groups + 16) > _SHORT
         self.pack_key = (isa or _isa, lib.pw_plan_layout(handle))
@@ -155,15 +215,26 @@ class CPlan:
         start = -_address(buffer) % _LINE
         packed = buffer[start : start + size]
         address = ffi.from_buffer(packed)
+        if self._complex:
+            weight, bias = _real_parts(weight, bias)
         lib.pw_pack(self._plan, *_weights(weight, bias), address)
         return address
 
-    def run(self, packed: Any, x: Array, residual: Array | None, out: Array, threads: int) -> None:
+    def run(
+        self,
+        packed: Any,
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+        mask: Array | None = None,
+    ) -> None:
         status = lib.pw_run(
             self._plan,
             packed,
             _pointer(x),
             _NULL if residual is None else _pointer(residual),
+            _NULL if mask is None else _pointer(mask),
             _pointer(out),
             threads,
         )
@@ -178,12 +249,16 @@ class CPlan:
         residual: Array | None,
         out: Array,
         threads: int,
+        mask: Array | None = None,
     ) -> None:
+        if self._complex:
+            weight, bias = _real_parts(weight, bias)
         status = lib.pw_conv(
             self._plan,
             *_weights(weight, bias),
             _pointer(x),
             _NULL if residual is None else _pointer(residual),
+            _NULL if mask is None else _pointer(mask),
             _pointer(out),
             threads,
         )
@@ -200,7 +275,7 @@ class CPlan:
         out: Array,
         empty: Callable[[], Array],
     ) -> Repeat | None:
-        if _remember is None:
+        if _remember is None or self._complex:
             return None
         repeat: Repeat | None = _remember(
             _integer(self._plan),
@@ -241,15 +316,34 @@ def _weights(weight: Array, bias: Array | None) -> tuple[Any, ...]:
     return _pointer(weight), w_k, w_c, _pointer(bias), bias.strides[0]
 
 
+def _real_parts(weight: Array, bias: Array | None) -> tuple[Array, Array | None]:
+    """Complex weights as those of twice the channels, real and imaginary parts in turn."""
+    K, C = weight.shape
+    pairs = np.empty((K, 2, C, 2), weight.real.dtype)
+    pairs[:, 0, :, 0] = pairs[:, 1, :, 1] = weight.real
+    pairs[:, 1, :, 0] = weight.imag
+    pairs[:, 0, :, 1] = -weight.imag
+    parts = None if bias is None else np.ascontiguousarray(bias).view(bias.real.dtype)
+    return pairs.reshape(2 * K, 2 * C), parts
+
+
 def _dtype_code(dtype: np.dtype[Any]) -> int:
-    return int(lib.PW_F32 if dtype == np.float32 else lib.PW_F64)
+    return int(getattr(lib, f"PW_{_CODES[dtype.name]}"))
 
 
-def _to_c(problem: Problem) -> Any:
-    c = ffi.new("pw_problem *")
-    c.dtype = _dtype_code(problem.dtype)
-    c.x_dtype = _dtype_code(problem.x_dtype)
-    c.C, c.K, c.P, c.groups = problem.C, problem.K, problem.P, problem.groups
+def _part_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype.type(0).real.dtype if dtype.kind == "c" else dtype
+
+
+def _to_c(problem: Problem) -> tuple[Any, list[Any]]:
+    """The problem, and what it points to."""
+    c, keep = ffi.new("pw_problem *"), []
+    x, out = _part_dtype(problem.x_dtype), _part_dtype(problem.out_dtype)
+    c.dtype = _dtype_code(_part_dtype(problem.dtype))
+    c.x_dtype, c.y_dtype = _dtype_code(x), _dtype_code(out)
+    c.parts = parts = 2 if problem.dtype.kind == "c" else 1
+    c.x_part, c.y_part, c.r_part = x.itemsize, out.itemsize, out.itemsize
+    c.C, c.K, c.P, c.groups = problem.C * parts, problem.K * parts, problem.P, problem.groups
     c.outer = len(problem.outer)
     c.outer_n = problem.outer
     *c.x_outer, c.x_c, c.x_p = problem.x_strides
@@ -259,7 +353,21 @@ def _to_c(problem: Problem) -> Any:
         *c.r_outer, c.r_k, c.r_p = problem.residual_strides
     c.has_bias = problem.bias
     c.in_place = problem.in_place
-    if problem.activation is not None:
-        c.activation = getattr(lib, f"PW_ACT_{problem.activation.name.upper()}")
-        c.a, c.b = problem.activation.a, problem.activation.b
-    return c
+    activation = problem.activation
+    if activation is not None and activation.name == "prelu":
+        keep.append(ffi.new("double[]", activation.slopes))
+        c.slopes = keep[-1]
+    elif activation is not None:
+        c.activation = getattr(lib, f"PW_ACT_{activation.name.upper()}")
+        c.a, c.b = activation.a, activation.b
+    if problem.head is not None:
+        c.head = getattr(lib, f"PW_HEAD_{problem.head.upper()}")
+    if problem.missing is not None:
+        c.fill = problem.missing.fill
+        if problem.missing.nodata is not None:
+            keep.append(ffi.new("double[]", problem.missing.nodata))
+            c.nodata = keep[-1]
+    if problem.mask_strides is not None:
+        c.has_mask = True
+        *c.m_outer, c.m_c, c.m_p = problem.mask_strides
+    return c, keep

@@ -27,10 +27,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .features import FLOATS, first_lacking
+
 if TYPE_CHECKING:
     from pointwise_fast.problem import Problem
 
-__all__ = ["NAME", "NumbaPlan", "Tile", "available", "choose_tile", "plan", "unsupported"]
+__all__ = [
+    "FEATURES",
+    "NAME",
+    "NumbaPlan",
+    "Tile",
+    "available",
+    "choose_tile",
+    "plan",
+    "unsupported",
+]
 
 NAME = "numba"
 
@@ -55,7 +66,13 @@ def available() -> str | None:
     return None
 
 
+FEATURES = FLOATS
+
+
 def unsupported(problem: Problem) -> str | None:
+    lacking = first_lacking(problem, FEATURES)
+    if lacking is not None:
+        return lacking
     # One block of filters reads a tile of x whole before it writes.
     if problem.in_place and _blocks(problem, choose_tile(problem, *_machine())) > 1:
         return f"{problem.K} channels written over x"
@@ -144,7 +161,7 @@ class NumbaPlan:
         f[loops.DIRECT] = only_sums and out_step == problem.dtype.itemsize
         f[loops.AHEAD] = _AHEAD
         if problem.activation is not None:
-            name, *parameters = problem.activation
+            name, *parameters, _ = problem.activation
             f[loops.ACTIVATION] = _compile_activation(name, tile.t_type, tile.R * tile.N).address
             f[[loops.A, loops.B]] = np.array(parameters, np.float64).view(np.int64)
         strip = loops.STRIP * (tile.N if tile.planar else tile.R)
@@ -167,7 +184,13 @@ class NumbaPlan:
         return np.ascontiguousarray(by_block.transpose(0, 1, 3, 2))
 
     def run(
-        self, packed: Array, x: Array, residual: Array | None, out: Array, threads: int
+        self,
+        packed: Array,
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+        mask: Array | None = None,
     ) -> None:
         n = min(threads, self._most_threads)
         fields = self._fields.copy()
@@ -191,6 +214,7 @@ class NumbaPlan:
         residual: Array | None,
         out: Array,
         threads: int,
+        mask: Array | None = None,
     ) -> None:
         self.run(self.pack(weight, bias), x, residual, out, threads)
 

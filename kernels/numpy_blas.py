@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from .features import FEATURES as _ALL
+from .features import first_lacking
+from .numpy_finish import absent, apply_head, lacking, rescale, store
+
 if TYPE_CHECKING:
     from pointwise_fast.activation import Activation
     from pointwise_fast.problem import Problem
 
-__all__ = ["NAME", "activate", "available", "plan", "unsupported"]
+__all__ = ["FEATURES", "NAME", "activate", "available", "plan", "unsupported"]
 
 NAME = "numpy"
 
@@ -32,8 +36,11 @@ def available() -> str | None:
     return None
 
 
+FEATURES = frozenset(_ALL)
+
+
 def unsupported(problem: Problem) -> str | None:
-    return None
+    return first_lacking(problem, FEATURES)
 
 
 def plan(problem: Problem) -> NumpyPlan:
@@ -58,25 +65,46 @@ class NumpyPlan:
         residual: Array | None,
         out: Array,
         threads: int,
+        mask: Array | None = None,
     ) -> None:
         weight, bias = packed
         problem = self.problem
         X = problem.x_view(x)
         Y = problem.out_view(out)
         R = None if residual is None else problem.residual_view(residual)
-        G = problem.groups
-        W = weight.reshape(G, problem.K // G, problem.C // G)
+        M = None if mask is None else problem.mask_view(mask)
+        missing = problem.missing
         # The other backends do not warn of infinities and NaN either.
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for panel in _panels(problem):
-                Xp = X[panel].astype(problem.dtype, copy=False)
-                parts = [W[g] @ Xg for g, Xg in enumerate(np.split(Xp, G, axis=-2))]
-                Yp = np.concatenate(parts, axis=-2)
+                Xp = X[panel]
+                without: Any = False
+                if missing is not None:
+                    gaps = absent(Xp, missing.nodata, None if M is None else M[panel])
+                    without = lacking(gaps, missing)
+                    Xp = np.where(gaps, problem.x_dtype.type(0), Xp)
+                Yp = self._product(weight, Xp.astype(problem.dtype, copy=False))
+                if missing is not None and missing.valid == "any":
+                    size = abs(weight)
+                    total = size.sum(axis=1)[:, np.newaxis]
+                    there = self._product(size, (~gaps).astype(size.dtype))
+                    Yp, none = rescale(Yp, total, there, gaps)
+                    without = without | (none if problem.head is None else none.any(axis=0))
                 if bias is not None:
                     Yp += bias[:, np.newaxis]
                 if R is not None:
-                    Yp += R[panel]
-                Y[panel] = activate(Yp, problem.activation)
+                    Yp += R[panel].astype(problem.dtype, copy=False)
+                Yp = apply_head(activate(Yp, problem.activation), problem.head)
+                Yp = store(Yp, problem.out_dtype)
+                if missing is not None:
+                    Yp = np.where(without, problem.out_dtype.type(missing.fill), Yp)
+                Y[panel] = Yp
+
+    def _product(self, weight: Array, X: Array) -> Array:
+        """`weight` of each group times its channels of `X`, a panel."""
+        G = self.problem.groups
+        parts = zip(np.split(weight, G), np.split(X, G, axis=-2), strict=True)
+        return np.concatenate([W @ Xg for W, Xg in parts], axis=-2)
 
     def conv(
         self,
@@ -86,9 +114,10 @@ class NumpyPlan:
         residual: Array | None,
         out: Array,
         threads: int,
+        mask: Array | None = None,
     ) -> None:
         # Packed are copies: the weights given may lie in `out`.
-        self.run(self.pack(weight, bias), x, residual, out, threads)
+        self.run(self.pack(weight, bias), x, residual, out, threads, mask)
 
     def repeat(self, *_: Any) -> None:
         return None
@@ -112,7 +141,7 @@ def activate(y: Array, activation: Activation | None) -> Array:
     return result
 
 
-def _evaluate(y: Any, name: str, a: float, b: float) -> Any:
+def _evaluate(y: Any, name: str, a: float, b: float, slopes: tuple[float, ...]) -> Any:
     match name:
         case "relu":
             return np.maximum(y, 0)
@@ -122,6 +151,8 @@ def _evaluate(y: Any, name: str, a: float, b: float) -> Any:
             return np.clip(y, a, b)
         case "leaky_relu":
             return np.where(y > 0, y, a * y)
+        case "prelu":
+            return np.where(y > 0, y, np.array(slopes, y.dtype)[:, np.newaxis] * y)
         case "sigmoid":
             return 1 / (1 + np.exp(-y))
         case "tanh":

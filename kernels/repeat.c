@@ -105,9 +105,9 @@ static int residual_hurts(const memory *m, const Py_buffer *views) {
 }
 
 static pw_status run(const memory *m, const Py_buffer *v, int threads) {
-    if (m->packed) return pw_run(m->plan, m->packed, v[X].buf, v[R].buf, v[Y].buf, threads);
+    if (m->packed) return pw_run(m->plan, m->packed, v[X].buf, v[R].buf, NULL, v[Y].buf, threads);
     return pw_conv(m->plan, v[W].buf, v[W].strides[0], v[W].strides[1], v[B].buf,
-                   v[B].buf ? v[B].strides[0] : 0, v[X].buf, v[R].buf, v[Y].buf, threads);
+                   v[B].buf ? v[B].strides[0] : 0, v[X].buf, v[R].buf, NULL, v[Y].buf, threads);
 }
 
 static PyObject *repeat(PyObject *capsule, PyObject *const *arguments, Py_ssize_t n) {

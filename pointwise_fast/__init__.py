@@ -4,6 +4,7 @@ from ._version import __version__
 from .config import config, get_num_threads, set_num_threads, show_config
 from .conv import Conv1x1, conv1x1
 from .dispatch import backends
+from .folding import fold_batch_norm, fold_normalization, fold_scale
 
 __all__ = [
     "Conv1x1",
@@ -11,6 +12,9 @@ __all__ = [
     "backends",
     "config",
     "conv1x1",
+    "fold_batch_norm",
+    "fold_normalization",
+    "fold_scale",
     "get_num_threads",
     "set_num_threads",
     "show_config",

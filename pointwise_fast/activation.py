@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 __all__ = ["ACTIVATIONS", "Activation", "ActivationSpec", "parse_activation"]
 
-ActivationSpec = str | tuple[str | float, ...] | None
+ActivationSpec = str | tuple[Any, ...] | None
 
 
 class Activation(NamedTuple):
-    """An activation with its parameters filled in; ``a`` and ``b`` are 0 where unused."""
+    """An activation with its parameters filled in; ``a`` and ``b`` are 0 where unused.
+
+    ``slopes`` are prelu's, one for each output channel.
+    """
 
     name: str
     a: float = 0.0
     b: float = 0.0
+    slopes: tuple[float, ...] = ()
+
+    def __str__(self) -> str:
+        if self.slopes:
+            return f"('{self.name}', [{len(self.slopes)} slopes])"
+        return repr((self.name, self.a, self.b) if self.a or self.b else self.name)
 
 
 class _Parameters(NamedTuple):
@@ -28,6 +39,7 @@ ACTIVATIONS: dict[str, _Parameters] = {
     "relu": _Parameters(),
     "relu6": _Parameters(),
     "leaky_relu": _Parameters(("negative_slope",), (0.01,)),
+    "prelu": _Parameters(("slopes",)),
     "clip": _Parameters(("lo", "hi")),
     "sigmoid": _Parameters(),
     "tanh": _Parameters(),
@@ -64,9 +76,9 @@ def parse_activation(spec: ActivationSpec) -> Activation | None:
     Examples
     --------
     >>> parse_activation("elu")
-    Activation(name='elu', a=1.0, b=0.0)
+    Activation(name='elu', a=1.0, b=0.0, slopes=())
     >>> parse_activation(("clip", 0, 1))
-    Activation(name='clip', a=0.0, b=1.0)
+    Activation(name='clip', a=0.0, b=1.0, slopes=())
     """
     if spec is None:
         return None
@@ -86,6 +98,8 @@ def parse_activation(spec: ActivationSpec) -> Activation | None:
     if len(given) != len(names):
         wants = f"({name!r}, {', '.join(names)})" if names else repr(name)
         raise ValueError(f"activation {name!r} is written {wants}; got {spec!r}")
+    if name == "prelu":
+        return _prelu(given[0])
     try:
         values = [float(value) for value in given]
     except (TypeError, ValueError):
@@ -96,4 +110,23 @@ def parse_activation(spec: ActivationSpec) -> Activation | None:
         raise ValueError(f"activation 'clip' needs lo <= hi; got {spec!r}")
     if name in ("leaky_relu", "elu") and math.isinf(values[0]):
         raise ValueError(f"activation {name!r} needs a finite {names[0]}; got {spec!r}")
-    return Activation(name, *values)
+    a, b = (*values, 0.0, 0.0)[:2]
+    return Activation(name, a, b)
+
+
+def _prelu(given: Any) -> Activation:
+    """One slope for all channels is leaky_relu's."""
+    try:
+        slopes = np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        slopes = np.empty((0, 0))
+    if slopes.ndim > 1 or not slopes.size:
+        raise TypeError(
+            "activation 'prelu': slopes must be a number, or one for each output channel; "
+            f"got {given!r}"
+        )
+    if not np.all(np.isfinite(slopes)):
+        raise ValueError(f"activation 'prelu': slopes must be finite; got {given!r}")
+    if slopes.ndim == 0:
+        return Activation("leaky_relu", float(slopes))
+    return Activation("prelu", slopes=tuple(slopes.tolist()))

@@ -38,9 +38,9 @@ def refuse_objects(dtype: np.dtype[Any], name: str, got: str = "objects") -> Non
 
 
 def as_parameter(value: Any, name: str) -> Array:
-    """`value` as an array of real numbers, for weights and biases, which are cast."""
+    """`value` as an array of numbers, for weights and biases, which are cast."""
     array = as_input(value, name)
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiubc" and array.dtype.name != "bfloat16":
         refuse_objects(array.dtype, name)
         raise TypeError(f"{name} has dtype {array.dtype}; real numbers are expected")
     return array

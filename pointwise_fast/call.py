@@ -1,107 +1,41 @@
 """Every check of a call, made once for each combination of settings and array geometry.
 
-`Settings` are what does not depend on the arrays; `describe` adds the arrays' geometry and gives
-a `Call`: a `Problem`, the backend that takes it and its plan.
+`describe` puts a layer's `Settings` and the arrays' geometry together and gives a `Call`: a
+`Problem`, the backend that takes it and its plan.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from . import dispatch
-from .activation import ActivationSpec, parse_activation
-from .arrays import is_same, overlap, refuse_objects
+from .arrays import is_same, overlap
+from .dtypes import Dtypes, choose_dtypes, label_dtype
 from .kernels import Backend, Plan, Repeat
 from .problem import Problem, reduce_axes
+from .settings import Settings, Shape
 
-__all__ = ["Call", "Geometry", "Settings", "describe", "geometry"]
+__all__ = ["Call", "Geometry", "describe", "geometry"]
 
 Array = npt.NDArray[Any]
-Shape = tuple[int, ...]
 
-#: Shape, byte strides and dtype: where an array's elements lie, relative to the first.
-Geometry = tuple[Shape, Shape, np.dtype[Any]]
 
-#: The dtypes of inputs and results.
-FLOATS: dict[np.dtype[Any], np.dtype[Any]] = {
-    np.dtype(np.float32): np.dtype(np.float32),
-    np.dtype(np.float64): np.dtype(np.float64),
-}
+class Geometry(NamedTuple):
+    """Where an array's elements lie, relative to the first; strides are in bytes."""
+
+    shape: Shape
+    strides: Shape
+    dtype: np.dtype[Any]
 
 
 def geometry(array: Array) -> Geometry:
-    return array.shape, array.strides, array.dtype
-
-
-class Settings:
-    """What a layer is before it meets an array; checked."""
-
-    def __init__(
-        self,
-        weight_shape: Shape,
-        bias_shape: Shape | None,
-        activation: ActivationSpec,
-        channel_axis: int,
-        stride: int | Sequence[int],
-        groups: int,
-        dtype: npt.DTypeLike | None,
-        backend: str,
-    ) -> None:
-        self.groups = _integer(groups, "groups", 1)
-        self.weight_shape = _matrix_shape(weight_shape)
-        self.K = self.weight_shape[0]
-        self.C = self.weight_shape[1] * self.groups
-        if self.K % self.groups:
-            raise ValueError(
-                f"groups={self.groups} does not divide the {self.K} output channels of weight"
-            )
-        self.bias = bias_shape is not None
-        if bias_shape not in (None, (self.K,)):
-            raise ValueError(
-                f"bias has shape {bias_shape}; ({self.K},) fits weight of shape {weight_shape}"
-            )
-        self.channel_axis = _integer(channel_axis, "channel_axis")
-        self.stride: int | Shape
-        if isinstance(stride, Sequence) and not isinstance(stride, str):
-            self.stride = tuple(_integer(step, "stride", 1) for step in stride)
-        else:
-            self.stride = _integer(stride, "stride", 1)
-        self.dtype = None if dtype is None else _float_dtype(dtype, "dtype")
-        self.activation = parse_activation(activation)
-        dispatch.check_name(backend)
-        self.backend = backend
-
-    def cast(
-        self, weight: Array, bias: Array | None, dtype: np.dtype[Any]
-    ) -> tuple[Array, Array | None]:
-        """Weights as ``(K, C/groups)`` and bias, in `dtype`."""
-        if weight.ndim != 2:
-            weight = weight.reshape(self.weight_shape)
-        if weight.dtype is not dtype:
-            weight = weight.astype(dtype)
-        if bias is not None and bias.dtype is not dtype:
-            bias = bias.astype(dtype)
-        return weight, bias
-
-    def __str__(self) -> str:
-        parts = [f"{self.C} -> {self.K}"]
-        if self.activation is not None:
-            name, *parameters = self.activation
-            spec = tuple(self.activation) if any(parameters) else name
-            parts.append(f"activation={spec!r}")
-        parts.append(f"channel_axis={self.channel_axis}")
-        parts += [f"stride={self.stride}"] if self.stride != 1 else []
-        parts += [f"groups={self.groups}"] if self.groups != 1 else []
-        parts += [f"dtype={self.dtype}"] if self.dtype is not None else []
-        parts += [f"backend={self.backend!r}"] if self.backend != "auto" else []
-        return ", ".join(parts)
+    return Geometry(array.shape, array.strides, array.dtype)
 
 
 class Call:
@@ -113,7 +47,7 @@ class Call:
     problem : Problem
     plan : Plan
     dtype : numpy.dtype
-        Of the result.
+        Of the weights and sums.
     empty : callable
         Makes an array for the result.
     repeat : Repeat or None
@@ -128,13 +62,17 @@ class Call:
         self.settings = settings
         self.problem = problem
         self.dtype = problem.dtype
-        self.empty: Callable[[], Array] = partial(np.empty, shape, problem.dtype)
+        self.empty: Callable[[], Array] = partial(np.empty, shape, problem.out_dtype)
         self._backend = backend
         self._empty = 0 in (problem.K, problem.P, *problem.outer)
         self.plan: Plan = _NothingToDo() if self._empty else backend.plan(problem)
 
-    def plan_into(self, out: Array, x: Array, residual: Array | None) -> Plan | None:
+    def plan_into(
+        self, out: Array, x: Array, residual: Array | None, mask: Array | None
+    ) -> Plan | None:
         """The plan that may write to `out`; None if it overlaps in a way that no plan can."""
+        if mask is not None and overlap(mask, out):
+            return None
         # The quick answer to what `overlap` asks: two owners of memory share none.
         apart = x.base is None and out.base is None and x is not out
         if apart and (residual is None or residual is out):
@@ -163,7 +101,15 @@ class _NothingToDo:
     def pack(self, weight: Array, bias: Array | None) -> None:
         pass
 
-    def run(self, packed: Any, x: Array, residual: Array | None, out: Array, threads: int) -> None:
+    def run(
+        self,
+        packed: Any,
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+        mask: Array | None = None,
+    ) -> None:
         pass
 
     def conv(
@@ -174,6 +120,7 @@ class _NothingToDo:
         residual: Array | None,
         out: Array,
         threads: int,
+        mask: Array | None = None,
     ) -> None:
         pass
 
@@ -183,49 +130,62 @@ class _NothingToDo:
 
 def describe(
     settings: Settings,
-    x_shape: Shape,
-    x_strides: Shape,
-    x_dtype: np.dtype[Any],
-    residual: Geometry | None,
-    out: Geometry | None,
+    x: Geometry,
+    residual: Geometry | None = None,
+    out: Geometry | None = None,
+    mask: Geometry | None = None,
 ) -> Call:
     """Check arrays against `settings` and each other, and reduce them to a `Problem`."""
-    x_dtype = _float_dtype(x_dtype, "x")
-    dtype = x_dtype if settings.dtype is None else settings.dtype
-    axis = _find_channel_axis(settings, x_shape)
-    x_shape, x_strides = _apply_stride(settings, axis, x_shape, x_strides)
-    shape = (*x_shape[:axis], settings.K, *x_shape[axis + 1 :])
+    labels = settings.head == "argmax"
+    dtypes = _choose_dtypes(settings, x.dtype)
+    axis = _find_channel_axis(settings, x.shape)
+    if mask is not None:
+        mask = _spread_mask(mask, x.shape, axis)
+    x_shape, x_strides = _apply_stride(settings, axis, x.shape, x.strides)
+    pixels = (*x_shape[:axis], *x_shape[axis + 1 :])
+    shape = pixels if labels else (*x_shape[:axis], settings.K, *x_shape[axis + 1 :])
     if out is None:
-        out = shape, _contiguous_strides(shape, dtype.itemsize), dtype
-    _check_fits(out, shape, dtype, "out")
-    arrays = [x_strides, out[1]]
+        out = Geometry(shape, _contiguous_strides(shape, dtypes.out.itemsize), dtypes.out)
+    _check_fits(out, shape, dtypes.out, "out")
+    out_strides = (*out.strides[:axis], 0, *out.strides[axis:]) if labels else out.strides
+    arrays = {"x": x_strides, "out": out_strides}
     if residual is not None:
-        _check_fits(residual, shape, dtype, "residual")
-        arrays.append(residual[1])
+        if labels:
+            raise ValueError("residual cannot be added to the labels of head='argmax'")
+        _check_fits(residual, shape, dtypes.out, "residual")
+        arrays["residual"] = residual.strides
+    if mask is not None:
+        arrays["mask"] = _apply_stride(settings, axis, mask.shape, mask.strides)[1]
 
-    pixel_axes = [a for a in range(len(shape)) if a != axis]
+    pixel_axes = [a for a in range(len(x_shape)) if a != axis]
     # The leading axis of length 1 stands for a single pixel where x is one channel vector.
     extents, steps = reduce_axes(
-        [1, *(shape[a] for a in pixel_axes)],
-        [(0,) * len(arrays), *(tuple(s[a] for s in arrays) for a in pixel_axes)],
+        [1, *pixels],
+        [(0,) * len(arrays), *(tuple(s[a] for s in arrays.values()) for a in pixel_axes)],
     )
-    strides = [
-        (*(step[i] for step in steps[:-1]), array[axis], steps[-1][i])
-        for i, array in enumerate(arrays)
-    ]
+    strides = {
+        name: (*(step[i] for step in steps[:-1]), array[axis], steps[-1][i])
+        for i, (name, array) in enumerate(arrays.items())
+    }
+    spec = settings.missing
+    some_missing = mask is not None or spec.nodata is not None
     problem = Problem(
-        dtype=dtype,
-        x_dtype=x_dtype,
+        dtype=dtypes.sums,
+        x_dtype=dtypes.x,
+        out_dtype=dtypes.out,
         outer=extents[:-1],
         C=settings.C,
         K=settings.K,
         P=extents[-1],
         groups=settings.groups,
-        x_strides=strides[0],
-        out_strides=strides[1],
-        residual_strides=strides[2] if residual is not None else None,
+        x_strides=strides["x"],
+        out_strides=strides["out"],
+        residual_strides=strides.get("residual"),
         bias=settings.bias,
         activation=settings.activation,
+        head=settings.head,
+        missing=spec.resolve(dtypes.x, dtypes.out) if some_missing else None,
+        mask_strides=strides.get("mask"),
     )
     backend, reason = dispatch.select(settings.backend, problem)
     if backend is None:
@@ -233,13 +193,24 @@ def describe(
     return Call(settings, problem, backend, shape)
 
 
-def _matrix_shape(shape: Shape) -> tuple[int, int]:
-    if len(shape) not in (2, 3, 4) or any(n != 1 for n in shape[2:]):
-        raise ValueError(
-            f"weight has shape {shape}; (K, C/groups), (K, C/groups, 1) or (K, C/groups, 1, 1) "
-            "is expected"
-        )
-    return shape[0], shape[1]
+def _choose_dtypes(settings: Settings, x: np.dtype[Any]) -> Dtypes:
+    """Those of a call; what makes no sense together is refused."""
+    head = settings.head
+    if head == "argmax":
+        dtypes = choose_dtypes(x, None)._replace(out=label_dtype(settings.K, settings.dtype))
+    else:
+        dtypes = choose_dtypes(x, settings.dtype)
+        if head is not None and dtypes.out.kind in "ui":
+            raise TypeError(f"head={head!r} gives fractions, which dtype={dtypes.out} cannot hold")
+    if dtypes.sums.kind == "c":
+        if settings.activation is not None:
+            raise ValueError(
+                f"activation {settings.activation.name!r} is not defined for complex numbers; "
+                f"x has dtype {x}"
+            )
+        if head is not None:
+            raise ValueError(f"head {head!r} is not defined for complex numbers; x has dtype {x}")
+    return dtypes
 
 
 def _find_channel_axis(settings: Settings, shape: Shape) -> int:
@@ -289,6 +260,20 @@ def _apply_stride(
     return tuple(new_shape), tuple(new_strides)
 
 
+def _spread_mask(mask: Geometry, x_shape: Shape, axis: int) -> Geometry:
+    """`mask` as if it had the shape of x."""
+    if mask.dtype != np.bool_:
+        raise TypeError(f"mask has dtype {mask.dtype}; bool is expected, True where x is missing")
+    pixels = (*x_shape[:axis], *x_shape[axis + 1 :])
+    if mask.shape == x_shape:
+        return mask
+    if mask.shape != pixels:
+        raise ValueError(
+            f"mask has shape {mask.shape}; {pixels}, as the pixels of x, or {x_shape}, as x, fits"
+        )
+    return mask._replace(shape=x_shape, strides=(*mask.strides[:axis], 0, *mask.strides[axis:]))
+
+
 def _contiguous_strides(shape: Shape, itemsize: int) -> Shape:
     strides = []
     step = itemsize
@@ -299,33 +284,7 @@ def _contiguous_strides(shape: Shape, itemsize: int) -> Shape:
 
 
 def _check_fits(array: Geometry, shape: Shape, dtype: np.dtype[Any], name: str) -> None:
-    if array[0] != shape:
-        raise ValueError(f"{name} has shape {array[0]}; the result has {shape}")
-    if array[2] != dtype:
-        raise TypeError(f"{name} has dtype {array[2]}; the result has {dtype}")
-
-
-def _float_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
-    try:
-        given = np.dtype(dtype)
-    except TypeError:
-        raise TypeError(f"{name} must be float32 or float64; got {dtype!r}") from None
-    if given not in FLOATS:
-        if name == "dtype":
-            raise TypeError(f"dtype must be float32 or float64; got {given}")
-        refuse_objects(given, name)
-        raise TypeError(
-            f"{name} has dtype {given}; supported are float32 and float64: "
-            f"pass {name}.astype('float32')"
-        )
-    return FLOATS[given]
-
-
-def _integer(value: Any, name: str, least: int | None = None) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer; got {value!r}") from None
-    if least is not None and number < least:
-        raise ValueError(f"{name} must be at least {least}; got {value!r}")
-    return number
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}; the result has {shape}")
+    if array.dtype != dtype:
+        raise TypeError(f"{name} has dtype {array.dtype}; the result has {dtype}")

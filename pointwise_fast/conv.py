@@ -11,16 +11,18 @@ import numpy.typing as npt
 
 from .activation import ActivationSpec
 from .arrays import as_input, as_parameter, check_out
-from .call import Call, Settings, describe, geometry
+from .call import Call, Geometry, describe, geometry
 from .config import resolve_threads
 from .kernels import Plan, Repeat
+from .missing import Nodata
+from .settings import Settings
 
 __all__ = ["Conv1x1", "conv1x1"]
 
 Array = npt.NDArray[Any]
 
-#: activation, channel_axis, stride, groups, dtype and backend, as given.
-_Settings = tuple[Any, Any, Any, Any, Any, Any]
+#: What follows the bias in `Settings`, as given.
+_Given = tuple[Any, ...]
 
 
 def conv1x1(
@@ -34,6 +36,14 @@ def conv1x1(
     stride: int | Sequence[int] = 1,
     groups: int = 1,
     dtype: npt.DTypeLike | None = None,
+    head: str | None = None,
+    nodata: Nodata = None,
+    mask: npt.ArrayLike | None = None,
+    fill: float | None = None,
+    valid: str = "all",
+    min_valid: float = 0.5,
+    scale: npt.ArrayLike | None = None,
+    offset: npt.ArrayLike | None = None,
     out: Array | None = None,
     backend: str = "auto",
     threads: int | None = None,
@@ -44,18 +54,19 @@ def conv1x1(
 
     Parameters
     ----------
-    x : array_like of float32 or float64
-        Any number of axes, any strides; never copied. Also what speaks the buffer protocol,
-        ``__array_interface__`` or DLPack (CPU).
+    x : array_like
+        Any number of axes, any strides; never copied. Floats of 16 (float16, bfloat16), 32 or 64
+        bits, integers, booleans or complex numbers, which are converted a panel at a time. Also
+        what speaks the buffer protocol, ``__array_interface__`` or DLPack (CPU).
     weight : array_like, shape (K, C/groups), (K, C/groups, 1) or (K, C/groups, 1, 1)
-        Cast to the dtype of the result.
+        Cast to the dtype of the sums.
     bias : array_like, shape (K,), optional
-        Cast to the dtype of the result.
+        Cast to the dtype of the sums.
     activation : str or tuple, optional
-        ``"relu"``, ``"relu6"``, ``("leaky_relu", negative_slope=0.01)``, ``("clip", lo, hi)``,
-        ``"sigmoid"``, ``"tanh"``, ``"silu"``, ``"gelu"`` (erf), ``"gelu_tanh"``,
-        ``"hardswish"``, ``"hardsigmoid"``, ``("elu", alpha=1.0)``, ``"softplus"`` or
-        ``"mish"``, as PyTorch defines them.
+        ``"relu"``, ``"relu6"``, ``("leaky_relu", negative_slope=0.01)``, ``("prelu", slopes)``
+        with K slopes, ``("clip", lo, hi)``, ``"sigmoid"``, ``"tanh"``, ``"silu"``, ``"gelu"``
+        (erf), ``"gelu_tanh"``, ``"hardswish"``, ``"hardsigmoid"``, ``("elu", alpha=1.0)``,
+        ``"softplus"`` or ``"mish"``, as PyTorch defines them.
     residual : array_like, optional
         Added before the activation; the shape and dtype of the result. ``residual=out``
         accumulates.
@@ -66,8 +77,32 @@ def conv1x1(
         before it, the first axis of four or more being the batch.
     groups : int, default 1
         Divides C and K; each group of outputs sees its own group of inputs.
-    dtype : float32 or float64, optional
-        Of the sums and the result; that of `x` by default.
+    dtype : dtype_like, optional
+        Of the result: float16, bfloat16 (of ml_dtypes), float32, float64, an integer of up to 32
+        bits (rounded half to even, saturated, NaN to 0), complex64 or complex128. By default that
+        of `x`; float32 for 16-bit floats and integers of up to 16 bits, float64 for longer ones.
+        Sums are of float32, or of float64 where the result is, or an integer one needs it.
+    head : {"softmax", "log_softmax", "l2_normalize", "argmax"}, optional
+        Applied over the output channels, last. ``"l2_normalize"`` divides by
+        ``max(norm, 1e-12)``. ``"argmax"`` gives the number of the largest channel, the first of
+        equal ones or the first NaN, in an array without the channel axis: uint8 up to 256
+        channels, else uint16 or int64, or `dtype`.
+    nodata : float or sequence of C floats, optional
+        The value of `x` that stands for none, of each channel or of all; NaN for NaN.
+    mask : array_like of bool, optional
+        True where `x` is missing; the shape of `x`, or of its pixels (without channel axis).
+    fill : float, optional
+        What a pixel without a result becomes: NaN by default, 0 for integers.
+    valid : {"all", "any"}
+        ``"all"``: a pixel that misses a channel has no result. ``"any"``: the channels that are
+        there are used, and each sum over them, without bias and residual, is multiplied by
+        ``sum(abs(w)) / sum(abs(w) of the channels there)``; where the latter alone is 0 there is
+        no result.
+    min_valid : float, default 0.5
+        For ``valid="any"``: the fraction of channels a pixel needs to have a result.
+    scale, offset : array_like, shape (C,) or (), optional
+        ``scale * x + offset`` takes the place of `x`, as for reflectance from digital numbers;
+        both are folded into weights and bias. `nodata` is compared with `x` itself.
     out : numpy.ndarray, optional
         Where the result goes: its shape and dtype, any strides. It may overlap `x` or
         `residual`.
@@ -108,51 +143,54 @@ def conv1x1(
             and groups is parts
             and dtype is sums
             and backend is where
+            and head is None
+            and nodata is None
+            and mask is None
+            and scale is None
+            and offset is None
         ):
             result = repeat(x, residual, out, resolve_threads(threads), weight, bias)
             if result is not None:
                 return result
     if isinstance(stride, list):
         stride = tuple(stride)
-    settings = activation, channel_axis, stride, groups, dtype, backend
-    return _checked(x, weight, bias, residual, out, threads, settings)
+    given = (
+        *(activation, channel_axis, stride, groups, dtype, backend),
+        *(head, nodata, fill, valid, min_valid, scale, offset),
+    )
+    return _checked(x, weight, bias, residual, out, mask, threads, given)
 
 
 def _checked(
     x: Any,
-    given: Any,
+    weight_given: Any,
     bias: Any,
     residual: Any,
     out: Array | None,
+    mask: Any,
     threads: int | None,
-    settings: _Settings,
+    given: _Given,
 ) -> Array:
     """`conv1x1` for the first time, and whenever it is no repeat."""
     x = as_input(x, "x")
-    weight = as_parameter(given, "weight")
+    weight = as_parameter(weight_given, "weight")
     if bias is not None:
         bias = as_parameter(bias, "bias")
     if residual is not None:
         residual = as_input(residual, "residual")
-    arguments: tuple[Any, ...] = (
-        weight.shape,
-        None if bias is None else bias.shape,
-        *settings,
-        x.shape,
-        x.strides,
-        x.dtype,
-        None if residual is None else geometry(residual),
-        None if out is None else geometry(check_out(out)),
-    )
+    if mask is not None:
+        mask = as_input(mask, "mask")
+    layer = (weight.shape, None if bias is None else bias.shape, *given)
+    arrays = _geometries(x, residual, out, mask)
     try:
-        call = _cached_call(*arguments)
+        call = _cached_call(*layer, *arrays)
     except TypeError:  # something cannot be hashed, or is wrong: then this says what
-        call = _call(*arguments)
+        call = _call(*layer, *arrays)
     n = resolve_threads(threads)
     w, b = call.settings.cast(weight, bias, call.dtype)
-    if call.repeat is not None:
-        if weight is given and weight.dtype == w.dtype:
-            _remember(weight, call.repeat, settings)
+    if call.repeat is not None and mask is None:
+        if weight is weight_given and weight.dtype == w.dtype and _is_plain(call.settings):
+            _remember(weight, call.repeat, given)
         result = call.repeat(x, residual, out, n, w, b)
         if result is not None:
             return result
@@ -160,31 +198,55 @@ def _checked(
     if out is None:
         out = call.empty()
     else:
-        plan = call.plan_into(out, x, residual)
+        plan = call.plan_into(out, x, residual, mask)
     if plan is None:
         beside = call.empty()
-        _call(*arguments[:-1], None).plan.conv(w, b, x, residual, beside, n)
+        alone = _call(*layer, *_geometries(x, residual, None, mask))
+        alone.plan.conv(w, b, x, residual, beside, n, mask)
         np.copyto(out, beside)
         return out
-    plan.conv(w, b, x, residual, out, n)
-    if plan is call.plan and call.repeat is None:
+    plan.conv(w, b, x, residual, out, n, mask)
+    if plan is call.plan and call.repeat is None and mask is None:
         call.repeat = plan.repeat(None, w, b, x, residual, out, call.empty)
     return out
 
 
+def _geometries(
+    x: Array, residual: Array | None, out: Array | None, mask: Array | None
+) -> tuple[Geometry | None, ...]:
+    """What `describe` wants to know of the arrays, in its order."""
+    return (
+        geometry(x),
+        None if residual is None else geometry(residual),
+        None if out is None else geometry(check_out(out)),
+        None if mask is None else geometry(mask),
+    )
+
+
 def _call(*arguments: Any) -> Call:
-    """`Settings` of the first eight arguments, described with the others."""
-    return describe(Settings(*arguments[:8]), *arguments[8:])
+    """The last four arguments are the arrays' geometries."""
+    return describe(Settings(*arguments[:-4]), *arguments[-4:])
+
+
+def _is_plain(settings: Settings) -> bool:
+    """Without what `conv1x1` does not look at in a call that might be a repeat."""
+    return (
+        settings.head is None
+        and settings.missing.nodata is None
+        and settings.scale is None
+        and settings.offset is None
+    )
 
 
 #: Typed, so that stride=1.0 never meets the entry of stride=1.
 _cached_call = lru_cache(maxsize=256, typed=True)(_call)
 
 
-def _remember(weight: Array, repeat: Repeat, settings: _Settings) -> None:
+def _remember(weight: Array, repeat: Repeat, given: _Given) -> None:
     if len(_repeats) >= _MOST_CALLS:
         _repeats.clear()
-    _repeats[id(weight)] = repeat, *settings
+    activation, channel_axis, stride, groups, dtype, backend, *_ = given
+    _repeats[id(weight)] = repeat, activation, channel_axis, stride, groups, dtype, backend
 
 
 #: Calls to repeat, each with the six settings it was made with, by the id of the weights. That is
@@ -225,6 +287,13 @@ class Conv1x1:
         stride: int | Sequence[int] = 1,
         groups: int = 1,
         dtype: npt.DTypeLike | None = None,
+        head: str | None = None,
+        nodata: Nodata = None,
+        fill: float | None = None,
+        valid: str = "all",
+        min_valid: float = 0.5,
+        scale: npt.ArrayLike | None = None,
+        offset: npt.ArrayLike | None = None,
         backend: str = "auto",
     ) -> None:
         self._weight = as_parameter(weight, "weight").copy()
@@ -238,6 +307,13 @@ class Conv1x1:
             groups,
             dtype,
             backend,
+            head,
+            nodata,
+            fill,
+            valid,
+            min_valid,
+            None if scale is None else as_parameter(scale, "scale").copy(),
+            None if offset is None else as_parameter(offset, "offset").copy(),
         )
         self._forget()
 
@@ -254,29 +330,26 @@ class Conv1x1:
         x: npt.ArrayLike,
         *,
         residual: npt.ArrayLike | None = None,
+        mask: npt.ArrayLike | None = None,
         out: Array | None = None,
         threads: int | None = None,
     ) -> Array:
         """Apply the layer; arguments, result and errors as in `conv1x1`."""
         last = self._repeat
-        if last is not None:
+        if last is not None and mask is None:
             result = last(x, residual, out, resolve_threads(threads))
             if result is not None:
                 return result
         x = as_input(x, "x")
         if residual is not None:
             residual = as_input(residual, "residual")
-        key = (
-            x.shape,
-            x.strides,
-            x.dtype,
-            None if residual is None else geometry(residual),
-            None if out is None else geometry(check_out(out)),
-        )
+        if mask is not None:
+            mask = as_input(mask, "mask")
+        key = _geometries(x, residual, out, mask)
         found = self._calls.get(key)
         call, packed = self._prepare(key) if found is None else found
         n = resolve_threads(threads)
-        if call.repeat is not None and call.repeat is not last:
+        if call.repeat is not None and call.repeat is not last and mask is None:
             self._repeat = call.repeat
             result = call.repeat(x, residual, out, n)
             if result is not None:
@@ -285,14 +358,14 @@ class Conv1x1:
         if out is None:
             out = call.empty()
         else:
-            plan = call.plan_into(out, x, residual)
+            plan = call.plan_into(out, x, residual, mask)
         if plan is None:
-            np.copyto(out, self(x, residual=residual, threads=n))
+            np.copyto(out, self(x, residual=residual, mask=mask, threads=n))
             return out
         if plan is not call.plan:
             packed = self._pack(call, plan)
-        plan.run(packed, x, residual, out, n)
-        if plan is call.plan and call.repeat is None:
+        plan.run(packed, x, residual, out, n, mask)
+        if plan is call.plan and call.repeat is None and mask is None:
             call.repeat = plan.repeat(packed, None, None, x, residual, out, call.empty)
         return out
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .activation import Activation
+from .missing import Missing
 
 __all__ = ["Problem", "reduce_axes"]
 
@@ -33,19 +34,27 @@ class Problem:
     Attributes
     ----------
     dtype : numpy.dtype
-        Of the weights, the sums, the residual and the output.
+        Of the weights, the bias and the sums: float32, float64, complex64 or complex128.
     x_dtype : numpy.dtype
         Of the input; converted on the way in where it differs from `dtype`.
+    out_dtype : numpy.dtype
+        Of the output and the residual. On the way out sums are rounded to the nearest, half to
+        even; integers saturate, NaN becomes 0.
     outer : tuple of int
         Extents of the outer pixel axes, in C order.
     C, K, P, groups : int
         Input channels, output channels, inner pixels, groups.
-    x_strides, out_strides, residual_strides : tuple of int
-        Byte strides over ``(*outer, channel, P)``; no residual: None.
+    x_strides, out_strides, residual_strides, mask_strides : tuple of int
+        Byte strides over ``(*outer, channel, P)``; no residual, no mask: None.
     bias : bool
         Whether there is a bias.
     activation : Activation or None
-        Applied last.
+        Applied to the sums with bias and residual.
+    head : str or None
+        One of `HEADS`, made of the activated channels of each pixel. The output of "argmax" has one
+        channel.
+    missing : Missing or None
+        Set where there is a mask (of bytes, not 0 where the input is missing) or nodata values.
     in_place : bool
         The output *is* the input, element for element: a pixel's channels must all be read
         before any is written.
@@ -53,6 +62,7 @@ class Problem:
 
     dtype: np.dtype[Any]
     x_dtype: np.dtype[Any]
+    out_dtype: np.dtype[Any]
     outer: tuple[int, ...]
     C: int
     K: int
@@ -63,20 +73,33 @@ class Problem:
     residual_strides: tuple[int, ...] | None
     bias: bool
     activation: Activation | None
+    head: str | None = None
+    missing: Missing | None = None
+    mask_strides: tuple[int, ...] | None = None
     in_place: bool = False
+
+    @property
+    def out_channels(self) -> int:
+        """Of the output."""
+        return 1 if self.head == "argmax" else self.K
 
     def x_view(self, x: Array) -> Array:
         """`x` as ``(*outer, C, P)``, without a copy."""
         return _view(x, (*self.outer, self.C, self.P), self.x_strides)
 
     def out_view(self, out: Array) -> Array:
-        """`out` as ``(*outer, K, P)``, without a copy."""
-        return _view(out, (*self.outer, self.K, self.P), self.out_strides)
+        """`out` as ``(*outer, out_channels, P)``, without a copy."""
+        return _view(out, (*self.outer, self.out_channels, self.P), self.out_strides)
 
     def residual_view(self, residual: Array) -> Array:
         """`residual` as ``(*outer, K, P)``, without a copy."""
         assert self.residual_strides is not None
         return _view(residual, (*self.outer, self.K, self.P), self.residual_strides)
+
+    def mask_view(self, mask: Array) -> Array:
+        """`mask` as ``(*outer, C, P)``, without a copy."""
+        assert self.mask_strides is not None
+        return _view(mask, (*self.outer, self.C, self.P), self.mask_strides)
 
 
 def _view(array: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:

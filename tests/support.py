@@ -15,12 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 import pointwise_fast as pf
+from pointwise_fast.activation import ACTIVATIONS
 
 Array = npt.NDArray[Any]
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKENDS = pf.backends()
 DTYPES = (np.float32, np.float64)
+#: Names of activations that are the same for every channel; test_heads.py has prelu.
+UNIFORM = tuple(name for name in ACTIVATIONS if name != "prelu")
 
 #: Of all random data: ``--seed``; `conftest` sets it.
 SEED = 0
@@ -97,6 +100,7 @@ def problem_of(
     return Problem(
         dtype=out.dtype,
         x_dtype=x.dtype,
+        out_dtype=out.dtype,
         outer=x.shape[:-2],
         C=x.shape[-2],
         K=len(weight),

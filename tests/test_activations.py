@@ -20,10 +20,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import DTYPES, WIDE, Array
+from support import DTYPES, UNIFORM, WIDE, Array
 
 import pointwise_fast as pf
-from pointwise_fast.activation import ACTIVATIONS
 
 #: 0: nothing is rounded. 1: one product. 2: a product and a division by 6, after an exact or once
 #: rounded y + 3. 4: an exponential and what is done with it.
@@ -89,7 +88,7 @@ REFERENCE: dict[str, Callable[..., Array]] = {
 }
 
 SPECS = [
-    *(("clip", -1.5, 2.5) if name == "clip" else (name,) for name in ACTIVATIONS),
+    *(("clip", -1.5, 2.5) if name == "clip" else (name,) for name in UNIFORM),
     ("leaky_relu", 0.2),
     ("leaky_relu", -1.5),
     ("leaky_relu", 0.0),
@@ -155,7 +154,7 @@ def test_within_the_bound(spec: Any, dtype: Any, backend: str, rng: np.random.Ge
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", UNIFORM)
 def test_special_values(name: str, dtype: Any, backend: str) -> None:
     spec = ("clip", -1.5, 2.5) if name == "clip" else name
     y = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0], dtype)
@@ -217,7 +216,7 @@ def test_definitions_and_defaults(name: str, backend: str) -> None:
 
 
 def test_every_activation_is_tested() -> None:
-    assert set(ACTIVATIONS) == set(REFERENCE) == set(UNITS) == {*TABLE, "clip"}
+    assert set(UNIFORM) == set(REFERENCE) == set(UNITS) == {*TABLE, "clip"}
 
 
 def test_residual_comes_before_the_activation(backend: str, rng: np.random.Generator) -> None:

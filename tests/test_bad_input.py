@@ -31,9 +31,13 @@ def read_only(array: Array) -> Array:
 #: Arguments that replace good ones, the error, and what its message has to say.
 WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     # x
-    ({"x": X.astype(np.int32)}, TypeError, ("x has dtype int32", "float32 and float64")),
-    ({"x": X.astype(np.float16)}, TypeError, ("x has dtype float16", "float32")),
-    ({"x": X.astype(complex)}, TypeError, ("x has dtype complex128", "float32")),
+    ({"x": X.astype(np.longdouble)}, TypeError, ("x has dtype float128", "supported are bool")),
+    ({"x": X.astype("M8[s]")}, TypeError, ("x has dtype datetime64", "float32")),
+    (
+        {"x": X.astype(complex), "dtype": np.float32},
+        TypeError,
+        ("dtype=float32 would lose the imaginary part of x", "complex128"),
+    ),
     ({"x": X.astype(">f4")}, TypeError, ("x has dtype >f4", "float32")),
     ({"x": X.astype("S3")}, TypeError, ("x has dtype |S3", "float32")),
     ({"x": X.astype(object)}, TypeError, ("x is not an array of numbers",)),
@@ -128,9 +132,9 @@ WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"groups": 2}, ValueError, ("x has 50 channels", "weight expects 100", "2 groups of 50")),
     ({"groups": 2.0}, TypeError, ("groups must be an integer", "2.0")),
     # dtype
-    ({"dtype": np.float16}, TypeError, ("dtype must be float32 or float64", "float16")),
-    ({"dtype": int}, TypeError, ("dtype must be", "int64")),
-    ({"dtype": "floaty"}, TypeError, ("dtype must be float32 or float64", "'floaty'")),
+    ({"dtype": np.longdouble}, TypeError, ("dtype must be one of float16", "float128")),
+    ({"dtype": int}, TypeError, ("dtype=int64 is for the labels of head='argmax'",)),
+    ({"dtype": "floaty"}, TypeError, ("dtype must be one of float16, bfloat16", "'floaty'")),
     # out
     ({"out": out_array((20, 7, 6))}, ValueError, ("out has shape (20, 7, 6)", "(20, 6, 7)")),
     ({"out": out_array((20, 42))}, ValueError, ("out has shape (20, 42)", "(20, 6, 7)")),
@@ -147,9 +151,18 @@ WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"threads": 10**6}, ValueError, ("threads must be between 1 and", "1000000")),
     ({"threads": 1.5}, TypeError, ("threads must be an integer", "1.5")),
     ({"threads": "2"}, TypeError, ("threads must be an integer", "'2'")),
+    # What test_heads.py and test_missing.py have more of.
+    ({"head": "softmin"}, ValueError, ("head 'softmin' is unknown", "softmax")),
+    ({"nodata": [1, 2]}, ValueError, ("nodata has 2 values", "50 channels")),
+    ({"mask": X[0]}, TypeError, ("mask has dtype float32", "bool")),
+    ({"fill": "x"}, TypeError, ("fill must be a number",)),
+    ({"valid": "some"}, ValueError, ("valid must be 'all' or 'any'",)),
+    ({"min_valid": 2}, ValueError, ("min_valid must be a fraction",)),
+    ({"scale": 0}, ValueError, ("scale is 0",)),
+    ({"offset": [1, 2]}, ValueError, ("offset has shape (2,)", "50 input channels")),
 ]
 NAMES = [f"{next(iter(wrong))}-{i}" for i, (wrong, _, _) in enumerate(WRONG)]
-CALL_ARGUMENTS = ("x", "residual", "out", "threads")
+CALL_ARGUMENTS = ("x", "residual", "mask", "out", "threads")
 
 
 @pytest.mark.parametrize(("wrong", "error", "says"), WRONG, ids=NAMES)

@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 from exact import fma_chain
-from support import DTYPES, Array, Memory, problem_of
+from support import DTYPES, UNIFORM, Array, Memory, problem_of
 
 import pointwise_fast as pf
-from pointwise_fast.activation import ACTIVATIONS
 from pointwise_fast.kernels import c_simd
 
 pytestmark = pytest.mark.skipif(c_simd.available() is not None, reason=str(c_simd.available()))
 
 ISAS = c_simd.isas() or ("none",)
-SPECS = [None, *(("clip", -0.5, 0.75) if name == "clip" else name for name in ACTIVATIONS)]
+SPECS = [None, *(("clip", -0.5, 0.75) if name == "clip" else name for name in UNIFORM)]
 
 
 def compute(

@@ -31,7 +31,7 @@ def problem(
     n = dtype.itemsize
     x, out = ((P * n, n), (P * n, n)) if layout == "planar" else ((n, C * n), (n, K * n))
     return Problem(
-        dtype=dtype, x_dtype=dtype, outer=(), C=C, K=K, P=P, groups=1, x_strides=x,
+        dtype=dtype, x_dtype=dtype, out_dtype=dtype, outer=(), C=C, K=K, P=P, groups=1, x_strides=x,
         out_strides=out, residual_strides=None, bias=False, activation=act,
     )  # fmt: skip
 

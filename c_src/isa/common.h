@@ -34,6 +34,7 @@
 
 #include "../kernels.h"
 #include "erfcx.h"
+#include "half.h"
 
 #define PW_INLINE static inline __attribute__((always_inline))
 #define PW_NOINLINE static __attribute__((noinline))

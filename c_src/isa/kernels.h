@@ -13,9 +13,15 @@
 #if defined(D_SPLIT)
 #include "dense.h"
 #endif
+#include "convert.h"
+#include "finish.h"
 
 static const pw_kernels FN(kernels) = {
     .vector = VW,
+    CONVERTERS,
+    .heads = {NULL, FN(softmax), FN(log_softmax), FN(l2_normalize), FN(argmax)},
+    .prelu = FN(prelu),
+    .fill = FN(fill),
     .kr_max = PLANAR_KR_MAX,
     .planar =
         {
@@ -94,6 +100,7 @@ static const pw_kernels FN(kernels) = {
 #undef G_STORE
 #undef G_TRANSPOSE
 #undef C_
+#undef CONVERTERS
 #undef D_LANES
 #undef D_SPLIT
 #undef D_MERGE

@@ -238,6 +238,8 @@ static pw_problem describe(const data *d) {
     pw_problem problem = {
         .dtype = now->dtype,
         .x_dtype = now->x_dtype,
+        .y_dtype = now->dtype,
+        .parts = 1,
         .C = now->C,
         .K = now->K,
         .groups = now->groups,

@@ -79,10 +79,10 @@ static void run(const pw_plan *plan, const data *d, void *packed, int threads) {
     pw_status status;
     threads_now = threads;
     if (threads == 1) { /* packs by itself */
-        status = pw_conv(plan, d->w, w_k, size, d->bias, size, x, d->r0, y, threads);
+        status = pw_conv(plan, d->w, w_k, size, d->bias, size, x, d->r0, NULL, y, threads);
     } else {
         pw_pack(plan, d->w, w_k, size, d->bias, size, packed);
-        status = pw_run(plan, packed, x, d->r0, y, threads);
+        status = pw_run(plan, packed, x, d->r0, NULL, y, threads);
     }
     if (status != PW_OK) {
         print_case("no memory", threads);

@@ -1,0 +1,114 @@
+/* Template: between the dtypes of arrays and T, the dtype of the sums. Loops are plain C, which the
+ * compiler makes vectors of; element by element, as arrays need not be aligned.
+ *
+ * On the way out integers are rounded to the nearest, half to even, and saturate; NaN becomes 0.
+ */
+
+/* What adds no fraction: the sum's last bit is worth 1. */
+#define ROUND(x)                                          \
+    ((x) + (sizeof(T) == 4 ? (T)0x1.8p23 : (T)0x1.8p52) - \
+     (sizeof(T) == 4 ? (T)0x1.8p23 : (T)0x1.8p52))
+
+#define EACH_OF(TO, FROM, TO_STEP, FROM_STEP, EXPRESSION) \
+    for (int64_t j_ = 0; j_ < n_j; j_++) {                \
+        FROM x;                                           \
+        memcpy(&x, source + j_ * (FROM_STEP), sizeof x);  \
+        const TO y = EXPRESSION;                          \
+        memcpy(target + j_ * (TO_STEP), &y, sizeof y);    \
+    }
+
+/* Two strides that are known make vectors: none between elements, and one as of complex numbers or
+ * every other pixel. */
+#define CONVERT(NAME, TO, FROM, EXPRESSION)                                      \
+    static void FN(NAME)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j, \
+                         ptrdiff_t fetch) {                                      \
+        const ptrdiff_t size = sizeof(TO), from_size = sizeof(FROM);             \
+        const int dense = to.j == size && from.j == from_size;                   \
+        const int every_other = to.j == size && from.j == 2 * from_size;         \
+        for (int64_t i = 0; i < n_i; i++, to.at += to.i, from.at += from.i) {    \
+            char *restrict target = to.at;                                       \
+            const char *restrict source = from.at;                               \
+            if (fetch)                                                           \
+                for (ptrdiff_t at = 0; at < n_j * from.j; at += PW_CACHE_LINE)   \
+                    __builtin_prefetch(source + fetch + at, 0, 2);               \
+            if (dense)                                                           \
+                EACH_OF(TO, FROM, size, from_size, EXPRESSION)                   \
+            else if (every_other)                                                \
+                EACH_OF(TO, FROM, size, 2 * from_size, EXPRESSION)               \
+            else                                                                 \
+                EACH_OF(TO, FROM, to.j, from.j, EXPRESSION)                      \
+        }                                                                        \
+    }
+
+CONVERT(load_f32, T, float, (T)x)
+CONVERT(load_f64, T, double, (T)x)
+CONVERT(load_u8, T, uint8_t, (T)x)
+CONVERT(load_i8, T, int8_t, (T)x)
+CONVERT(load_u16, T, uint16_t, (T)x)
+CONVERT(load_i16, T, int16_t, (T)x)
+CONVERT(load_u32, T, uint32_t, (T)x)
+CONVERT(load_i32, T, int32_t, (T)x)
+CONVERT(load_u64, T, uint64_t, (T)x)
+CONVERT(load_i64, T, int64_t, (T)x)
+CONVERT(load_f16, T, uint16_t, (T)from_f16(x))
+CONVERT(load_bf16, T, uint16_t, (T)from_bf16(x))
+
+#define CLAMPED(lo, hi) ROUND(x != x ? (T)0 : x<(T)(lo) ? (T)(lo) : x>(T)(hi) ? (T)(hi) : x)
+/* Of a float no more than it can round: labels, which are small. */
+#define CLAMPED_LONG(lo, hi) \
+    CLAMPED(sizeof(T) == 4 ? -0x1p22 : (lo), sizeof(T) == 4 ? 0x1p22 : (hi))
+CONVERT(store_f32, float, T, (float)x)
+CONVERT(store_f64, double, T, (double)x)
+CONVERT(store_u8, uint8_t, T, (uint8_t)(int32_t)CLAMPED(0, UINT8_MAX))
+CONVERT(store_i8, int8_t, T, (int8_t)(int32_t)CLAMPED(INT8_MIN, INT8_MAX))
+CONVERT(store_u16, uint16_t, T, (uint16_t)(int32_t)CLAMPED(0, UINT16_MAX))
+CONVERT(store_i16, int16_t, T, (int16_t)(int32_t)CLAMPED(INT16_MIN, INT16_MAX))
+CONVERT(store_u32, uint32_t, T, (uint32_t)(int64_t)CLAMPED_LONG(0, UINT32_MAX))
+CONVERT(store_i32, int32_t, T, (int32_t)CLAMPED_LONG(INT32_MIN, INT32_MAX))
+CONVERT(store_i64, int64_t, T, (int64_t)CLAMPED_LONG(-0x1p50, 0x1p50))
+CONVERT(store_f16, uint16_t, T, to_f16((float)x))
+CONVERT(store_bf16, uint16_t, T, to_bf16((float)x))
+
+#undef CLAMPED_LONG
+#undef CLAMPED
+
+/* Sets flags[j] where element j of a row is `value`; NaN: where it is NaN. */
+#define ABSENT(NAME, FROM, NUMBER, EXPRESSION)                                        \
+    static void FN(absent_##NAME)(uint8_t *restrict flags, const char *restrict from, \
+                                  ptrdiff_t step, double value, int64_t n) {          \
+        const int nan = value != value;                                               \
+        const NUMBER wanted = nan ? (NUMBER)0 : (NUMBER)value;                        \
+        for (int64_t j = 0; j < n; j++) {                                             \
+            FROM x;                                                                   \
+            memcpy(&x, from + j * step, sizeof x);                                    \
+            const NUMBER number = EXPRESSION;                                         \
+            flags[j] |= (uint8_t)(nan ? number != number : number == wanted);         \
+        }                                                                             \
+    }
+ABSENT(f32, float, float, x)
+ABSENT(f64, double, double, x)
+ABSENT(u8, uint8_t, uint8_t, x)
+ABSENT(i8, int8_t, int8_t, x)
+ABSENT(u16, uint16_t, uint16_t, x)
+ABSENT(i16, int16_t, int16_t, x)
+ABSENT(u32, uint32_t, uint32_t, x)
+ABSENT(i32, int32_t, int32_t, x)
+ABSENT(u64, uint64_t, uint64_t, x)
+ABSENT(i64, int64_t, int64_t, x)
+ABSENT(f16, uint16_t, float, from_f16(x))
+ABSENT(bf16, uint16_t, float, from_bf16(x))
+
+#define CONVERTERS                                                                                 \
+    .load = {FN(load_f32), FN(load_f64), FN(load_u8),  FN(load_i8),  FN(load_u16), FN(load_i16),   \
+             FN(load_u32), FN(load_i32), FN(load_u64), FN(load_i64), FN(load_f16), FN(load_bf16)}, \
+    .store = {FN(store_f32), FN(store_f64), FN(store_u8),  FN(store_i8),                           \
+              FN(store_u16), FN(store_i16), FN(store_u32), FN(store_i32),                          \
+              NULL,          FN(store_i64), FN(store_f16), FN(store_bf16)},                        \
+    .absent = {FN(absent_f32), FN(absent_f64), FN(absent_u8),  FN(absent_i8),                      \
+               FN(absent_u16), FN(absent_i16), FN(absent_u32), FN(absent_i32),                     \
+               FN(absent_u64), FN(absent_i64), FN(absent_f16), FN(absent_bf16)}
+
+#undef ABSENT
+#undef CONVERT
+#undef EACH_OF
+#undef ROUND

@@ -1,0 +1,82 @@
+"""What the specification does before and after the product: missing data, heads, storing.
+
+All on panels of channels by pixels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from pointwise_fast.missing import Missing
+
+__all__ = ["absent", "apply_head", "lacking", "rescale", "store"]
+
+Array = npt.NDArray[Any]
+
+#: Least norm that l2_normalize divides by; PyTorch's.
+_LEAST_NORM = 1e-12
+
+
+def absent(X: Array, nodata: tuple[float, ...] | None, mask: Array | None) -> Array:
+    """Where `X` is missing."""
+    gaps = np.zeros(X.shape, np.bool_)
+    if mask is not None:
+        gaps |= mask
+    if nodata is not None:
+        with np.errstate(invalid="ignore"):
+            for row, values, value in zip(gaps, X, nodata, strict=True):
+                row |= values != values if np.isnan(value) else values == value
+    return gaps
+
+
+def lacking(gaps: Array, missing: Missing) -> Array:
+    """The pixels that have too few channels."""
+    C = len(gaps)
+    there = C - np.count_nonzero(gaps, axis=0)
+    if missing.valid == "all":
+        few: Array = there < C
+    else:
+        few = (there < missing.min_valid * C) | ((there == 0) & (C > 0))
+    return few
+
+
+def rescale(Y: Array, total: Array, there: Array, gaps: Array) -> tuple[Array, Array]:
+    """Sums `Y` over the channels that are there, as if the others had weighed as much.
+
+    `total` and `there` are sums of the sizes of the weights: of all, and of those there. The second
+    result tells the outputs of which nothing can be said.
+    """
+    incomplete = gaps.any(axis=0) & (total != 0)
+    factor = np.where(incomplete, total / there, 1)
+    return Y * factor, incomplete & (there == 0)
+
+
+def apply_head(Y: Array, head: str | None) -> Array:
+    """`head` over the channels."""
+    result: Array
+    if head is None:
+        result = Y
+    elif head == "argmax":
+        result = Y.argmax(axis=0)[np.newaxis]
+    elif head == "l2_normalize":
+        norm = np.sqrt(np.sum(Y * Y, axis=0))
+        result = Y / np.maximum(norm, Y.dtype.type(_LEAST_NORM))
+    else:
+        shifted = Y - Y.max(axis=0)
+        powers = np.exp(shifted)
+        total = powers.sum(axis=0)
+        result = powers / total if head == "softmax" else shifted - np.log(total)
+    return result
+
+
+def store(Y: Array, dtype: np.dtype[Any]) -> Array:
+    """`Y` as `dtype`: rounded to the nearest, half to even; integers saturate, NaN becomes 0."""
+    if dtype.kind not in "ui" or Y.dtype.kind in "ui":
+        return Y.astype(dtype, copy=False)
+    limits = np.iinfo(dtype)
+    whole: Array = np.nan_to_num(np.clip(np.rint(Y), limits.min, limits.max), nan=0)
+    return whole.astype(dtype)

@@ -1,0 +1,120 @@
+"""Which dtypes come in, in which the sums are made, and which go out."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .arrays import refuse_objects
+
+__all__ = ["Dtypes", "check_result_dtype", "choose_dtypes", "default_fill", "label_dtype"]
+
+DType = np.dtype[Any]
+
+_F4, _F8 = np.dtype(np.float32), np.dtype(np.float64)
+_C8, _C16 = np.dtype(np.complex64), np.dtype(np.complex128)
+
+#: What comes in, and the dtype of its sums and its result unless another is asked for: float32
+#: where it holds every value, else float64.
+_INPUTS: dict[DType, DType] = {
+    **{np.dtype(name): _F4 for name in ("?", "u1", "i1", "u2", "i2", "f2", "f4")},
+    **{np.dtype(name): _F8 for name in ("u4", "i4", "u8", "i8", "f8")},
+    _C8: _C8,
+    _C16: _C16,
+}
+#: What goes out, and the dtype of its sums: float32 is enough for integers of up to 16 bits where
+#: the input needs no more.
+_RESULTS: dict[DType, DType] = {
+    **{np.dtype(name): _F4 for name in ("f2", "f4", "u1", "i1", "u2", "i2")},
+    **{np.dtype(name): _F8 for name in ("f8", "u4", "i4")},
+    _C8: _C8,
+    _C16: _C16,
+}
+_LABELS = tuple(np.dtype(name) for name in ("u1", "u2", "i4", "i8"))
+
+
+class Dtypes(NamedTuple):
+    """Of a call: its input, its sums (weights and bias too), its result (the residual too)."""
+
+    x: DType
+    sums: DType
+    out: DType
+
+
+def _is_bfloat16(dtype: DType) -> bool:
+    # Registered by ml_dtypes, which need not be there.
+    return dtype.name == "bfloat16" and dtype.itemsize == 2
+
+
+def _names(dtypes: Any) -> str:
+    names = [dtype.name for dtype in dtypes]
+    names.insert(names.index("float16") + 1, "bfloat16")
+    return ", ".join(names)
+
+
+def choose_dtypes(x: DType, wanted: DType | None) -> Dtypes:
+    """Of an input `x` and a result that was asked for, or None.
+
+    Raises
+    ------
+    TypeError
+        If they are not supported, or not together.
+    """
+    natural = _F4 if _is_bfloat16(x) else _INPUTS.get(x)
+    if natural is None:
+        refuse_objects(x, "x")
+        raise TypeError(f"x has dtype {x}; supported are {_names(_INPUTS)}")
+    if wanted is None:
+        return Dtypes(x, natural, natural)
+    if x.kind == "c" and wanted.kind != "c":
+        raise TypeError(
+            f"dtype={wanted} would lose the imaginary part of x, which has dtype {x}; complex64 "
+            "or complex128 fits"
+        )
+    sums = _F4 if _is_bfloat16(wanted) else _RESULTS.get(wanted)
+    if sums is None:
+        raise TypeError(f"dtype={wanted} is for the labels of head='argmax' only")
+    if wanted.kind in "ui" and natural == _F8:
+        sums = _F8
+    return Dtypes(x, sums, wanted)
+
+
+def check_result_dtype(dtype: npt.DTypeLike) -> DType:
+    """`dtype` as one that a result may have."""
+    if isinstance(dtype, str) and dtype == "bfloat16":
+        try:
+            import ml_dtypes
+        except ImportError:
+            raise ImportError(
+                "dtype='bfloat16' needs ml_dtypes: run pip install ml_dtypes"
+            ) from None
+        found: DType = np.dtype(ml_dtypes.bfloat16)
+        return found
+    try:
+        given = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"dtype must be one of {_names(_RESULTS)}; got {dtype!r}") from None
+    if given not in _RESULTS and given not in _LABELS and not _is_bfloat16(given):
+        raise TypeError(f"dtype must be one of {_names(_RESULTS)}; got {given}")
+    return given
+
+
+def label_dtype(K: int, wanted: DType | None) -> DType:
+    """Of labels 0 to K - 1: the one that was asked for, if it holds them, else the smallest."""
+    if wanted is None:
+        return next(d for d in _LABELS if d.name != "int32" and np.iinfo(d).max >= K - 1)
+    if wanted not in _LABELS:
+        raise TypeError(
+            f"dtype={wanted} does not fit head='argmax', whose labels are "
+            + ", ".join(d.name for d in _LABELS)
+        )
+    if np.iinfo(wanted).max < K - 1:
+        raise TypeError(f"dtype={wanted} does not hold the labels 0 to {K - 1} of head='argmax'")
+    return wanted
+
+
+def default_fill(dtype: DType) -> float:
+    """What stands for no result: NaN, which integers do not have."""
+    return 0.0 if dtype.kind in "ui" else float("nan")

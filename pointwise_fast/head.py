@@ -1,0 +1,26 @@
+"""Heads: what is made of all output channels of a pixel at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["HEADS", "parse_head"]
+
+HEADS = ("softmax", "log_softmax", "l2_normalize", "argmax")
+
+
+def parse_head(head: Any) -> str | None:
+    """`head` as a user passes it, checked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no name, or none of `HEADS`.
+    """
+    if head is None:
+        return None
+    if not isinstance(head, str):
+        raise TypeError(f"head must be None or a name; got {head!r}")
+    if head not in HEADS:
+        raise ValueError(f"head {head!r} is unknown; choose from {', '.join(HEADS)}")
+    return head

@@ -1,0 +1,132 @@
+"""`Settings`: what a layer is before it meets an array."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import dispatch
+from .activation import ActivationSpec, parse_activation
+from .dtypes import check_result_dtype
+from .folding import fold_scale
+from .head import parse_head
+from .missing import Nodata, parse_missing
+
+__all__ = ["Settings", "Shape", "check_integer"]
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+
+class Settings:
+    """A layer's settings, checked."""
+
+    def __init__(
+        self,
+        weight_shape: Shape,
+        bias_shape: Shape | None,
+        activation: ActivationSpec,
+        channel_axis: int,
+        stride: int | Sequence[int],
+        groups: int,
+        dtype: npt.DTypeLike | None,
+        backend: str,
+        head: str | None = None,
+        nodata: Nodata = None,
+        fill: float | None = None,
+        valid: str = "all",
+        min_valid: float = 0.5,
+        scale: npt.ArrayLike | None = None,
+        offset: npt.ArrayLike | None = None,
+    ) -> None:
+        self.groups = check_integer(groups, "groups", 1)
+        self.weight_shape = _matrix_shape(weight_shape)
+        self.K = self.weight_shape[0]
+        self.C = self.weight_shape[1] * self.groups
+        if self.K % self.groups:
+            raise ValueError(
+                f"groups={self.groups} does not divide the {self.K} output channels of weight"
+            )
+        self.bias = bias_shape is not None or offset is not None
+        if bias_shape not in (None, (self.K,)):
+            raise ValueError(
+                f"bias has shape {bias_shape}; ({self.K},) fits weight of shape {weight_shape}"
+            )
+        self.channel_axis = check_integer(channel_axis, "channel_axis")
+        self.stride: int | Shape
+        if isinstance(stride, Sequence) and not isinstance(stride, str):
+            self.stride = tuple(check_integer(step, "stride", 1) for step in stride)
+        else:
+            self.stride = check_integer(stride, "stride", 1)
+        self.dtype = None if dtype is None else check_result_dtype(dtype)
+        self.activation = parse_activation(activation)
+        if self.activation is not None and len(self.activation.slopes) not in (0, self.K):
+            raise ValueError(
+                f"activation 'prelu' has {len(self.activation.slopes)} slopes; one, or {self.K}, "
+                f"fit the {self.K} output channels"
+            )
+        self.head = parse_head(head)
+        if self.head is not None and not self.K:
+            raise ValueError(
+                f"head={self.head!r} of no output channel: weight has shape {weight_shape}"
+            )
+        self.missing = parse_missing(nodata, fill, valid, min_valid, self.C)
+        self.scale, self.offset = scale, offset
+        dispatch.check_name(backend)
+        self.backend = backend
+
+    def cast(
+        self, weight: Array, bias: Array | None, dtype: np.dtype[Any]
+    ) -> tuple[Array, Array | None]:
+        """Weights as ``(K, C/groups)`` and bias, in `dtype`; scale and offset are in them."""
+        for array, name in (weight, "weight"), (bias, "bias"):
+            if dtype.kind != "c" and array is not None and array.dtype.kind == "c":
+                raise TypeError(
+                    f"{name} has dtype {array.dtype}; real numbers are expected for a result of "
+                    "real numbers, dtype='complex64' or 'complex128' gives others"
+                )
+        if weight.ndim != 2:
+            weight = weight.reshape(self.weight_shape)
+        if self.scale is not None or self.offset is not None:
+            weight, start = fold_scale(weight, bias, self.scale, self.offset, self.groups)
+            bias = start if self.bias else None
+        if weight.dtype is not dtype:
+            weight = weight.astype(dtype)
+        if bias is not None and bias.dtype is not dtype:
+            bias = bias.astype(dtype)
+        return weight, bias
+
+    def __str__(self) -> str:
+        parts = [f"{self.C} -> {self.K}"]
+        if self.activation is not None:
+            parts.append(f"activation={self.activation}")
+        parts.append(f"channel_axis={self.channel_axis}")
+        parts += [f"stride={self.stride}"] if self.stride != 1 else []
+        parts += [f"groups={self.groups}"] if self.groups != 1 else []
+        parts += [f"dtype={self.dtype}"] if self.dtype is not None else []
+        parts += [f"head={self.head!r}"] if self.head is not None else []
+        parts += [f"backend={self.backend!r}"] if self.backend != "auto" else []
+        return ", ".join(parts)
+
+
+def _matrix_shape(shape: Shape) -> tuple[int, int]:
+    if len(shape) not in (2, 3, 4) or any(n != 1 for n in shape[2:]):
+        raise ValueError(
+            f"weight has shape {shape}; (K, C/groups), (K, C/groups, 1) or (K, C/groups, 1, 1) "
+            "is expected"
+        )
+    return shape[0], shape[1]
+
+
+def check_integer(value: Any, name: str, least: int | None = None) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer; got {value!r}") from None
+    if least is not None and number < least:
+        raise ValueError(f"{name} must be at least {least}; got {value!r}")
+    return number

@@ -1,0 +1,241 @@
+"""What goes in and comes out: dtypes, their sums, rounding and saturation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support import Array, Memory, reference
+
+import pointwise_fast as pf
+
+ml_dtypes = pytest.importorskip("ml_dtypes")
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+INPUTS: list[Any] = [
+    *("?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"),
+    BFLOAT16,
+]
+REAL_OUTPUTS: list[Any] = ["f2", "f4", "f8", "u1", "i1", "u2", "i2", "u4", "i4", BFLOAT16]
+LAYOUTS = ["planar", "interleaved", "strided"]
+
+
+def values(rng: np.random.Generator, dtype: Any, *shape: int) -> Array:
+    """Of the whole range of small dtypes, and more than float32 can hold of long ones."""
+    kind = np.dtype(dtype)
+    if kind.kind == "b":
+        return rng.random(shape) < 0.5
+    if kind.kind in "ui":
+        limits = np.iinfo(kind)
+        low, high = max(limits.min, -(2**40)), min(limits.max, 2**40)
+        return rng.integers(low, high, shape, kind.type if kind.itemsize < 8 else np.int64).astype(
+            kind
+        )
+    if kind.kind == "c":
+        return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(kind)
+    return rng.standard_normal(shape).astype(kind)
+
+
+def arranged(x: Array, layout: str) -> tuple[Array, int]:
+    """(C, H, W) as another layout, and its channel axis."""
+    if layout == "planar":
+        return x, -3
+    if layout == "interleaved":
+        return np.ascontiguousarray(np.moveaxis(x, 0, -1)), -1
+    wide = np.zeros((x.shape[0], 2 * x.shape[1], 3 * x.shape[2]), x.dtype)
+    view = wide[:, ::2, ::-3]
+    view[...] = x
+    return view, -3
+
+
+def supported(backend: str, x: Array, weight: Array, **settings: Any) -> bool:
+    """Whether `backend` takes it; that it refuses by name, if not."""
+    floats = (np.float32, np.float64)
+    wanted = settings.get("dtype", np.float32)
+    if backend != "numba" or (x.dtype in floats and np.dtype(wanted) in floats):
+        return True
+    with pytest.raises(ValueError, match="backend 'numba' does not support"):
+        pf.conv1x1(x, weight, backend=backend, **settings)
+    return False
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", INPUTS, ids=str)
+def test_every_input(dtype: Any, layout: str, backend: str, rng: np.random.Generator) -> None:
+    plain = values(rng, dtype, 7, 9, 13)
+    x, axis = arranged(plain, layout)
+    weight, bias = rng.standard_normal((5, 7)), rng.standard_normal(5)
+    if not supported(backend, x, weight, channel_axis=axis):
+        assert backend == "numba"
+        return
+    y = pf.conv1x1(x, weight, bias, channel_axis=axis, backend=backend)
+    small = x.dtype.itemsize <= 2 or x.dtype == np.float32
+    assert y.dtype == (np.float32 if small else np.float64)
+    expected, bound = reference(x, weight, bias, channel_axis=axis, dtype=y.dtype)
+    assert np.all(abs(y - expected) <= bound)
+    layer = pf.Conv1x1(weight, bias, channel_axis=axis, backend=backend)
+    for _ in range(3):
+        assert np.array_equal(layer(x), y)
+
+
+@pytest.mark.parametrize("dtype", INPUTS, ids=str)
+def test_inputs_are_converted_exactly(dtype: Any, backend: str) -> None:
+    """Every value of a small dtype, and the ends of the others."""
+    kind = np.dtype(dtype)
+    if kind.itemsize <= 2 and kind.kind != "b":
+        x = np.arange(1 << 8 * kind.itemsize, dtype=f"u{kind.itemsize}").view(kind)
+    elif kind.kind in "ui":
+        limits = np.iinfo(kind)
+        x = np.array([limits.min, limits.max, 0, 1, limits.max // 3], kind)
+    else:
+        x = np.array([0, 1, 0.1, 1e-30, -3e5], kind)
+    x = x[np.newaxis]
+    if not supported(backend, x, np.ones((1, 1)), channel_axis=-2):
+        return
+    with np.errstate(invalid="ignore"):
+        y = pf.conv1x1(x, [[1.0]], channel_axis=-2, backend=backend)
+        expected = x.astype(y.dtype)
+    # Signs of NaN and of zeros are not told apart.
+    assert np.array_equal(y, expected, equal_nan=True)
+
+
+def stored(sums: Array, dtype: Any) -> Array:
+    """Rounded half to even, saturated; an independent way to say it."""
+    kind = np.dtype(dtype)
+    if kind.kind not in "ui":
+        with np.errstate(over="ignore"):
+            return sums.astype(kind)
+    limits = np.iinfo(kind)
+    whole = [
+        0 if np.isnan(v) else max(limits.min, min(limits.max, v)) for v in sums.ravel().tolist()
+    ]
+    return np.array([round(v) for v in whole]).reshape(sums.shape).astype(kind)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("x_dtype", ["f4", "u1", "f8"])
+@pytest.mark.parametrize("dtype", REAL_OUTPUTS, ids=str)
+def test_every_output(
+    dtype: Any, x_dtype: str, layout: str, backend: str, rng: np.random.Generator
+) -> None:
+    x, axis = arranged(values(rng, x_dtype, 6, 5, 19), layout)
+    weight = rng.standard_normal((4, 6)) * 10.0 ** rng.integers(-1, 6, (4, 1))
+    bias = np.array([0.5, -0.5, 1e6, 1.0])
+    if not supported(backend, x, weight, channel_axis=axis, dtype=dtype):
+        assert backend == "numba"
+        return
+    kind = np.dtype(dtype)
+    wide = (kind.kind in "ui" and (x_dtype == "f8" or kind.itemsize == 4)) or kind == np.float64
+    sums = pf.conv1x1(
+        x, weight, bias, channel_axis=axis, dtype="f8" if wide else "f4", backend=backend
+    )
+    y = pf.conv1x1(x, weight, bias, channel_axis=axis, dtype=dtype, backend=backend)
+    assert y.dtype == kind
+    assert np.array_equal(y, stored(sums, dtype))
+    out = np.zeros_like(y)
+    residual = stored(rng.standard_normal(y.shape) * 100, dtype)
+    pf.conv1x1(
+        x, weight, residual=residual, channel_axis=axis, dtype=dtype, out=out, backend=backend
+    )
+    wide_dtype = np.dtype("f8" if wide else "f4")
+    sums = pf.conv1x1(
+        x, weight, residual=residual.astype(wide_dtype), channel_axis=axis, dtype=wide_dtype,
+        backend=backend,
+    )  # fmt: skip
+    assert np.array_equal(out, stored(sums, dtype))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        ("u1", [0, 2, 2, 0, 0, 254, 255, 255, 0, 0, 255, 0]),
+        ("i1", [0, 2, 2, 0, -2, 127, 127, 127, -128, 0, 127, -128]),
+        ("u2", [0, 2, 2, 0, 0, 254, 256, 65535, 0, 0, 65535, 0]),
+        ("i4", [0, 2, 2, 0, -2, 254, 256, 2**31 - 1, -(2**31), 0, 2**31 - 1, -(2**31)]),
+        ("u4", [0, 2, 2, 0, 0, 254, 256, 2**32 - 1, 0, 0, 2**32 - 1, 0]),
+    ],
+)
+def test_integers_round_and_saturate(dtype: str, expected: list[int], backend: str) -> None:
+    x = [0.5, 1.5, 2.5, -0.5, -1.5, 254.5, 255.5, 1e30, -1e30, np.nan, np.inf, -np.inf]
+    x = np.array(x, np.float32)[np.newaxis]
+    if not supported(backend, x, np.ones((1, 1)), channel_axis=-2, dtype=dtype):
+        assert backend == "numba"
+        return
+    y = pf.conv1x1(x, [[1.0]], channel_axis=-2, dtype=dtype, backend=backend)
+    assert y[0].tolist() == expected
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["c8", "c16"])
+def test_complex(dtype: str, layout: str, backend: str, rng: np.random.Generator) -> None:
+    x, axis = arranged(values(rng, dtype, 6, 5, 19), layout)
+    weight, bias = values(rng, "c16", 4, 6), values(rng, "c16", 4)
+    residual = np.moveaxis(values(rng, dtype, 4, 5, 19), 0, axis)
+    if not supported(backend, x, weight, channel_axis=axis):
+        assert backend == "numba"
+        return
+    y = pf.conv1x1(x, weight, bias, residual=residual, channel_axis=axis, backend=backend)
+    assert y.dtype == x.dtype
+    X = np.moveaxis(x, axis, 0).astype("c16")
+    W, b = weight.astype(dtype), bias.astype(dtype)
+    expected = np.einsum("kc,chw->khw", W, X) + b[:, None, None] + np.moveaxis(residual, axis, 0)
+    size = np.einsum("kc,chw->khw", abs(W), abs(X)) + abs(b)[:, None, None] + 5
+    eps = np.finfo(dtype).eps
+    assert np.all(abs(np.moveaxis(y, axis, 0) - expected) <= (2 * 6 + 4) * 2 * eps * size)
+    real = pf.conv1x1(x, weight.real, channel_axis=axis, backend=backend)
+    again = pf.conv1x1(x, weight.real + 0j, channel_axis=axis, backend=backend)
+    assert np.array_equal(real, again)
+
+
+def test_complex_weights_of_real_input(rng: np.random.Generator) -> None:
+    x, weight = values(rng, "f4", 6, 5, 19), values(rng, "c8", 4, 6)
+    y = pf.conv1x1(x, weight, dtype="complex64")
+    assert np.allclose(y, np.einsum("kc,chw->khw", weight, x), atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f2", "c8", "i4"])
+def test_nothing_is_written_beside_the_output(
+    dtype: str, backend: str, rng: np.random.Generator
+) -> None:
+    """Between the elements of strided arrays neither, whatever is converted."""
+    x = values(rng, dtype, 5, 4, 37)
+    weight = rng.standard_normal((3, 5))
+    if not supported(backend, x, weight, dtype=dtype):
+        assert backend == "numba"
+        return
+    expected = pf.conv1x1(x, weight, dtype=dtype, backend=backend)
+    size = np.dtype(dtype).itemsize
+    for strides in [
+        (4 * 37 * size, 37 * size, size),
+        (size, 3 * 37 * size, 3 * size),
+        (5000, -1200, 31),
+    ]:
+        memory = Memory((3, 4, 37), strides, dtype, offset=size)
+        pf.conv1x1(x, weight, dtype=dtype, out=memory.array, backend=backend)
+        memory.assert_holds(expected, f"{dtype} {strides}")
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f2", "c8", "f4"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_in_place(dtype: str, layout: str, backend: str, rng: np.random.Generator) -> None:
+    x, axis = arranged(values(rng, dtype, 6, 5, 19), layout)
+    weight = rng.standard_normal((6, 6)) / 6
+    if not supported(backend, x, weight, channel_axis=axis, dtype=dtype):
+        assert backend == "numba"
+        return
+    expected = pf.conv1x1(x, weight, channel_axis=axis, dtype=dtype, backend=backend)
+    y = pf.conv1x1(x, weight, channel_axis=axis, dtype=dtype, out=x, backend=backend)
+    assert y is x
+    assert np.array_equal(y, expected)
+
+
+@pytest.mark.parametrize("dtype", [*INPUTS, "c8", "c16"], ids=str)
+def test_threads_and_panels_do_not_show(dtype: Any, rng: np.random.Generator) -> None:
+    x = values(rng, dtype, 50, 131, 97)
+    weight = rng.standard_normal((20, 50))
+    layer = pf.Conv1x1(weight)
+    whole = layer(x, threads=1)
+    for threads in (2, 3, 7):
+        assert np.array_equal(layer(x, threads=threads), whole)
+    part = np.s_[:, 17:90, 5:96]
+    assert np.array_equal(layer(x[part]), whole[part])

@@ -1,0 +1,63 @@
+"""Steps folded into weights and bias give what they give one after another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pointwise_fast as pf
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_batch_norm(groups: int, rng: np.random.Generator) -> None:
+    x, weight = rng.standard_normal((6, 5, 7)), rng.standard_normal((9, 6 // groups, 1, 1))
+    bias, gamma, beta, mean = rng.standard_normal((4, 9))
+    var = rng.random(9)
+    y = pf.conv1x1(x, weight, bias, groups=groups)
+
+    def normalized(y: Any, gamma: Any, beta: Any) -> Any:
+        shape = (9, 1, 1)
+        y = (y - mean.reshape(shape)) / np.sqrt(var.reshape(shape) + 1e-5)
+        return y * np.reshape(gamma, shape) + np.reshape(beta, shape)
+
+    w, b = pf.fold_batch_norm(weight, bias, gamma, beta, mean, var)
+    assert w.shape == weight.shape
+    assert np.allclose(pf.conv1x1(x, w, b, groups=groups), normalized(y, gamma, beta))
+    w, b = pf.fold_batch_norm(weight, None, None, None, mean, var)
+    y = pf.conv1x1(x, weight, groups=groups)
+    assert np.allclose(pf.conv1x1(x, w, b, groups=groups), normalized(y, np.ones(9), np.zeros(9)))
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize("scalar", [False, True])
+def test_normalization(groups: int, scalar: bool, rng: np.random.Generator) -> None:
+    x, weight = rng.standard_normal((6, 5, 7)), rng.standard_normal((9, 6 // groups))
+    bias, mean, std = rng.standard_normal(9), rng.standard_normal(6), rng.random(6) + 0.5
+    if scalar:
+        mean, std = mean[0], std[0]
+    shape = () if scalar else (6, 1, 1)
+    normalized = (x - np.reshape(mean, shape)) / np.reshape(std, shape)
+    w, b = pf.fold_normalization(weight, bias, mean, std, groups)
+    expected = pf.conv1x1(normalized, weight, bias, groups=groups)
+    assert np.allclose(pf.conv1x1(x, w, b, groups=groups), expected)
+
+
+W = np.ones((2, 3))
+WRONG: list[tuple[Any, tuple[Any, ...], str]] = [
+    (pf.fold_batch_norm, (W, None, None, None, [1], [1]), "var has shape (1,); (2,) fits"),
+    (pf.fold_batch_norm, (W, None, [1, 2, 3], None, [0, 0], [1, 1]), "gamma has shape (3,)"),
+    (pf.fold_batch_norm, (W, None, None, None, [0, 0], [-1, 1]), "var + eps must be positive"),
+    (pf.fold_normalization, (W, None, 0, 0), "std is 0"),
+    (pf.fold_normalization, (W, None, [1, 2], 1), "mean has shape (2,); (3,) fits"),
+    (pf.fold_scale, (W, [1], 1, 1), "bias has shape (1,)"),
+    (pf.fold_scale, (W[0], None, 1, 1), "weight has shape (3,)"),
+]
+
+
+@pytest.mark.parametrize(("function", "arguments", "says"), WRONG, ids=[w[2] for w in WRONG])
+def test_wrong_argument(function: Any, arguments: tuple[Any, ...], says: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        function(*arguments)
+    assert says in str(caught.value)

@@ -1,0 +1,180 @@
+"""Heads over the channels, and PReLU: against independent formulas in a wider precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support import DTYPES, WIDE, Array
+from test_dtypes import LAYOUTS, arranged
+
+import pointwise_fast as pf
+from pointwise_fast.head import HEADS
+
+BACKENDS = [name for name in pf.backends() if name != "numba"]
+
+
+def reference(y: Array, head: str) -> Array:
+    """Of (K, ...)."""
+    if head == "l2_normalize":
+        return y / np.maximum(np.sqrt((y * y).sum(axis=0)), 1e-12)
+    shifted = y - y.max(axis=0)
+    total = np.exp(shifted).sum(axis=0)
+    return np.exp(shifted) / total if head == "softmax" else shifted - np.log(total)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("K", [1, 2, 5, 37, 300])
+def test_heads(
+    head: str, K: int, layout: str, dtype: Any, backend: str, rng: np.random.Generator
+) -> None:
+    plain = rng.standard_normal((6, 7, 23)).astype(dtype)
+    x, axis = arranged(plain, layout)
+    weight, bias = 2 * rng.standard_normal((K, 6)), rng.standard_normal(K)
+    settings: dict[str, Any] = {"channel_axis": axis, "activation": "silu", "backend": backend}
+    y = pf.conv1x1(x, weight, bias, **settings)
+    found = pf.conv1x1(x, weight, bias, head=head, **settings)
+    assert np.array_equal(pf.Conv1x1(weight, bias, head=head, **settings)(x), found)
+    if head == "argmax":
+        assert found.dtype == (np.uint8 if K <= 256 else np.uint16)
+        assert np.array_equal(found, y.argmax(axis=axis))
+        return
+    Y = np.moveaxis(y, axis, 0).astype(WIDE[np.dtype(dtype)])
+    expected = np.moveaxis(reference(Y, head), 0, axis)
+    assert found.shape == y.shape
+    assert found.dtype == dtype
+    # A unit for each of K sums, four for an exponential, and those of a logarithm's argument.
+    units = (K + 8) * np.finfo(dtype).eps
+    size = abs(expected) + (abs(Y).max() + 1 if head == "log_softmax" else 0)
+    assert np.all(abs(found - expected) <= units * size + np.finfo(dtype).tiny)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_argmax_of_ties_and_nan(layout: str, backend: str, rng: np.random.Generator) -> None:
+    plain = rng.integers(-2, 3, (9, 8, 40)).astype(np.float32)
+    plain[rng.random(plain.shape) < 0.05] = np.nan
+    plain[rng.random(plain.shape) < 0.05] = -np.inf
+    plain[:, 0, 0] = -np.inf
+    x, axis = arranged(plain, layout)
+    # Sums with weights of 0 would spread NaN over the channels: only one input each.
+    with np.errstate(invalid="ignore"):
+        y = pf.conv1x1(x, np.eye(9), channel_axis=axis, groups=1, backend=backend)
+    found = pf.conv1x1(x, np.eye(9), channel_axis=axis, head="argmax", backend=backend)
+    assert np.array_equal(found, y.argmax(axis=axis))
+    ties = np.where(np.isfinite(x), x, 0)
+    found = pf.conv1x1(ties, np.eye(9), channel_axis=axis, head="argmax", backend=backend)
+    assert np.array_equal(found, ties.argmax(axis=axis))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_one_nan_is_the_largest(backend: str) -> None:
+    """As `np.argmax` has it, wherever it stands."""
+    for at in range(5):
+        bias = np.arange(5.0)
+        bias[at] = np.nan
+        x = np.zeros((1, 3, 30), np.float32)
+        found = pf.conv1x1(x, np.zeros((5, 1)), bias, head="argmax", backend=backend)
+        assert np.all(found == at)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "int64"])
+def test_label_dtypes(dtype: str, backend: str, rng: np.random.Generator) -> None:
+    x, weight = rng.standard_normal((6, 5, 31)), rng.standard_normal((11, 6))
+    labels = pf.conv1x1(x, weight, head="argmax", backend=backend)
+    out = np.zeros((5, 31), dtype)
+    assert pf.conv1x1(x, weight, head="argmax", dtype=dtype, out=out, backend=backend) is out
+    assert np.array_equal(out, labels)
+    turned = np.zeros((31, 5), dtype).T
+    pf.conv1x1(x, weight, head="argmax", dtype=dtype, out=turned, backend=backend)
+    assert np.array_equal(turned, labels)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("head", ["softmax", "log_softmax", "l2_normalize"])
+def test_special_values(head: str, backend: str) -> None:
+    """NaN and infinities spread over their pixel, and no further."""
+    x = np.ones((3, 1, 50), np.float32)
+    x[0, 0, 7], x[1, 0, 20], x[:, 0, 33] = np.nan, np.inf, 0
+    weight = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+    found = pf.conv1x1(x, weight, head=head, backend=backend)
+    hurt = np.zeros(50, bool)
+    hurt[[7, 20]] = True
+    assert np.array_equal(np.isnan(found[:, 0]).any(axis=0), hurt)
+    large = np.full((1, 1, 4), 80.0, np.float32)
+    found = pf.conv1x1(large, [[1.0], [0.5], [-1.0]], head=head, backend=backend)
+    assert np.all(np.isfinite(found))
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_threads_and_panels_do_not_show(head: str, layout: str, rng: np.random.Generator) -> None:
+    x, axis = arranged(rng.standard_normal((30, 90, 70)).astype(np.float32), layout)
+    layer = pf.Conv1x1(rng.standard_normal((50, 30)), head=head, channel_axis=axis)
+    whole = layer(x, threads=1)
+    for threads in (2, 3, 7):
+        assert np.array_equal(layer(x, threads=threads), whole)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_prelu(layout: str, dtype: Any, backend: str, rng: np.random.Generator) -> None:
+    x, axis = arranged(rng.standard_normal((6, 7, 23)).astype(dtype), layout)
+    weight, slopes = rng.standard_normal((21, 6)), rng.standard_normal(21)
+    y = np.moveaxis(pf.conv1x1(x, weight, channel_axis=axis, backend=backend), axis, 0)
+    expected = np.where(y > 0, y, slopes.astype(dtype)[:, None, None] * y)
+    for given in (slopes, list(slopes), tuple(slopes)):
+        found = pf.conv1x1(
+            x, weight, activation=("prelu", given), channel_axis=axis, backend=backend
+        )
+        assert np.array_equal(np.moveaxis(found, axis, 0), expected)
+    same = pf.conv1x1(x, weight, activation=("prelu", 0.3), channel_axis=axis, backend=backend)
+    leaky = ("leaky_relu", 0.3)
+    assert np.array_equal(
+        same, pf.conv1x1(x, weight, activation=leaky, channel_axis=axis, backend=backend)
+    )
+
+
+WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"head": "softmin"}, ValueError, "head 'softmin' is unknown; choose from softmax"),
+    ({"head": 1}, TypeError, "head must be None or a name; got 1"),
+    ({"head": "argmax", "dtype": "f4"}, TypeError, "dtype=float32 does not fit head='argmax'"),
+    ({"head": "softmax", "dtype": "u1"}, TypeError, "head='softmax' gives fractions"),
+    ({"dtype": "i8"}, TypeError, "dtype=int64 is for the labels"),
+    ({"head": "argmax", "residual": np.zeros((4, 5, 6))}, ValueError, "residual cannot be added"),
+    ({"activation": ("prelu", [1.0, 2.0])}, ValueError, "2 slopes; one, or 4, fit"),
+    ({"activation": ("prelu", "a")}, TypeError, "slopes must be a number"),
+    ({"activation": ("prelu", [np.nan] * 4)}, ValueError, "slopes must be finite"),
+    ({"activation": "prelu"}, ValueError, "is written ('prelu', slopes)"),
+    (
+        {"head": "softmax", "backend": "numba"},
+        ValueError,
+        "'numba' does not support head='softmax'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("wrong", "error", "says"), WRONG, ids=[w[2][:30] for w in WRONG])
+def test_wrong_argument(wrong: dict[str, Any], error: type[Exception], says: str) -> None:
+    if wrong.get("backend") == "numba" and "numba" not in pf.backends():
+        pytest.skip("numba is not installed")
+    with pytest.raises(error) as caught:
+        pf.conv1x1(np.ones((3, 5, 6)), np.ones((4, 3)), **wrong)
+    assert says in str(caught.value)
+
+
+def test_labels_that_do_not_fit() -> None:
+    with pytest.raises(TypeError, match="does not hold the labels 0 to 299"):
+        pf.conv1x1(np.ones((3, 5, 6)), np.ones((300, 3)), head="argmax", dtype="u1")
+
+
+@pytest.mark.parametrize("settings", [{"activation": "relu"}, {"head": "softmax"}])
+def test_complex_numbers_have_no_order(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="is not defined for complex numbers"):
+        pf.conv1x1(np.ones((3, 5, 6), np.complex64), np.ones((4, 3)), **settings)

@@ -1,0 +1,225 @@
+"""Missing data: nodata values, masks, fills, scales; against the definition, pixel by pixel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support import Array
+from test_dtypes import LAYOUTS, arranged
+
+import pointwise_fast as pf
+
+BACKENDS = [name for name in pf.backends() if name != "numba"]
+
+
+def with_gaps(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, nodata: float) -> Array:
+    kind = np.dtype(dtype)
+    if kind.kind in "ui":
+        x = rng.integers(0, 100, shape).astype(kind)
+    else:
+        x = rng.standard_normal(shape).astype(kind)
+    x[rng.random(shape) < 0.04] = nodata
+    return x
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("dtype", "nodata"),
+    [("f4", np.nan), ("f4", -9999.0), ("f8", 0.1), ("u1", 255), ("u2", 0), ("i2", -32768),
+     ("f2", np.nan), ("i4", -(2**31)), ("f4", 3.4028234663852886e38)],
+)  # fmt: skip
+def test_all_channels_are_needed(
+    dtype: str, nodata: float, layout: str, backend: str, rng: np.random.Generator
+) -> None:
+    plain = with_gaps(rng, (7, 9, 41), dtype, nodata)
+    x, axis = arranged(plain, layout)
+    if dtype == "f4" and nodata == nodata and abs(nodata) < 1e30:
+        assert np.float32(nodata) == nodata
+    weight, bias = rng.standard_normal((5, 7)), rng.standard_normal(5)
+    gaps = np.isnan(x) if np.isnan(nodata) else x == np.dtype(dtype).type(nodata)
+    missing = gaps.any(axis=axis, keepdims=True)
+    assert 0 < missing.sum() < missing.size
+    settings: dict[str, Any] = {"channel_axis": axis, "activation": "relu", "backend": backend}
+    clean = np.where(gaps, np.dtype(dtype).type(0), x)
+    expected = np.where(missing, np.float32(np.nan), pf.conv1x1(clean, weight, bias, **settings))
+    y = pf.conv1x1(x, weight, bias, nodata=nodata, **settings)
+    assert np.array_equal(y, expected, equal_nan=True)
+    assert y.dtype == pf.conv1x1(x, weight, **settings).dtype
+    filled = pf.Conv1x1(weight, bias, nodata=nodata, fill=-7, **settings)(x)
+    assert np.array_equal(filled, np.where(missing, -7, expected))
+    integers = pf.conv1x1(x, weight, bias, nodata=nodata, dtype="u1", fill=200, **settings)
+    assert np.all(np.where(missing, integers == 200, True))
+    assert np.all(pf.conv1x1(x, weight, nodata=nodata, dtype="u1", **settings)[
+        np.broadcast_to(missing, y.shape)] == 0)  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("of", ["pixels", "x"])
+@pytest.mark.parametrize("batch", [(), (3,)])
+def test_masks(
+    batch: tuple[int, ...], of: str, layout: str, backend: str, rng: np.random.Generator
+) -> None:
+    plain = rng.standard_normal((7, 9, 41)).astype(np.float32)
+    x, axis = arranged(plain, layout)
+    if batch:
+        x = np.stack([x, x + 1, x - 1])
+    pixels = tuple(np.delete(x.shape, axis % x.ndim))
+    mask = rng.random(pixels if of == "pixels" else x.shape) < (0.2 if of == "pixels" else 0.03)
+    missing = np.expand_dims(mask, axis) if of == "pixels" else mask.any(axis=axis, keepdims=True)
+    weight = rng.standard_normal((5, 7))
+    settings: dict[str, Any] = {"channel_axis": axis, "backend": backend}
+    expected = np.where(missing, np.float32(np.nan), pf.conv1x1(x, weight, **settings))
+    for given in (mask, np.asfortranarray(mask), np.repeat(mask, 2, axis=-1)[..., ::2]):
+        y = pf.conv1x1(x, weight, mask=given, **settings)
+        assert np.array_equal(y, expected, equal_nan=True)
+    layer = pf.Conv1x1(weight, **settings)
+    for _ in range(3):
+        assert np.array_equal(layer(x, mask=mask), expected, equal_nan=True)
+        assert not np.isnan(layer(x)).any()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_value_for_each_band_and_a_mask(backend: str, rng: np.random.Generator) -> None:
+    x = rng.integers(0, 6, (3, 20, 33)).astype(np.int16)
+    mask = rng.random((20, 33)) < 0.1
+    weight = rng.standard_normal((4, 3))
+    missing = (x == np.array([1, 2, 3], np.int16)[:, None, None]).any(axis=0) | mask
+    y = pf.conv1x1(x, weight, nodata=[1, 2, 3], mask=mask, stride=2, backend=backend)
+    assert np.array_equal(np.isnan(y[0]), missing[::2, ::2])
+    labels = pf.conv1x1(
+        x, weight, nodata=[1, 2, 3], mask=mask, head="argmax", fill=99, backend=backend
+    )
+    best = pf.conv1x1(x, weight, backend=backend).argmax(axis=0)
+    assert np.array_equal(labels, np.where(missing, 99, best))
+
+
+def rescaled(x: Array, gaps: Array, weight: Array, bias: Array, least: float) -> Array:
+    """`valid="any"` by its definition, for one pixel."""
+    there = ~gaps
+    if not there.any() or there.sum() < least * len(x):
+        return np.full(len(weight), np.nan)
+    result = []
+    for w, b in zip(weight, bias, strict=True):
+        size, left = abs(w).sum(), abs(w[there]).sum()
+        if size == 0 or there.all():
+            result.append(w[there] @ x[there] + b)
+        elif left == 0:
+            result.append(np.nan)
+        else:
+            result.append(w[there] @ x[there] * (size / left) + b)
+    return np.array(result)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("min_valid", [0, 0.5, 0.75, 1])
+def test_some_channels_are_enough(
+    min_valid: float, layout: str, backend: str, rng: np.random.Generator
+) -> None:
+    plain = rng.standard_normal((8, 5, 21))
+    plain[rng.random(plain.shape) < 0.3] = np.nan
+    plain[:, 0, :4] = np.nan
+    x, axis = arranged(plain, layout)
+    weight, bias = rng.standard_normal((4, 8)), rng.standard_normal(4)
+    weight[1, :6] = weight[2] = 0
+    settings: dict[str, Any] = {"channel_axis": axis, "valid": "any", "min_valid": min_valid}
+    y = np.moveaxis(pf.conv1x1(x, weight, bias, nodata=np.nan, backend=settings.pop("_", "auto"),
+                               **settings), axis, 0)  # fmt: skip
+    again = pf.conv1x1(np.nan_to_num(x), weight, bias, mask=np.isnan(x), **settings)
+    assert np.array_equal(np.moveaxis(again, axis, 0), y, equal_nan=True)
+    for h in range(5):
+        for w in range(21):
+            pixel = plain[:, h, w]
+            expected = rescaled(pixel, np.isnan(pixel), weight, bias, min_valid)
+            assert np.allclose(y[:, h, w], expected, rtol=1e-12, atol=1e-12, equal_nan=True)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("groups", [1, 2])
+def test_scale_and_offset(groups: int, backend: str, rng: np.random.Generator) -> None:
+    x = rng.integers(0, 10000, (6, 7, 9)).astype(np.uint16)
+    x[0, 0, 0] = 0
+    scale, offset = rng.random(6) * 1e-4, rng.standard_normal(6)
+    weight, bias = rng.standard_normal((4, 6 // groups)), rng.standard_normal(4)
+    reflectance = x * scale[:, None, None] + offset[:, None, None]
+    expected = pf.conv1x1(reflectance, weight, bias, groups=groups)
+    for b, wanted in ((bias, expected), (None, expected - bias[:, None, None])):
+        y = pf.conv1x1(
+            x, weight, b, scale=scale, offset=offset, groups=groups, dtype="f8", backend=backend
+        )
+        assert np.allclose(y, wanted, rtol=1e-10)
+        layer = pf.Conv1x1(weight, b, scale=scale, offset=offset, groups=groups, dtype="f8",
+                           backend=backend)  # fmt: skip
+        assert np.array_equal(layer(x), y)
+    plain = pf.conv1x1(x, weight, scale=2, groups=groups, dtype="f8", backend=backend)
+    assert np.allclose(plain, 2 * pf.conv1x1(x, weight, groups=groups, dtype="f8"), rtol=1e-12)
+    if groups == 1:
+        gone = pf.conv1x1(x, weight, scale=scale, offset=offset, nodata=0, backend=backend)
+        assert np.array_equal(np.isnan(gone[0]), (x == 0).any(axis=0))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_threads_and_panels_do_not_show(layout: str, rng: np.random.Generator) -> None:
+    plain = with_gaps(rng, (30, 90, 70), "f4", np.nan)
+    x, axis = arranged(plain, layout)
+    layer = pf.Conv1x1(rng.standard_normal((50, 30)), nodata=np.nan, channel_axis=axis)
+    whole = layer(x, threads=1)
+    for threads in (2, 3, 7):
+        assert np.array_equal(layer(x, threads=threads), whole, equal_nan=True)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_output_over_input(backend: str, rng: np.random.Generator) -> None:
+    x = with_gaps(rng, (6, 20, 30), "f4", np.nan)
+    mask = rng.random((20, 30)) < 0.2
+    weight = rng.standard_normal((6, 6))
+    expected = pf.conv1x1(x, weight, nodata=np.nan, mask=mask, backend=backend)
+    pf.conv1x1(x, weight, nodata=np.nan, mask=mask, out=x, backend=backend)
+    assert np.array_equal(x, expected, equal_nan=True)
+    labels = np.zeros((20, 30), np.uint8)
+    shared = labels.view(np.bool_)
+    shared[...] = mask
+    expected = pf.conv1x1(x, weight, mask=mask, head="argmax", fill=9, backend=backend)
+    pf.conv1x1(x, weight, mask=shared, head="argmax", fill=9, out=labels, backend=backend)
+    assert np.array_equal(labels, expected)
+
+
+WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"nodata": [1, 2]}, ValueError, "nodata has 2 values; one, or 3, fit the 3 channels"),
+    ({"nodata": [[1, 2, 3]]}, ValueError, "nodata must be a number, or one for each channel"),
+    ({"nodata": "none"}, ValueError, "nodata must be a number"),
+    ({"nodata": [1, 2, "a"]}, TypeError, "nodata must be a number; got 'a'"),
+    ({"x": np.ones((3, 5, 6), np.uint8), "nodata": -1}, ValueError, "nodata=-1 does not fit x"),
+    ({"x": np.ones((3, 5, 6), np.uint8), "nodata": np.nan}, ValueError, "does not fit x"),
+    ({"mask": np.zeros((5, 7), bool)}, ValueError, "mask has shape (5, 7); (5, 6), as the pixels"),
+    ({"mask": np.zeros((5, 6))}, TypeError, "mask has dtype float64; bool is expected"),
+    ({"fill": "x"}, TypeError, "fill must be a number"),
+    ({"nodata": 0, "dtype": "u1", "fill": 256}, ValueError, "fill=256.0 does not fit the result"),
+    ({"nodata": 0, "dtype": "u1", "fill": np.nan}, ValueError, "fill=nan does not fit"),
+    ({"valid": "most"}, ValueError, "valid must be 'all' or 'any'; got 'most'"),
+    ({"min_valid": 1.5}, ValueError, "min_valid must be a fraction between 0 and 1"),
+    ({"min_valid": None}, TypeError, "min_valid must be a number"),
+    ({"scale": 0}, ValueError, "scale is 0 in some channel"),
+    ({"scale": [1, 2]}, ValueError, "scale has shape (2,); (3,) fits the 3 input channels"),
+    ({"scale": [1, 2, np.inf]}, ValueError, "scale must be finite"),
+    ({"offset": [[1.0]]}, ValueError, "offset has shape (1, 1); (3,) fits"),
+    ({"offset": "a"}, TypeError, "offset has dtype"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "error", "says"), WRONG, ids=[w[2][:30] for w in WRONG])
+@pytest.mark.parametrize("way", ["conv1x1", "Conv1x1"])
+def test_wrong_argument(way: str, wrong: dict[str, Any], error: type[Exception], says: str) -> None:
+    good = {"x": np.ones((3, 5, 6), np.float32), "weight": np.ones((4, 3))}
+    out = None if "dtype" in wrong else np.full((4, 5, 6), 17, np.float32)
+    arguments = {**good, "out": out, **wrong}
+    call = {n: v for n, v in arguments.items() if n in ("x", "out", "mask")}
+    settings = {n: v for n, v in arguments.items() if n not in call}
+    with pytest.raises(error) as caught:
+        pf.conv1x1(**arguments) if way == "conv1x1" else pf.Conv1x1(**settings)(**call)
+    assert says in str(caught.value)
+    assert out is None or np.all(out == 17)
