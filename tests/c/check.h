@@ -5,7 +5,7 @@
 #include "case.h"
 #include "plan.h"
 
-enum { MOST_PRINTED = 20, MOST_SCRATCH = 1 << 20 };
+enum { MOST_PRINTED = 20, MOST_SCRATCH = 1 << 20, CONVERSIONS = 3000 };
 
 /* What plans do, and how many cases did: a kernel or path that no case takes is not tested. */
 typedef enum {

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "check.h"
+#include "convert_check.h"
 
 static row_kind random_rows(int kinds) {
     return random_below(3) ? (row_kind)random_below(kinds) : ONE_RUN;
@@ -277,6 +277,7 @@ static void check_set(void) {
         check_activations(dtype);
         check_scratch(dtype);
     }
+    for (int i = 0; i < CONVERSIONS / every; i++) check_conversion();
     if (every == 1) check_features();
 }
 

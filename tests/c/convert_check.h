@@ -1,0 +1,137 @@
+/* Dtypes, pairs of channels, PReLU, heads and missing data: every kernel set against the scalar one,
+ * bit by bit, between guard pages. What the values should be is tested from Python. */
+#include "check.h"
+
+typedef struct {
+    pw_problem problem;
+    size_t x_bytes, y_bytes, r_bytes, m_bytes;
+    double slopes[64], nodata[64];
+} conversion;
+
+static test_case place_only; /* where arrays lie; `now` for messages and for place() */
+
+/* Planes or pixels of n channels, with gaps or without; returns the bytes. */
+static size_t lay_out_plainly(int64_t n, int64_t P, ptrdiff_t size, ptrdiff_t *c, ptrdiff_t *p) {
+    const ptrdiff_t gap = random_below(2) * size * random_below(9);
+    if (random_below(2)) {
+        *p = size + gap / 3 * random_below(2);
+        *c = (ptrdiff_t)P * *p + gap;
+    } else {
+        *c = size;
+        *p = (ptrdiff_t)n * size + gap;
+    }
+    return (size_t)((n - 1) * *c + (P - 1) * *p + size);
+}
+
+static pw_dtype random_store(pw_dtype sums) {
+    const pw_kernels *kernels = pw_kernels_scalar.dtype[sums];
+    for (;;) {
+        const pw_dtype dtype = (pw_dtype)random_below(PW_DTYPES);
+        if (kernels->store[dtype]) return dtype;
+    }
+}
+
+/* Missing values, as they are read: of elements of x. */
+static void draw_nodata(conversion *v, const char *x) {
+    const pw_problem *p = &v->problem;
+    for (int64_t c = 0; c < p->C; c++) {
+        const pw_matrix to = {PW_F64, (char *)&v->nodata[c], 0, 0};
+        const ptrdiff_t at = c * p->x_c + random_below((int)p->P) * p->x_p;
+        const pw_matrix from = {p->x_dtype, (char *)x + at, 0, 0};
+        pw_kernels_scalar.dtype[PW_F64]->load[p->x_dtype](to, from, 1, 1, 0);
+    }
+    v->problem.nodata = v->nodata;
+}
+
+static void draw_problem(conversion *v) {
+    pw_problem *p = &v->problem;
+    const int parts = random_below(6) ? 1 : 2, large = random_below(12) == 0;
+    p->dtype = random_below(3) ? PW_F32 : PW_F64;
+    p->x_dtype = parts == 2 ? p->dtype : (pw_dtype)random_below(PW_DTYPES);
+    p->y_dtype = parts == 2 || random_below(3) == 0 ? p->dtype : random_store(p->dtype);
+    p->parts = parts;
+    p->groups = 1;
+    p->C = parts * (1 + random_below(large ? 6 : 30));
+    p->K = parts * (1 + random_below(large ? 6 : 30));
+    p->P = 1 + random_below(large ? 9000 : 150);
+    p->has_bias = random_below(2);
+    p->activation = random_below(2) ? PW_ACT_NONE : PW_ACT_LEAKY_RELU;
+    p->a = 0.25;
+    if (parts == 1 && random_below(2)) p->head = (pw_head)random_below(PW_HEADS);
+    p->has_residual = p->head != PW_HEAD_ARGMAX && random_below(3) == 0;
+    const ptrdiff_t x_size = (ptrdiff_t)pw_size(p->x_dtype),
+                    y_size = (ptrdiff_t)pw_size(p->y_dtype);
+    const int64_t K = p->head == PW_HEAD_ARGMAX ? 1 : p->K / parts;
+    p->x_part = x_size;
+    p->y_part = p->r_part = y_size;
+    v->x_bytes = lay_out_plainly(p->C / parts, p->P, x_size * parts, &p->x_c, &p->x_p);
+    v->y_bytes = lay_out_plainly(K, p->P, y_size * parts, &p->y_k, &p->y_p);
+    v->r_bytes = lay_out_plainly(K, p->P, y_size * parts, &p->r_k, &p->r_p);
+    if (parts == 1 && random_below(3) == 0) {
+        for (int64_t k = 0; k < p->K; k++) v->slopes[k] = random_value();
+        p->slopes = v->slopes;
+    }
+    if (parts == 1 && random_below(3) == 0) {
+        p->has_mask = 1;
+        v->m_bytes = lay_out_plainly(p->C, p->P, 1, &p->m_c, &p->m_p);
+        if (random_below(2)) v->m_bytes = (size_t)((p->P - 1) * p->m_p + 1), p->m_c = 0;
+    }
+    p->fill = random_below(100);
+}
+
+/* Numbers, of which integers use all their range. */
+static void fill_with(pw_dtype dtype, char *at, size_t bytes) {
+    for (size_t i = 0; i + pw_size(dtype) <= bytes; i += pw_size(dtype)) {
+        double value = random_value() * 100;
+        const uint64_t bits = random_bits();
+        const pw_matrix to = {dtype, at + i, 0, 0}, from = {PW_F64, (char *)&value, 0, 0};
+        if (dtype == PW_F32 || dtype == PW_F64 || dtype >= PW_F16)
+            pw_kernels_scalar.dtype[PW_F64]->store[dtype](to, from, 1, 1, 0);
+        else
+            memcpy(at + i, &bits, pw_size(dtype));
+    }
+}
+
+static void check_conversion(void) {
+    conversion v = {0};
+    pw_problem *p = &v.problem;
+    now = &place_only;
+    place_only.leading = random_below(2);
+    draw_problem(&v);
+    char *x = place(x_arena, v.x_bytes), *y = place(y_arena, v.y_bytes);
+    char *r = p->has_residual ? place(r_arena, v.r_bytes) : NULL;
+    const size_t size = pw_size(p->dtype);
+    char *w = place(w_arena, (size_t)(p->K * p->C) * size);
+    char *bias = p->has_bias ? place(bias_arena, (size_t)p->K * size) : NULL;
+    char *mask = p->has_mask ? place(packed_arena, v.m_bytes) : NULL;
+    fill_with(p->x_dtype, x, v.x_bytes);
+    fill_with(p->dtype, w, (size_t)(p->K * p->C) * size);
+    if (bias) fill_with(p->dtype, bias, (size_t)p->K * size);
+    if (r) fill_with(p->y_dtype, r, v.r_bytes);
+    for (size_t i = 0; mask && i < v.m_bytes; i++) mask[i] = (char)(random_below(20) == 0);
+    if (p->parts == 1 && random_below(3) == 0) draw_nodata(&v, x);
+    char *wanted = malloc(v.y_bytes);
+    static const int threads[] = {1, 1, 3};
+    for (int i = 0; i < 3; i++) {
+        pw_plan *plan = new_plan(i ? set : &pw_kernels_scalar, p);
+        memset(y, 0xA5, v.y_bytes);
+        if (pw_conv(plan, w, (ptrdiff_t)size * p->C, (ptrdiff_t)size, bias, (ptrdiff_t)size, x, r,
+                    mask, y, threads[i]) != PW_OK)
+            exit(2);
+        if (i == 0) {
+            memcpy(wanted, y, v.y_bytes);
+        } else if (memcmp(wanted, y, v.y_bytes) != 0) {
+            if (failed++ < MOST_PRINTED)
+                printf("FAILED: %s sums %d x %d y %d parts %d C=%" PRId64 " K=%" PRId64
+                       " P=%" PRId64
+                       " head %d slopes %d nodata %d mask %d residual %d threads %d: %s\n",
+                       pw_kernel_set_name(set), p->dtype, p->x_dtype, p->y_dtype, p->parts, p->C,
+                       p->K, p->P, p->head, p->slopes != NULL, p->nodata != NULL, p->has_mask,
+                       p->has_residual, threads[i], pw_plan_describe(plan));
+        } else {
+            passed++;
+        }
+        free_plan(plan);
+    }
+    free(wanted);
+}
