@@ -121,7 +121,14 @@ static void copy_panel(const pw_plan *plan, pw_convert convert, pw_matrix to, pw
                        int to_scratch, ptrdiff_t part, int64_t n_c, int64_t n_p, int planes) {
     const int64_t parts = plan->problem.parts;
     pw_matrix *scratch = to_scratch ? &to : &from, *array = to_scratch ? &from : &to;
-    const ptrdiff_t step = scratch->i;
+    const ptrdiff_t step = scratch->i, size = (ptrdiff_t)pw_size(array->dtype);
+    if (parts == 2 && planes && array->j == 2 * size && part == size) {
+        if (to_scratch)
+            plan->kernels->split(to, from, n_c / 2, n_p, 2 * (ptrdiff_t)n_p * size);
+        else
+            plan->kernels->merge(to, from, n_c / 2, n_p);
+        return;
+    }
     scratch->i *= parts;
     for (int64_t i = 0; i < parts; i++, scratch->at += step, array->at += part) {
         if (planes) {

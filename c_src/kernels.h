@@ -70,6 +70,10 @@ typedef void (*pw_finish)(char *y, ptrdiff_t step, int64_t K, int64_t n);
 typedef struct pw_kernels {
     pw_convert load[PW_DTYPES], store[PW_DTYPES]; /* by the array's dtype; NULL: none */
     pw_absent absent[PW_DTYPES];
+    /* Pairs one behind the other, as complex numbers, of the sums' dtype: to planes of first and
+     * second, and back. */
+    void (*split)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j, ptrdiff_t fetch);
+    void (*merge)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j);
     pw_finish heads[PW_HEADS];
     void (*prelu)(char *y, ptrdiff_t step, int64_t K, int64_t n, const double *slopes);
     /* Where flags are set. */

@@ -23,6 +23,8 @@ enum {
      * LEAST_PANEL, a whole vector, and have a line to spare for those before y is aligned. */
     REGION_BYTES = 256 << 10,
     LEAST_PANEL = 16,
+    /* Of interleaved pixels that are staged as one row: level 1 holds it. */
+    DENSE_REGION_BYTES = 20 << 10,
     /* Less x than this comes from level 2, without prefetching. */
     PREFETCH_FROM_BYTES = 512 << 10,
     /* How far ahead. Zen 4, 50 x 600 x 600 -> 20, one thread: in each plane, 256 to 2048 bytes
@@ -288,6 +290,14 @@ static size_t region(size_t *end, int used, int64_t elements, size_t size) {
     return at;
 }
 
+/* Interleaved pixels without gaps: a panel of them is staged as one row, however short. */
+static int stages_dense(const pw_plan *plan) {
+    const pw_problem *p = &plan->problem;
+    const ptrdiff_t size = (ptrdiff_t)pw_size(p->x_dtype);
+    return plan->stage_x && plan->interleaved && plan->c_pass == plan->C && !plan->row &&
+           (p->C == 1 || p->x_c == size) && p->x_p == (ptrdiff_t)plan->C * size;
+}
+
 /* Pixels and channels at once, so that each region of scratch stays within its bytes. */
 static void lay_out_scratch(pw_plan *plan) {
     const int64_t size = (int64_t)pw_size(plan->problem.dtype);
@@ -303,7 +313,9 @@ static void lay_out_scratch(pw_plan *plan) {
     if (per_channel || plan->stage_x || plan->flags) {
         const int64_t deepest =
             pw_max(plan->stage_x ? plan->c_pass : 1, per_channel ? plan->part_width : 1);
-        const int64_t pixels = (REGION_BYTES / deepest - LINE) / size / LEAST_PANEL * LEAST_PANEL;
+        const int64_t most = stages_dense(plan) ? DENSE_REGION_BYTES : REGION_BYTES;
+        const int64_t pixels =
+            (pw_max(most, deepest * 2 * LINE) / deepest - LINE) / size / LEAST_PANEL * LEAST_PANEL;
         plan->panel = pw_min(plan->panel, pw_max(pixels / plan->tile * plan->tile, LEAST_PANEL));
     }
     const int64_t room = plan->room = pw_round_up(plan->panel, LEAST_PANEL) + LINE / size;

@@ -331,6 +331,14 @@ def _dtype_code(dtype: np.dtype[Any]) -> int:
     return int(getattr(lib, f"PW_{_CODES[dtype.name]}"))
 
 
+def _is_dense(problem: Problem) -> bool:
+    """Whether the channels of a pixel lie one behind the other, in each array."""
+    strides = [(problem.x_strides, problem.x_dtype), (problem.out_strides, problem.out_dtype)]
+    if problem.residual_strides is not None:
+        strides.append((problem.residual_strides, problem.out_dtype))
+    return all(steps[-2] == dtype.itemsize for steps, dtype in strides)
+
+
 def _part_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype.type(0).real.dtype if dtype.kind == "c" else dtype
 
@@ -341,9 +349,10 @@ def _to_c(problem: Problem) -> tuple[Any, list[Any]]:
     x, out = _part_dtype(problem.x_dtype), _part_dtype(problem.out_dtype)
     c.dtype = _dtype_code(_part_dtype(problem.dtype))
     c.x_dtype, c.y_dtype = _dtype_code(x), _dtype_code(out)
-    c.parts = parts = 2 if problem.dtype.kind == "c" else 1
+    numbers = 2 if problem.dtype.kind == "c" else 1
+    c.parts = parts = 1 if _is_dense(problem) else numbers
     c.x_part, c.y_part, c.r_part = x.itemsize, out.itemsize, out.itemsize
-    c.C, c.K, c.P, c.groups = problem.C * parts, problem.K * parts, problem.P, problem.groups
+    c.C, c.K, c.P, c.groups = problem.C * numbers, problem.K * numbers, problem.P, problem.groups
     c.outer = len(problem.outer)
     c.outer_n = problem.outer
     *c.x_outer, c.x_c, c.x_p = problem.x_strides
@@ -351,6 +360,8 @@ def _to_c(problem: Problem) -> tuple[Any, list[Any]]:
     if problem.residual_strides is not None:
         c.has_residual = True
         *c.r_outer, c.r_k, c.r_p = problem.residual_strides
+    if numbers > parts:  # real and imaginary parts are channels one behind the other
+        c.x_c, c.y_k, c.r_k = x.itemsize, out.itemsize, out.itemsize
     c.has_bias = problem.bias
     c.in_place = problem.in_place
     activation = problem.activation

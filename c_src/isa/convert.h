@@ -53,6 +53,35 @@ CONVERT(load_i64, T, int64_t, (T)x)
 CONVERT(load_f16, T, uint16_t, (T)from_f16(x))
 CONVERT(load_bf16, T, uint16_t, (T)from_bf16(x))
 
+/* Rows 2i and 2i + 1 of `to` from the pairs of row i. */
+static void FN(split)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j, ptrdiff_t fetch) {
+    for (int64_t i = 0; i < n_i; i++, to.at += 2 * to.i, from.at += from.i) {
+        T *restrict first = (T *)to.at, *restrict second = (T *)(to.at + to.i);
+        const char *restrict source = from.at;
+        if (fetch)
+            for (int64_t at = 0; at < 2 * n_j * (int64_t)sizeof(T); at += PW_CACHE_LINE)
+                __builtin_prefetch(source + fetch + at, 0, 2);
+        for (int64_t j = 0; j < n_j; j++) {
+            T pair[2];
+            memcpy(pair, source + j * (ptrdiff_t)sizeof pair, sizeof pair);
+            first[j] = pair[0];
+            second[j] = pair[1];
+        }
+    }
+}
+
+static void FN(merge)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j) {
+    for (int64_t i = 0; i < n_i; i++, to.at += to.i, from.at += 2 * from.i) {
+        const T *restrict first = (const T *)from.at, *restrict second =
+                                                          (const T *)(from.at + from.i);
+        char *restrict target = to.at;
+        for (int64_t j = 0; j < n_j; j++) {
+            const T pair[2] = {first[j], second[j]};
+            memcpy(target + j * (ptrdiff_t)sizeof pair, pair, sizeof pair);
+        }
+    }
+}
+
 #define CLAMPED(lo, hi) ROUND(x != x ? (T)0 : x<(T)(lo) ? (T)(lo) : x>(T)(hi) ? (T)(hi) : x)
 /* Of a float no more than it can round: labels, which are small. */
 #define CLAMPED_LONG(lo, hi) \

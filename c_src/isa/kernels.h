@@ -19,6 +19,8 @@
 static const pw_kernels FN(kernels) = {
     .vector = VW,
     CONVERTERS,
+    .split = FN(split),
+    .merge = FN(merge),
     .heads = {NULL, FN(softmax), FN(log_softmax), FN(l2_normalize), FN(argmax)},
     .prelu = FN(prelu),
     .fill = FN(fill),
