@@ -106,15 +106,15 @@ def _measure(
     for x_name, y_name in _PAIRS:
         x = _input(job, _dtype(x_name))
         layer = pf.Conv1x1(
-            job.weight, channel_axis=job.channel_axis, dtype=None if y_name is None else _dtype(y_name)
+            job.weight,
+            channel_axis=job.channel_axis,
+            dtype=None if y_name is None else _dtype(y_name),
         )
         out = layer(x)
         sums = np.result_type(np.float32, x.dtype) if x_name != "bfloat16" else np.dtype(np.float32)
         ours = _Turn(lambda layer=layer, x=x, out=out: layer(x, out=out, threads=threads))
         theirs = _Turn(_numpy_way(job, x, sums, np.empty_like(out)))
-        found = measure(
-            {"ours": ours, "numpy": theirs}, placing=placing, rounds=rounds, budget=1.0
-        )
+        found = measure({"ours": ours, "numpy": theirs}, placing=placing, rounds=rounds, budget=1.0)
         # Of a multiply-add of complex numbers four of real ones; of float64 half as many at once.
         work = {"c": 4, "f": 1}[sums.kind] * (sums.itemsize // (8 if sums.kind == "c" else 4))
         share = (x.nbytes + out.nbytes) / job.case.bytes

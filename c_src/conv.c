@@ -122,7 +122,8 @@ static void copy_panel(const pw_plan *plan, pw_convert convert, pw_matrix to, pw
     const int64_t parts = plan->problem.parts;
     pw_matrix *scratch = to_scratch ? &to : &from, *array = to_scratch ? &from : &to;
     const ptrdiff_t step = scratch->i, size = (ptrdiff_t)pw_size(array->dtype);
-    if (parts == 2 && planes && array->j == 2 * size && part == size) {
+    if (parts == 2 && planes && array->j == 2 * size && part == size &&
+        array->dtype == scratch->dtype) {
         if (to_scratch)
             plan->kernels->split(to, from, n_c / 2, n_p, 2 * (ptrdiff_t)n_p * size);
         else

@@ -5,6 +5,8 @@ that fit it, weights ``(K, C/groups)`` and bias ``(K,)`` of ``problem.dtype``:
 
 ``NAME``
     What a user passes as ``backend=``.
+``FEATURES``
+    What it has of `features.FEATURES`.
 ``available()``
     None, or why the backend cannot serve on this machine. Cheap: imports nothing heavy.
 ``unsupported(problem)``
@@ -87,6 +89,7 @@ class Backend(Protocol):
     """What a module in this package offers."""
 
     NAME: str
+    FEATURES: frozenset[str]
 
     def available(self) -> str | None: ...
 

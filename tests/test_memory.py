@@ -7,6 +7,8 @@ import sys
 import pytest
 from support import run_python
 
+import pointwise_fast as pf
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self")
 
 #: Makes malloc ask the system for every larger block and give it back at once: what it keeps for
@@ -56,6 +58,34 @@ CASES = {
     "many channels to one": """lambda x=cube.reshape(3000, 100, 60), y=out[:1, :100, :60].copy():
         pf.conv1x1(x, np.ones((1, 3000)), out=y, **settings)""",
 }
+
+#: Those that not every backend takes.
+CONVERTED = {
+    "uint16": "lambda x=cube.astype('u2'): pf.conv1x1(x, w, out=out, **settings)",
+    "float16 to uint8": """lambda x=cube.astype('f2'), y=out.astype('u1'):
+        pf.conv1x1(x, w, out=y, dtype='u1', **settings)""",
+    "interleaved int16": """lambda x=cube.reshape(rows, 600, 50).astype('i2'), y=out.reshape(rows,
+        600, 20): pf.conv1x1(x, w, out=y, channel_axis=-1, **settings)""",
+    "complex": """lambda x=cube.view('c8'), y=out.view('c8'):
+        pf.conv1x1(x, w, out=y, backend=backend)""",
+    "argmax": """lambda y=np.zeros((rows, 600), 'u1'):
+        pf.conv1x1(cube, w, out=y, head="argmax", **settings)""",
+    "softmax": "lambda: pf.conv1x1(cube, w, out=out, head='softmax', **settings)",
+    "nodata and mask": """lambda m=np.zeros((rows, 600), bool):
+        pf.conv1x1(cube, w, out=out, nodata=1, mask=m, **settings)""",
+    "some channels": """lambda: pf.conv1x1(cube, w, out=out, nodata=1, valid="any",
+        backend="auto")""",
+    "prelu": """lambda a=('prelu', [.1] * 20):
+        pf.conv1x1(cube, w, out=out, backend=backend, activation=a)""",
+}
+
+
+@pytest.mark.parametrize("case", CONVERTED)
+@pytest.mark.parametrize("backend", [name for name in pf.backends() if name != "numba"])
+def test_peak_of_a_call_that_converts(backend: str, case: str) -> None:
+    code = " ".join(CONVERTED[case].split())
+    done = run_python(MEASURE + f"print(peak({code}))", backend, case, **MALLOC)
+    assert int(done.stdout) < 4 << 10
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -1,0 +1,56 @@
+"""Writes docs/features.md: what each backend supports, from the backends' own declarations.
+
+Run: python tools/features.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pointwise_fast.dispatch import BACKENDS
+from pointwise_fast.kernels import c_simd, numba_parallel, numpy_blas
+from pointwise_fast.kernels.features import FEATURES
+
+TARGET = Path(__file__).resolve().parent.parent / "docs" / "features.md"
+
+#: Instruction sets of the C backend, of which each has every kernel.
+ISAS = ("avx512", "avx2", "neon", "scalar")
+DECLARED = {
+    **{f"c, {isa}": c_simd.FEATURES for isa in ISAS},
+    "numba": numba_parallel.FEATURES,
+    "numpy": numpy_blas.FEATURES,
+}
+assert set(BACKENDS) == {name.split(",")[0] for name in DECLARED}
+
+_HEAD = """# Features by backend
+
+Written by tools/features.py from what the backends declare; tests/test_features.py tries each cell.
+`auto` takes the first backend that has all that a call needs, in the order c, numba, numpy; a
+backend that is asked for by name refuses what it lacks, by name.
+
+"""
+_TAIL = """
+Stride, any number of axes, any strides of the arrays, `out=`, `scale=` and `offset=` are the same
+for every backend, for they are settled before one is chosen. The C backend leaves to NumPy: heads,
+PReLU and missing data with groups, with complex numbers or with more than 4096 channels; complex
+weights of real input; `valid="any"`.
+"""
+
+
+def lines() -> Iterator[str]:
+    yield "| | " + " | ".join(DECLARED) + " |"
+    yield "| --- |" + " :-: |" * len(DECLARED)
+    for feature in FEATURES:
+        cells = ["yes" if feature in has else "-" for has in DECLARED.values()]
+        yield f"| {feature} | " + " | ".join(cells) + " |"
+
+
+def render() -> str:
+    return _HEAD + "\n".join(lines()) + "\n" + _TAIL
+
+
+if __name__ == "__main__":
+    TARGET.parent.mkdir(exist_ok=True)
+    TARGET.write_text(render())
+    print("wrote", TARGET.name)
