@@ -78,13 +78,14 @@ typedef struct pw_kernels {
     void (*prelu)(char *y, ptrdiff_t step, int64_t K, int64_t n, const double *slopes);
     /* Where flags are set. */
     void (*fill)(char *y, ptrdiff_t step, int64_t K, int64_t n, const uint8_t *flags, double fill);
-    int vector;                           /* elements in a vector */
-    int kr_max;                           /* planar[1..kr_max] */
-    pw_kernel planar[PW_MAX_KR + 1];      /* by channels */
-    int8_t planar_nv[PW_MAX_KR + 1];      /* vectors of pixels in a full tile of each */
-    int nv_max;                           /* interleaved[1..nv_max] */
-    pw_kernel interleaved[PW_MAX_NV + 1]; /* by vectors of channels */
-    int rows_max;                         /* rows[1..rows_max], by channels; 0: none */
+    int vector;                                    /* elements in a vector */
+    int kr_max;                                    /* planar[1..kr_max] */
+    pw_kernel planar[PW_MAX_KR + 1];               /* by channels */
+    pw_kernel planar_of[PW_DTYPES][PW_MAX_KR + 1]; /* that convert x; NULL: none */
+    int8_t planar_nv[PW_MAX_KR + 1];               /* vectors of pixels in a full tile of each */
+    int nv_max;                                    /* interleaved[1..nv_max] */
+    pw_kernel interleaved[PW_MAX_NV + 1];          /* by vectors of channels */
+    int rows_max;                                  /* rows[1..rows_max], by channels; 0: none */
     pw_kernel rows[PW_MAX_ROWS_KR + 1];
     pw_kernel dense[PW_MAX_DENSE + 1][PW_MAX_DENSE + 1]; /* by C and K; NULL: none */
 } pw_kernels;

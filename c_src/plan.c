@@ -129,12 +129,21 @@ static int reads_staged(const pw_problem *p) {
     return p->x_dtype != p->dtype || p->in_place || p->parts > 1 || p->nodata != NULL;
 }
 
+/* Whether planar kernels of all blocks convert x. */
+static int has_converters(const pw_plan *plan) {
+    const pw_problem *p = &plan->problem;
+    const int64_t n = pw_ceil_div(plan->K, plan->kernels->kr_max), least = plan->K / n;
+    const pw_kernel *of = plan->kernels->planar_of[p->x_dtype];
+    return of[least] && of[least + (plan->K % n > 0)] && !p->in_place && !p->nodata;
+}
+
 /* Sums in planes in scratch: of planes, or transposed. */
 static void choose_finish(pw_plan *plan, int x_planar) {
     const pw_problem *p = &plan->problem;
     plan->interleaved = plan->transposed = !x_planar && plan->kernels->rows_max > 0;
     plan->planes = plan->stage_y = 1;
-    plan->stage_x = reads_staged(p) || (!plan->interleaved && !x_planar);
+    plan->converts = x_planar && has_converters(plan);
+    plan->stage_x = !plan->converts && (reads_staged(p) || (!plan->interleaved && !x_planar));
     plan->stage_r = p->has_residual;
 }
 
@@ -162,7 +171,8 @@ static void choose_path(pw_plan *plan) {
     if (plan->interleaved && !plan->transposed && plan->K > plan->kernels->rows_max && has_rows(p))
         merge_rows(plan);
     plan->planes = plan->transposed || !plan->interleaved;
-    plan->stage_x |= reads_staged(p) || (!plan->interleaved && !x_planar);
+    plan->converts = !plan->interleaved && x_planar && !plan->stage_x && has_converters(plan);
+    plan->stage_x |= !plan->converts && (reads_staged(p) || (!plan->interleaved && !x_planar));
     plan->stage_y = converts || !(plan->planes ? y_planar : y_interleaved);
     plan->stage_r = p->has_residual && (converts || !(plan->planes ? r_planar : r_interleaved));
 }
@@ -220,7 +230,10 @@ static void add_block(pw_plan *plan, pw_kernel kernel, int channels, int width) 
 static void cut_planar(pw_plan *plan, int n) {
     for (int i = 0; i < n; i++) {
         const int channels = (int)(plan->K / n + (i < plan->K % n));
-        add_block(plan, plan->kernels->planar[channels], channels, channels);
+        add_block(plan,
+                  plan->converts ? plan->kernels->planar_of[plan->problem.x_dtype][channels]
+                                 : plan->kernels->planar[channels],
+                  channels, channels);
     }
 }
 
@@ -397,19 +410,20 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     lay_out_scratch(plan);
     plan->stream = may_stream(plan);
     plan->prefetch = choose_prefetch(plan);
-    snprintf(
-        plan->description, sizeof plan->description,
-        "%s %s: %d blocks of up to %d, passes of %lld channels, tiles of %lld pixels%s%s%s%s%s%s%s",
-        set->name,
-        plan->dense         ? "dense"
-        : plan->transposed  ? "transposed"
-        : plan->interleaved ? "interleaved"
-                            : "planar",
-        plan->n_blocks, plan->blocks[0].channels, (long long)plan->c_pass, (long long)plan->tile,
-        plan->row ? ", rows merged" : "", plan->stage_x ? ", x staged" : "",
-        plan->stage_y ? ", y staged" : "", plan->stage_r ? ", residual staged" : "",
-        plan->finishes ? ", finished" : "", plan->prefetch ? ", prefetching" : "",
-        plan->stream ? ", streaming" : "");
+    snprintf(plan->description, sizeof plan->description,
+             "%s %s: %d blocks of up to %d, passes of %lld channels, tiles of %lld "
+             "pixels%s%s%s%s%s%s%s%s",
+             set->name,
+             plan->dense         ? "dense"
+             : plan->transposed  ? "transposed"
+             : plan->interleaved ? "interleaved"
+                                 : "planar",
+             plan->n_blocks, plan->blocks[0].channels, (long long)plan->c_pass,
+             (long long)plan->tile, plan->row ? ", rows merged" : "",
+             plan->stage_x ? ", x staged" : "", plan->stage_y ? ", y staged" : "",
+             plan->stage_r ? ", residual staged" : "", plan->finishes ? ", finished" : "",
+             plan->converts ? ", converted in registers" : "",
+             plan->prefetch ? ", prefetching" : "", plan->stream ? ", streaming" : "");
     return plan;
 }
 

@@ -113,6 +113,12 @@ PW_INLINE void merge_f32(int n, const lanes_f32_avx2 *lanes, __m256 *from, __m25
     }
 }
 
+/* The first n bytes, in a buffer that may be read whole. */
+PW_INLINE const char *load_bytes(const char *from, int n, char *buffer) {
+    memcpy(buffer, from, (size_t)n);
+    return buffer;
+}
+
 #define T float
 #define V __m256
 #define VW 8
@@ -124,6 +130,15 @@ PW_INLINE void merge_f32(int n, const lanes_f32_avx2 *lanes, __m256 *from, __m25
 #define V_STREAM(p, v) _mm256_stream_ps((float *)(p), v)
 #define V_LOADN(p, n) _mm256_maskload_ps((const float *)(p), MASK(n))
 #define V_STOREN(p, n, v) _mm256_maskstore_ps((float *)(p), MASK(n), v)
+#define LEAST_CONVERTED 3
+#define V_LOAD_U8(p) _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
+#define V_LOAD_U16(p) \
+    _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(p))))
+#define V_LOAD_I16(p) \
+    _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(p))))
+#define V_LOADN_U8(p, n) V_LOAD_U8(load_bytes(p, n, (char[16]){0}))
+#define V_LOADN_U16(p, n) V_LOAD_U16(load_bytes(p, 2 * (n), (char[16]){0}))
+#define V_LOADN_I16(p, n) V_LOAD_I16(load_bytes(p, 2 * (n), (char[16]){0}))
 #define V_FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define V_ADD(a, b) _mm256_add_ps(a, b)
 #define V_SUB(a, b) _mm256_sub_ps(a, b)

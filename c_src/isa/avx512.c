@@ -106,6 +106,17 @@ PW_INLINE __m512d pick_f64(int n, __m512i index, __mmask8 late, const __m512d *f
 #define V_STREAM(p, v) _mm512_stream_ps((float *)(p), v)
 #define V_LOADN(p, n) _mm512_maskz_loadu_ps(MASK(n), p)
 #define V_STOREN(p, n, v) _mm512_mask_storeu_ps(p, MASK(n), v)
+#define LEAST_CONVERTED 7
+#define V_LOAD_U8(p) _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(p))))
+#define V_LOAD_U16(p) \
+    _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(p))))
+#define V_LOAD_I16(p) \
+    _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)(p))))
+#define V_LOADN_U8(p, n) _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(MASK(n), p)))
+#define V_LOADN_U16(p, n) \
+    _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(MASK(n), p)))
+#define V_LOADN_I16(p, n) \
+    _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(MASK(n), p)))
 #define V_FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define V_ADD(a, b) _mm512_add_ps(a, b)
 #define V_SUB(a, b) _mm512_sub_ps(a, b)

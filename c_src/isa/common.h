@@ -15,6 +15,11 @@
  *     PLANAR_NV(KR) PLANAR_KR_MAX          vectors of pixels in a tile of KR channels
  *     ROWS(NV) NV_MAX                      pixels in an interleaved tile of NV vectors
  *
+ * and, for planar kernels that convert x, from LEAST_CONVERTED channels on,
+ *
+ *     V_LOAD_U8(p) V_LOAD_U16(p) V_LOAD_I16(p)         VW integers
+ *     V_LOADN_U8(p, n) V_LOADN_U16(p, n) V_LOADN_I16(p, n)
+ *
  * and, for kernels that transpose in registers (groups.h), with VW / GROUP rows in a vector:
  *
  *     ROWS_KR_MAX                          output channels of a tile

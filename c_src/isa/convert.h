@@ -4,11 +4,6 @@
  * On the way out integers are rounded to the nearest, half to even, and saturate; NaN becomes 0.
  */
 
-/* What adds no fraction: the sum's last bit is worth 1. */
-#define ROUND(x)                                          \
-    ((x) + (sizeof(T) == 4 ? (T)0x1.8p23 : (T)0x1.8p52) - \
-     (sizeof(T) == 4 ? (T)0x1.8p23 : (T)0x1.8p52))
-
 #define EACH_OF(TO, FROM, TO_STEP, FROM_STEP, EXPRESSION) \
     for (int64_t j_ = 0; j_ < n_j; j_++) {                \
         FROM x;                                           \
@@ -82,24 +77,72 @@ static void FN(merge)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j) {
     }
 }
 
-#define CLAMPED(lo, hi) ROUND(x != x ? (T)0 : x<(T)(lo) ? (T)(lo) : x>(T)(hi) ? (T)(hi) : x)
-/* Of a float no more than it can round: labels, which are small. */
-#define CLAMPED_LONG(lo, hi) \
-    CLAMPED(sizeof(T) == 4 ? -0x1p22 : (lo), sizeof(T) == 4 ? 0x1p22 : (hi))
+/* Whole numbers as wide as T. */
+typedef __typeof__(_Generic((T)0, float: (int32_t)0, double: (int64_t)0)) FN(whole);
+
+/* Up to BLOCK elements to the nearest whole numbers from lo to hi; room for whole vectors. Numbers
+ * under 2^22, or 2^51, appear in the last bits of a sum with 1.5 * 2^23 (2^52). */
+PW_INLINE void FN(round_block)(FN(whole) * to, const char *from, ptrdiff_t step, int64_t n, T lo,
+                               T hi) {
+    const T magic = sizeof(T) == 4 ? (T)0x1.8p23 : (T)0x1.8p52;
+    FN(whole) zero;
+    memcpy(&zero, &magic, sizeof zero);
+    for (int64_t j = 0; j < n; j += VW) {
+        V v;
+        if (step == sizeof(T) && j + VW <= n) {
+            v = V_LOAD(from + j * (ptrdiff_t)sizeof(T));
+        } else {
+            T some[VW] = {0};
+            for (int64_t i = 0; i < VW && j + i < n; i++)
+                memcpy(&some[i], from + (j + i) * step, sizeof(T));
+            v = V_LOAD((const char *)some);
+        }
+        v = V_WHERE_POSITIVE(V_ADD(V_ABS(v), C_(1)), v, C_(0)); /* NaN */
+        v = V_ADD(V_MIN(V_SET1(hi), V_MAX(V_SET1(lo), v)), V_SET1(magic));
+        V_STORE((char *)&to[j], v);
+    }
+    for (int64_t j = 0; j < n; j++) to[j] -= zero;
+}
+
+/* Of a float no more than 2^22: labels, which are small. */
+#define STORE_INTEGER(NAME, TO, LO, HI)                                                       \
+    static void FN(NAME)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j,              \
+                         ptrdiff_t fetch) {                                                   \
+        enum { BLOCK = 256 };                                                                 \
+        const double most = sizeof(T) == 4 ? 0x1p22 : 0x1p50;                                 \
+        const T lo = (T)((LO) < -most ? -most : (LO)), hi = (T)((HI) > most ? most : (HI));   \
+        (void)fetch;                                                                          \
+        for (int64_t i = 0; i < n_i; i++)                                                     \
+            for (int64_t j = 0; j < n_j; j += BLOCK) {                                        \
+                FN(whole) block[BLOCK];                                                       \
+                const int64_t n = n_j - j < BLOCK ? n_j - j : BLOCK;                          \
+                char *restrict target = to.at + i * to.i + j * to.j;                          \
+                FN(round_block)(block, from.at + i * from.i + j * from.j, from.j, n, lo, hi); \
+                if (to.j == sizeof(TO)) {                                                     \
+                    for (int64_t k = 0; k < n; k++) {                                         \
+                        const TO y = (TO)block[k];                                            \
+                        memcpy(target + k * (ptrdiff_t)sizeof y, &y, sizeof y);               \
+                    }                                                                         \
+                } else {                                                                      \
+                    for (int64_t k = 0; k < n; k++) {                                         \
+                        const TO y = (TO)block[k];                                            \
+                        memcpy(target + k * to.j, &y, sizeof y);                              \
+                    }                                                                         \
+                }                                                                             \
+            }                                                                                 \
+    }
+
 CONVERT(store_f32, float, T, (float)x)
 CONVERT(store_f64, double, T, (double)x)
-CONVERT(store_u8, uint8_t, T, (uint8_t)(int32_t)CLAMPED(0, UINT8_MAX))
-CONVERT(store_i8, int8_t, T, (int8_t)(int32_t)CLAMPED(INT8_MIN, INT8_MAX))
-CONVERT(store_u16, uint16_t, T, (uint16_t)(int32_t)CLAMPED(0, UINT16_MAX))
-CONVERT(store_i16, int16_t, T, (int16_t)(int32_t)CLAMPED(INT16_MIN, INT16_MAX))
-CONVERT(store_u32, uint32_t, T, (uint32_t)(int64_t)CLAMPED_LONG(0, UINT32_MAX))
-CONVERT(store_i32, int32_t, T, (int32_t)CLAMPED_LONG(INT32_MIN, INT32_MAX))
-CONVERT(store_i64, int64_t, T, (int64_t)CLAMPED_LONG(-0x1p50, 0x1p50))
 CONVERT(store_f16, uint16_t, T, to_f16((float)x))
 CONVERT(store_bf16, uint16_t, T, to_bf16((float)x))
-
-#undef CLAMPED_LONG
-#undef CLAMPED
+STORE_INTEGER(store_u8, uint8_t, 0.0, UINT8_MAX)
+STORE_INTEGER(store_i8, int8_t, INT8_MIN, INT8_MAX)
+STORE_INTEGER(store_u16, uint16_t, 0.0, UINT16_MAX)
+STORE_INTEGER(store_i16, int16_t, INT16_MIN, INT16_MAX)
+STORE_INTEGER(store_u32, uint32_t, 0.0, UINT32_MAX)
+STORE_INTEGER(store_i32, int32_t, INT32_MIN, INT32_MAX)
+STORE_INTEGER(store_i64, int64_t, -0x1p50, 0x1p50)
 
 /* Sets flags[j] where element j of a row is `value`; NaN: where it is NaN. */
 #define ABSENT(NAME, FROM, NUMBER, EXPRESSION)                                        \
@@ -140,4 +183,4 @@ ABSENT(bf16, uint16_t, float, from_bf16(x))
 #undef ABSENT
 #undef CONVERT
 #undef EACH_OF
-#undef ROUND
+#undef STORE_INTEGER

@@ -47,6 +47,19 @@ static const pw_kernels FN(kernels) = {
             FN(planar_14),
 #endif
         },
+#if defined(V_LOAD_U8)
+#define OF_LARGE(x)                                                                        \
+    FN(planar_7##x), FN(planar_8##x), FN(planar_9##x), FN(planar_10##x), FN(planar_11##x), \
+        FN(planar_12##x), FN(planar_13##x), FN(planar_14##x)
+#if LEAST_CONVERTED == 7
+#define OF(x) {NULL, NULL, NULL, NULL, NULL, NULL, NULL, OF_LARGE(x)}
+#else
+#define OF(x) {NULL, NULL, NULL, FN(planar_3##x), FN(planar_4##x), FN(planar_5##x), FN(planar_6##x)}
+#endif
+    .planar_of = {[PW_U8] = OF(_u8), [PW_U16] = OF(_u16), [PW_I16] = OF(_i16)},
+#undef OF
+#undef OF_LARGE
+#endif
     .planar_nv = {0, PLANAR_NV(1), PLANAR_NV(2), PLANAR_NV(3), PLANAR_NV(4), PLANAR_NV(5),
                   PLANAR_NV(6), PLANAR_NV(7), PLANAR_NV(8), PLANAR_NV(9), PLANAR_NV(10),
                   PLANAR_NV(11), PLANAR_NV(12), PLANAR_NV(13), PLANAR_NV(14)},
@@ -106,5 +119,11 @@ static const pw_kernels FN(kernels) = {
 #undef D_LANES
 #undef D_SPLIT
 #undef D_MERGE
+#undef V_LOAD_U8
+#undef V_LOADN_U8
+#undef V_LOAD_U16
+#undef V_LOADN_U16
+#undef V_LOAD_I16
+#undef V_LOADN_I16
 #undef PLANAR_NV_MAX
 #undef ROWS_MAX

@@ -44,87 +44,33 @@ PW_INLINE void FN(planar_finish)(const pw_tile *t, ptrdiff_t at, int KR, int NV,
     }
 }
 
-/* The tile at byte `at` of the rows; of its last vector the first m elements. */
-PW_INLINE void FN(planar_tile)(const pw_tile *t, ptrdiff_t at, int KR, int NV, int m, int fetch) {
-    const ptrdiff_t step = VW * sizeof(T);
-    V s[PW_MAX_KR][PLANAR_NV_MAX];
-    PW_UNROLL
-    for (int k = 0; k < KR; k++)
-        PW_UNROLL
-        for (int j = 0; j < NV; j++)
-            s[k][j] = t->first ? V_SET1(((const T *)t->bias)[k])
-                               : V_LOAD(t->acc + k * t->acc_step + at + j * step);
-    const T *w = t->w;
-    const char *x = t->x + at;
-    const ptrdiff_t x_c = t->x_c, ahead = t->prefetch;
-    for (int64_t c = t->C; c > 0; c--, x += x_c, w += KR) {
-        V v[PLANAR_NV_MAX];
-        PW_UNROLL
-        for (int j = 0; j < NV; j++) {
-            v[j] = m < VW && j == NV - 1 ? V_LOADN(x + j * step, m) : V_LOAD(x + j * step);
-            /* Into level 2: three times as fast as into level 1 on Zen 4, where few misses of
-             * level 1 can be under way. */
-            if (fetch && j * step % PW_CACHE_LINE == 0) __builtin_prefetch(x + ahead + j * step, 0, 2);
-        }
-        PW_UNROLL
-        for (int k = 0; k < KR; k++) {
-            const V wk = V_SET1(w[k]);
-            PW_UNROLL
-            for (int j = 0; j < NV; j++) s[k][j] = V_FMA(wk, v[j], s[k][j]);
-        }
-    }
-    FN(planar_finish)(t, at, KR, NV, m, s);
-}
+#define X_(name) FN(name)
+#define X_SIZE (ptrdiff_t)sizeof(T)
+#define X_LOAD(p) V_LOAD(p)
+#define X_LOADN(p, n) V_LOADN(p, n)
+#define X_LEAST 1
+#include "planar_from.h"
 
-/* The last, partial tile: `left` pixels, more than (NV-1) vectors of them and less than NV. */
-PW_INLINE void FN(planar_rest)(const pw_tile *t, ptrdiff_t at, int KR, int NV, int64_t left) {
-    const int m = (int)(left - (int64_t)(NV - 1) * VW);
-    if (m == VW)
-        FN(planar_tile)(t, at, KR, NV, VW, 0);
-    else
-        FN(planar_tile)(t, at, KR, NV, m, 0);
-}
+/* Integers, converted in registers. */
+#if defined(V_LOAD_U8)
+#define X_(name) PW_PASTE(name##_u8, SUFFIX)
+#define X_SIZE 1
+#define X_LOAD(p) V_LOAD_U8(p)
+#define X_LOADN(p, n) V_LOADN_U8(p, n)
+#define X_LEAST LEAST_CONVERTED
+#include "planar_from.h"
 
-PW_INLINE void FN(planar_run)(const pw_tile *t, int KR, int NV) {
-    const ptrdiff_t step = VW * sizeof(T);
-    ptrdiff_t at = 0;
-    int64_t left = t->n;
-    if (t->prefetch)
-        for (; left >= NV * VW; left -= NV * VW, at += NV * step)
-            FN(planar_tile)(t, at, KR, NV, VW, 1);
-    else
-        for (; left >= NV * VW; left -= NV * VW, at += NV * step)
-            FN(planar_tile)(t, at, KR, NV, VW, 0);
-    switch ((left + VW - 1) / VW) {
-    case 1: FN(planar_rest)(t, at, KR, 1, left); break;
-    case 2: if (NV >= 2) FN(planar_rest)(t, at, KR, 2, left); break;
-    case 3: if (NV >= 3) FN(planar_rest)(t, at, KR, 3, left); break;
-    case 4: if (NV >= 4) FN(planar_rest)(t, at, KR, 4, left); break;
-    case 5: if (NV >= 5) FN(planar_rest)(t, at, KR, 5, left); break;
-    case 6: if (NV >= 6) FN(planar_rest)(t, at, KR, 6, left); break;
-    }
-}
+#define X_(name) PW_PASTE(name##_u16, SUFFIX)
+#define X_SIZE 2
+#define X_LOAD(p) V_LOAD_U16(p)
+#define X_LOADN(p, n) V_LOADN_U16(p, n)
+#define X_LEAST LEAST_CONVERTED
+#include "planar_from.h"
 
-#define PLANAR(KR)                                           \
-    static void FN(planar_##KR)(const pw_tile *t) {          \
-        FN(planar_run)(t, KR, PLANAR_NV(KR));                \
-    }
-PLANAR(1)
-PLANAR(2)
-PLANAR(3)
-PLANAR(4)
-#if PLANAR_KR_MAX > 4
-PLANAR(5)
-PLANAR(6)
+#define X_(name) PW_PASTE(name##_i16, SUFFIX)
+#define X_SIZE 2
+#define X_LOAD(p) V_LOAD_I16(p)
+#define X_LOADN(p, n) V_LOADN_I16(p, n)
+#define X_LEAST LEAST_CONVERTED
+#include "planar_from.h"
 #endif
-#if PLANAR_KR_MAX > 6
-PLANAR(7)
-PLANAR(8)
-PLANAR(9)
-PLANAR(10)
-PLANAR(11)
-PLANAR(12)
-PLANAR(13)
-PLANAR(14)
-#endif
-#undef PLANAR
