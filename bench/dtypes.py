@@ -1,4 +1,4 @@
-"""``python -m bench.dtypes``: the headline case in every dtype, beside its roof and beside NumPy's way.
+"""``python -m bench.dtypes``: the headline case in every dtype, beside its roof and NumPy's way.
 
 The roof is the larger of the time of the multiply-adds, at the rate of the sums' dtype, and that of
 the bytes, which fall with the dtype, at the rate of the headline's own stream of float32.
