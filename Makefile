@@ -29,7 +29,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help bench bench-full bench-compare bench-report bench-scaling bench-pytest test test-c \
-        test-neon test-avx2 test-old-cpu lint format symbols examples readme clean force
+        bench-dtypes bench-alternate test-neon test-avx2 test-old-cpu lint format symbols examples readme clean force
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' \
@@ -47,6 +47,12 @@ bench-report: $(STAMPS)/package $(STAMPS)/bench ## Make the page and pictures of
 
 bench-scaling: $(STAMPS)/package $(STAMPS)/bench ## Measure curves over pixels, channels and threads for the report
 	$(PY) -m bench.scaling $(BENCH_ARGS)
+
+bench-dtypes: $(STAMPS)/package $(STAMPS)/bench ## Time the headline case in every dtype, beside its roof
+	$(PY) -m bench.dtypes $(BENCH_ARGS)
+
+bench-alternate: $(STAMPS)/package $(STAMPS)/bench ## Whether our calls and those of NumPy's BLAS disturb each other
+	$(PY) -m bench.alternate $(BENCH_ARGS)
 
 bench-compare: $(STAMPS)/package $(STAMPS)/bench ## Time this build against that of another commit: BASE=<commit>
 	@test -n "$(BASE)" || { echo "make bench-compare BASE=<commit>" >&2; exit 2; }
