@@ -200,7 +200,7 @@ static void run_tiles(const call *call, const item *it, const pass *pass, int64_
         .transposed = plan->transposed,
         .row = plan->stage_x ? 0 : plan->row,
         .x_row = plan->x_row,
-        .C = pass->channels,
+        .C = plan->pairs ? pw_ceil_div(pass->channels, 2) : pass->channels,
         .first = pass->first,
         .last = pass->last,
         .epilogue = &plan->epilogue,
@@ -219,7 +219,8 @@ static void run_tiles(const call *call, const item *it, const pass *pass, int64_
         for (const pw_block *block = first; block < end; block++) {
             const ptrdiff_t k = (ptrdiff_t)(block->k - first->k);
             t.bias = it->packed + block->offset;
-            t.w = it->packed + block->offset + (1 + pass->c) * block->width * size;
+            t.w = it->packed + block->offset +
+                  (1 + (plan->pairs ? pass->c / 2 : pass->c)) * block->width * size;
             t.channels = block->channels;
             t.y = pass->y.at + k * pass->y.i + p * pass->y.j;
             t.r = pass->r.at ? pass->r.at + k * pass->r.i + p * pass->r.j : NULL;
@@ -269,6 +270,8 @@ static void run_item(const call *call, const item *it, int64_t head, char *scrat
                 staged(plan, scratch + plan->scratch.x, pass.channels, !plan->interleaved);
             stage_x(plan, panel, pass.x, p->nodata ? p->nodata + pass.c : NULL, flags,
                     pass.channels, it->from, it->pixels);
+            if (plan->pairs)
+                plan->kernels->pairs->make_pairs(panel.at, panel.i, pass.channels, it->pixels);
             pass.x = panel;
         }
         run_tiles(call, it, &pass, head);

@@ -39,6 +39,11 @@ int pw_cpu_has_avx512(void) {
     if (!pw_cpu_has_avx2_fma() || (saved_states() & XCR0_AVX512) != XCR0_AVX512) return 0;
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & wanted) == wanted;
 }
+
+int pw_cpu_has_avx512_bf16(void) {
+    unsigned a, b, c, d;
+    return pw_cpu_has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & bit_AVX512BF16);
+}
 #endif
 
 static const pw_kernel_set *const sets[] = {

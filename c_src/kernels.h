@@ -66,6 +66,14 @@ typedef void (*pw_absent)(uint8_t *flags, const char *row, ptrdiff_t step, doubl
 /* In place, on K planes of n pixels in scratch, whose rows hold whole vectors. */
 typedef void (*pw_finish)(char *y, ptrdiff_t step, int64_t K, int64_t n);
 
+/* Planar kernels of products of bfloat16: channels in pairs, C of them, in x and weights alike. */
+typedef struct pw_pair_kernels {
+    int (*works)(void);
+    /* Rows of float32 in scratch to half as many of pairs, in place; whole vectors are written. */
+    void (*make_pairs)(char *rows, ptrdiff_t step, int64_t C, int64_t n);
+    pw_kernel planar[PW_MAX_KR + 1];
+} pw_pair_kernels;
+
 /* Kernels of one dtype. The tile sizes stand beside them, so that they cannot disagree. */
 typedef struct pw_kernels {
     pw_convert load[PW_DTYPES], store[PW_DTYPES]; /* by the array's dtype; NULL: none */
@@ -83,6 +91,7 @@ typedef struct pw_kernels {
     pw_kernel planar[PW_MAX_KR + 1];               /* by channels */
     pw_kernel planar_of[PW_DTYPES][PW_MAX_KR + 1]; /* that convert x; NULL: none */
     int8_t planar_nv[PW_MAX_KR + 1];               /* vectors of pixels in a full tile of each */
+    const pw_pair_kernels *pairs;                  /* with as many vectors in a tile; NULL: none */
     int nv_max;                                    /* interleaved[1..nv_max] */
     pw_kernel interleaved[PW_MAX_NV + 1];          /* by vectors of channels */
     int rows_max;                                  /* rows[1..rows_max], by channels; 0: none */
@@ -97,12 +106,14 @@ struct pw_kernel_set {
     const pw_kernels *dtype[2]; /* PW_F32, PW_F64: of the sums */
 };
 
+extern const pw_pair_kernels pw_pairs_avx512;
 extern const pw_kernel_set pw_kernels_scalar, pw_kernels_avx2, pw_kernels_avx512, pw_kernels_neon;
 
 /* cpu.c */
 int pw_cpu_always(void);
 int pw_cpu_has_avx2_fma(void);
 int pw_cpu_has_avx512(void);
+int pw_cpu_has_avx512_bf16(void);
 
 static inline size_t pw_size(pw_dtype dtype) {
     static const uint8_t sizes[PW_DTYPES] = {4, 8, 1, 1, 2, 2, 4, 4, 8, 8, 2, 2};

@@ -8,9 +8,12 @@
  *     w[k0 .. k0+KR)[1]             ...
  *     ...                           w[k0 .. k0+width)[C-1]
  *     w[k0 .. k0+KR)[C-1]
+ *
+ * Pairs of bfloat16: as planar, but for channels 2c and 2c + 1 in one element, 0 past C.
  */
 #include <string.h>
 
+#include "isa/half.h"
 #include "plan.h"
 
 size_t pw_packed_bytes(const pw_plan *plan) {
@@ -27,6 +30,25 @@ size_t pw_packed_bytes(const pw_plan *plan) {
                 memcpy(to, c < 0 ? bias + i * step : w + i * w_k + c * w_c, sizeof(T));        \
             }                                                                                  \
     }
+/* Of float32: the bias, then the channels in pairs of bfloat16. */
+static void pack_pairs(const pw_block *block, int64_t C, const char *w, ptrdiff_t w_k,
+                       ptrdiff_t w_c, const char *bias, ptrdiff_t step, char *to) {
+    for (int i = 0; i < block->width; i++, to += sizeof(float)) {
+        memset(to, 0, sizeof(float));
+        if (bias) memcpy(to, bias + i * step, sizeof(float));
+    }
+    for (int64_t c = 0; c < C; c += 2)
+        for (int i = 0; i < block->width; i++, to += 2 * sizeof(uint16_t)) {
+            uint16_t pair[2] = {0};
+            for (int j = 0; j < 2 && c + j < C; j++) {
+                float value;
+                memcpy(&value, w + i * w_k + (c + j) * w_c, sizeof value);
+                pair[j] = to_bf16(value);
+            }
+            memcpy(to, pair, sizeof pair);
+        }
+}
+
 PACK_BLOCK(float)
 PACK_BLOCK(double)
 
@@ -39,7 +61,9 @@ void pw_pack(const pw_plan *plan, const void *w, ptrdiff_t w_k, ptrdiff_t w_c, c
             const int64_t k = g * plan->K + block->k;
             const char *b = bias ? (const char *)bias + k * bias_step : NULL;
             const char *from = (const char *)w + k * w_k;
-            if (plan->problem.dtype == PW_F32)
+            if (plan->pairs)
+                pack_pairs(block, plan->C, from, w_k, w_c, b, bias_step, to + block->offset);
+            else if (plan->problem.dtype == PW_F32)
                 pack_block_float(block, plan->C, from, w_k, w_c, b, bias_step,
                                  (float *)(to + block->offset));
             else

@@ -28,6 +28,7 @@ struct pw_plan {
     int dense;                     /* interleaved, by kernels of few channels without gaps */
     int stage_x, stage_y, stage_r; /* through panels in scratch */
     int finishes;                  /* planes in scratch that hold all channels of their pixels */
+    int pairs;                     /* planar kernels of products of bfloat16; x is staged */
     int converts;                  /* planar kernels that convert x */
     int whole;                     /* all channels at once */
     double *constants;             /* owned: what the problem's slopes and nodata point to */

@@ -63,6 +63,7 @@ typedef struct {
     ptrdiff_t r_k, r_p; /* residual */
     int has_bias, has_residual;
     int in_place; /* y is x, element for element */
+    int bf16;     /* products of bfloat16 will do, where the CPU has them */
     pw_activation activation;
     double a, b;          /* its parameters */
     const double *slopes; /* K of them, for PReLU after the activation; NULL: none */

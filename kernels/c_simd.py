@@ -364,6 +364,7 @@ def _to_c(problem: Problem) -> tuple[Any, list[Any]]:
         c.x_c, c.y_k, c.r_k = x.itemsize, out.itemsize, out.itemsize
     c.has_bias = problem.bias
     c.in_place = problem.in_place
+    c.bf16 = problem.precision == "bf16"
     activation = problem.activation
     if activation is not None and activation.name == "prelu":
         keep.append(ffi.new("double[]", activation.slopes))

@@ -184,6 +184,7 @@ def describe(
         bias=settings.bias,
         activation=settings.activation,
         head=settings.head,
+        precision=settings.precision,
         missing=spec.resolve(dtypes.x, dtypes.out) if some_missing else None,
         mask_strides=strides.get("mask"),
     )

@@ -44,6 +44,7 @@ def conv1x1(
     min_valid: float = 0.5,
     scale: npt.ArrayLike | None = None,
     offset: npt.ArrayLike | None = None,
+    precision: str | None = None,
     out: Array | None = None,
     backend: str = "auto",
     threads: int | None = None,
@@ -103,6 +104,10 @@ def conv1x1(
     scale, offset : array_like, shape (C,) or (), optional
         ``scale * x + offset`` takes the place of `x`, as for reflectance from digital numbers;
         both are folded into weights and bias. `nodata` is compared with `x` itself.
+    precision : {"bf16"}, optional
+        Allows `x` and `weight` to be rounded to bfloat16 (8 bits) before they are multiplied, where
+        the CPU has instructions for it (AVX-512 BF16, planar layouts); sums are of float32 all the
+        same. Elsewhere nothing is rounded.
     out : numpy.ndarray, optional
         Where the result goes: its shape and dtype, any strides. It may overlap `x` or
         `residual`.
@@ -148,6 +153,7 @@ def conv1x1(
             and mask is None
             and scale is None
             and offset is None
+            and precision is None
         ):
             result = repeat(x, residual, out, resolve_threads(threads), weight, bias)
             if result is not None:
@@ -156,7 +162,7 @@ def conv1x1(
         stride = tuple(stride)
     given = (
         *(activation, channel_axis, stride, groups, dtype, backend),
-        *(head, nodata, fill, valid, min_valid, scale, offset),
+        *(head, nodata, fill, valid, min_valid, scale, offset, precision),
     )
     return _checked(x, weight, bias, residual, out, mask, threads, given)
 
@@ -235,6 +241,7 @@ def _is_plain(settings: Settings) -> bool:
         and settings.missing.nodata is None
         and settings.scale is None
         and settings.offset is None
+        and settings.precision is None
     )
 
 
@@ -294,6 +301,7 @@ class Conv1x1:
         min_valid: float = 0.5,
         scale: npt.ArrayLike | None = None,
         offset: npt.ArrayLike | None = None,
+        precision: str | None = None,
         backend: str = "auto",
     ) -> None:
         self._weight = as_parameter(weight, "weight").copy()
@@ -314,6 +322,7 @@ class Conv1x1:
             min_valid,
             None if scale is None else as_parameter(scale, "scale").copy(),
             None if offset is None else as_parameter(offset, "offset").copy(),
+            precision,
         )
         self._forget()
 

@@ -53,6 +53,8 @@ class Problem:
     head : str or None
         One of `HEADS`, made of the activated channels of each pixel. The output of "argmax" has one
         channel.
+    precision : str or None
+        "bf16": products of bfloat16, with sums of float32, will do.
     missing : Missing or None
         Set where there is a mask (of bytes, not 0 where the input is missing) or nodata values.
     in_place : bool
@@ -74,6 +76,7 @@ class Problem:
     bias: bool
     activation: Activation | None
     head: str | None = None
+    precision: str | None = None
     missing: Missing | None = None
     mask_strides: tuple[int, ...] | None = None
     in_place: bool = False

@@ -42,6 +42,7 @@ class Settings:
         min_valid: float = 0.5,
         scale: npt.ArrayLike | None = None,
         offset: npt.ArrayLike | None = None,
+        precision: str | None = None,
     ) -> None:
         self.groups = check_integer(groups, "groups", 1)
         self.weight_shape = _matrix_shape(weight_shape)
@@ -76,6 +77,9 @@ class Settings:
             )
         self.missing = parse_missing(nodata, fill, valid, min_valid, self.C)
         self.scale, self.offset = scale, offset
+        if precision not in (None, "bf16"):
+            raise ValueError(f"precision must be None or 'bf16'; got {precision!r}")
+        self.precision = precision
         dispatch.check_name(backend)
         self.backend = backend
 

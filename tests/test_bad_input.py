@@ -151,6 +151,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"threads": 10**6}, ValueError, ("threads must be between 1 and", "1000000")),
     ({"threads": 1.5}, TypeError, ("threads must be an integer", "1.5")),
     ({"threads": "2"}, TypeError, ("threads must be an integer", "'2'")),
+    ({"precision": "half"}, ValueError, ("precision must be None or",)),
     # What test_heads.py and test_missing.py have more of.
     ({"head": "softmin"}, ValueError, ("head 'softmin' is unknown", "softmax")),
     ({"nodata": [1, 2]}, ValueError, ("nodata has 2 values", "50 channels")),

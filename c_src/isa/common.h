@@ -57,7 +57,7 @@
 enum { PW_CACHE_LINE = 64, PW_MOST_SUMS = 32 };
 
 /* Where pixels p..p+n of a run are, which goes on in the next row of x where one ends. */
-PW_NOINLINE void find_pixels(const pw_tile *t, int64_t p, int n, const char **found) {
+__attribute__((unused)) PW_NOINLINE void find_pixels(const pw_tile *t, int64_t p, int n, const char **found) {
     int64_t row = (t->in_row + p) / t->row, column = (t->in_row + p) % t->row;
     for (int i = 0; i < n; i++) {
         found[i] = t->x + row * t->x_row + column * t->x_p;

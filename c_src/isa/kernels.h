@@ -3,6 +3,41 @@
 #include "epilogue.h"
 #include "planar.h"
 
+#define X_(name) FN(name)
+#define X_SIZE (ptrdiff_t)sizeof(T)
+#define X_LOAD(p) V_LOAD(p)
+#define X_LOADN(p, n) V_LOADN(p, n)
+#define X_FMA(w, x, s) V_FMA(w, x, s)
+#define X_LEAST 1
+#include "planar_from.h"
+
+/* Integers, converted in registers. */
+#if defined(V_LOAD_U8)
+#define X_(name) PW_PASTE(name##_u8, SUFFIX)
+#define X_SIZE 1
+#define X_LOAD(p) V_LOAD_U8(p)
+#define X_LOADN(p, n) V_LOADN_U8(p, n)
+#define X_FMA(w, x, s) V_FMA(w, x, s)
+#define X_LEAST LEAST_CONVERTED
+#include "planar_from.h"
+
+#define X_(name) PW_PASTE(name##_u16, SUFFIX)
+#define X_SIZE 2
+#define X_LOAD(p) V_LOAD_U16(p)
+#define X_LOADN(p, n) V_LOADN_U16(p, n)
+#define X_FMA(w, x, s) V_FMA(w, x, s)
+#define X_LEAST LEAST_CONVERTED
+#include "planar_from.h"
+
+#define X_(name) PW_PASTE(name##_i16, SUFFIX)
+#define X_SIZE 2
+#define X_LOAD(p) V_LOAD_I16(p)
+#define X_LOADN(p, n) V_LOADN_I16(p, n)
+#define X_FMA(w, x, s) V_FMA(w, x, s)
+#define X_LEAST LEAST_CONVERTED
+#include "planar_from.h"
+#endif
+
 #if defined(GROUP)
 #include "groups.h"
 #endif
@@ -63,6 +98,9 @@ static const pw_kernels FN(kernels) = {
     .planar_nv = {0, PLANAR_NV(1), PLANAR_NV(2), PLANAR_NV(3), PLANAR_NV(4), PLANAR_NV(5),
                   PLANAR_NV(6), PLANAR_NV(7), PLANAR_NV(8), PLANAR_NV(9), PLANAR_NV(10),
                   PLANAR_NV(11), PLANAR_NV(12), PLANAR_NV(13), PLANAR_NV(14)},
+#if defined(PAIRS)
+    .pairs = PAIRS,
+#endif
     .nv_max = NV_MAX,
     .interleaved = {NULL, FN(interleaved_1), FN(interleaved_2), FN(interleaved_3),
                     FN(interleaved_4)},
@@ -119,6 +157,7 @@ static const pw_kernels FN(kernels) = {
 #undef D_LANES
 #undef D_SPLIT
 #undef D_MERGE
+#undef PAIRS
 #undef V_LOAD_U8
 #undef V_LOADN_U8
 #undef V_LOAD_U16

@@ -43,34 +43,3 @@ PW_INLINE void FN(planar_finish)(const pw_tile *t, ptrdiff_t at, int KR, int NV,
             V_STORE(y + (NV - 1) * step, s[k][NV - 1]);
     }
 }
-
-#define X_(name) FN(name)
-#define X_SIZE (ptrdiff_t)sizeof(T)
-#define X_LOAD(p) V_LOAD(p)
-#define X_LOADN(p, n) V_LOADN(p, n)
-#define X_LEAST 1
-#include "planar_from.h"
-
-/* Integers, converted in registers. */
-#if defined(V_LOAD_U8)
-#define X_(name) PW_PASTE(name##_u8, SUFFIX)
-#define X_SIZE 1
-#define X_LOAD(p) V_LOAD_U8(p)
-#define X_LOADN(p, n) V_LOADN_U8(p, n)
-#define X_LEAST LEAST_CONVERTED
-#include "planar_from.h"
-
-#define X_(name) PW_PASTE(name##_u16, SUFFIX)
-#define X_SIZE 2
-#define X_LOAD(p) V_LOAD_U16(p)
-#define X_LOADN(p, n) V_LOADN_U16(p, n)
-#define X_LEAST LEAST_CONVERTED
-#include "planar_from.h"
-
-#define X_(name) PW_PASTE(name##_i16, SUFFIX)
-#define X_SIZE 2
-#define X_LOAD(p) V_LOAD_I16(p)
-#define X_LOADN(p, n) V_LOADN_I16(p, n)
-#define X_LEAST LEAST_CONVERTED
-#include "planar_from.h"
-#endif

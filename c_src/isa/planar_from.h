@@ -1,5 +1,6 @@
 /* Template: planar kernels of one dtype of x: X_(name) names them, X_LOAD(p) and X_LOADN(p, n) load VW
- * elements of X_SIZE bytes, or the first n, as T; those of X_LEAST channels and more are made. */
+ * elements of X_SIZE bytes, or the first n, as T; X_FMA(w, x, s) adds their product to a sum. Those
+ * of X_LEAST channels and more are made. */
 
 /* The tile at byte `at` of the rows of sums; of its last vector the first m elements. */
 PW_INLINE void X_(planar_tile)(const pw_tile *t, ptrdiff_t at, int KR, int NV, int m, int fetch) {
@@ -29,7 +30,7 @@ PW_INLINE void X_(planar_tile)(const pw_tile *t, ptrdiff_t at, int KR, int NV, i
         for (int k = 0; k < KR; k++) {
             const V wk = V_SET1(w[k]);
             PW_UNROLL
-            for (int j = 0; j < NV; j++) s[k][j] = V_FMA(wk, v[j], s[k][j]);
+            for (int j = 0; j < NV; j++) s[k][j] = X_FMA(wk, v[j], s[k][j]);
         }
     }
     FN(planar_finish)(t, at, KR, NV, m, s);
@@ -96,3 +97,4 @@ PLANAR(14)
 #undef X_LOAD
 #undef X_LOADN
 #undef X_LEAST
+#undef X_FMA
