@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ def _measure(
         )
         out = layer(x)
         sums = np.result_type(np.float32, x.dtype) if x_name != "bfloat16" else np.dtype(np.float32)
-        ours = _Turn(lambda layer=layer, x=x, out=out: layer(x, out=out, threads=threads))
+        ours = _Turn(partial(layer, x, out=out, threads=threads))
         theirs = _Turn(_numpy_way(job, x, sums, np.empty_like(out)))
         found = measure({"ours": ours, "numpy": theirs}, placing=placing, rounds=rounds, budget=1.0)
         # Of a multiply-add of complex numbers four of real ones; of float64 half as many at once.
