@@ -14,9 +14,6 @@ enum {
     STACK_BYTES = 16 << 10,
 };
 
-/* Multiply-adds that are worth waking a thread for. */
-static const double parallel_from = 0.5e6;
-
 /* Consecutive items, of which a thread takes the next. */
 typedef struct share {
     _Alignas(LINE) atomic_llong next;
@@ -45,7 +42,7 @@ typedef struct item {
     int first_block, end_block;
 } item;
 
-static ptrdiff_t outer_offset(const pw_problem *p, const ptrdiff_t *strides, int64_t index) {
+ptrdiff_t pw_outer_offset(const pw_problem *p, const ptrdiff_t *strides, int64_t index) {
     ptrdiff_t offset = 0;
     for (int64_t i = p->outer - 1; i >= 0; i--) {
         offset += (ptrdiff_t)(index % p->outer_n[i]) * strides[i];
@@ -66,9 +63,9 @@ static item item_at(const call *call, int64_t index) {
     const int64_t from = panel ? call->head + panel * call->panel : 0;
     const int64_t to = pw_min(p->P, call->head + (panel + 1) * call->panel);
     return (item){
-        .x = call->x + outer_offset(p, p->x_outer, outer) + g * plan->C * p->x_c,
-        .y = call->y + outer_offset(p, p->y_outer, outer) + g * plan->K * p->y_k + from * p->y_p,
-        .r = call->r ? call->r + outer_offset(p, p->r_outer, outer) + g * plan->K * p->r_k +
+        .x = call->x + pw_outer_offset(p, p->x_outer, outer) + g * plan->C * p->x_c,
+        .y = call->y + pw_outer_offset(p, p->y_outer, outer) + g * plan->K * p->y_k + from * p->y_p,
+        .r = call->r ? call->r + pw_outer_offset(p, p->r_outer, outer) + g * plan->K * p->r_k +
                            from * p->r_p
                      : NULL,
         .packed = call->packed + (size_t)g * plan->group_bytes,
@@ -269,7 +266,7 @@ pw_status pw_run(const pw_plan *plan, const void *packed, const void *x, const v
     call.plan = plan, call.packed = packed, call.x = x, call.r = r, call.y = y;
     if (plan->scratch.bytes && !pw_thread_scratch(plan->scratch.bytes)) return PW_NO_MEMORY;
     const double sums = (double)plan->outer * (double)p->P * (double)p->K;
-    if (sums * (double)plan->C < parallel_from) threads = 1;
+    if (sums * (double)plan->C < pw_parallel_from) threads = 1;
     cut(&call, threads);
     threads = (int)pw_max(1, pw_min(threads, call.items));
     share_out(&call, threads);

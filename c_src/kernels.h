@@ -51,6 +51,26 @@ typedef struct pw_tile {
 
 typedef void (*pw_kernel)(const pw_tile *);
 
+/* Most planes of a, and of b, in one kernel of dot products. */
+enum { PW_MAX_DOTS_A = 4, PW_MAX_DOTS_B = 6 };
+
+/* to[i, j] = sum over n pixels of a[i] * b[j], added to what is there if `add`. Pixels of a and b
+ * lie one behind the other, as do columns of `to`. */
+typedef struct pw_dots {
+    const char *a[PW_MAX_DOTS_A], *b[PW_MAX_DOTS_B];
+    int64_t n;
+    char *to;
+    ptrdiff_t to_step; /* from row to row */
+    int add;
+} pw_dots;
+
+typedef void (*pw_dots_kernel)(const pw_dots *);
+
+/* n pixels, their channels padded to whole vectors, to rows to_p bytes apart; `step`: bytes from one
+ * channel (planes) or pixel (rows) to the next. */
+typedef void (*pw_panel)(const char *from, ptrdiff_t step, int channels, int64_t n, char *to,
+                         ptrdiff_t to_p);
+
 /* Kernels of one dtype. The tile sizes stand beside them, so that they cannot disagree. */
 typedef struct pw_kernels {
     int vector;                           /* elements in a vector */
@@ -62,6 +82,9 @@ typedef struct pw_kernels {
     int rows_max;                         /* rows[1..rows_max], by channels; 0: none */
     pw_kernel rows[PW_MAX_ROWS_KR + 1];
     pw_kernel dense[PW_MAX_DENSE + 1][PW_MAX_DENSE + 1]; /* by C and K; NULL: none */
+    int dots_a, dots_b;                                  /* dots[1..dots_a][1..dots_b] */
+    pw_dots_kernel dots[PW_MAX_DOTS_A + 1][PW_MAX_DOTS_B + 1];
+    pw_panel panel_of_planes, panel_of_rows; /* pixels or channels lie one behind the other */
 } pw_kernels;
 
 struct pw_kernel_set {

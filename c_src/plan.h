@@ -54,6 +54,11 @@ typedef struct pw_matrix {
 } pw_matrix;
 void pw_copy(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j);
 
+/* conv.c: bytes to outer index number `index`, in C order. */
+ptrdiff_t pw_outer_offset(const pw_problem *, const ptrdiff_t *strides, int64_t index);
+/* Multiply-adds that are worth waking a thread for. */
+static const double pw_parallel_from = 0.5e6;
+
 /* threads.c */
 /* Runs work(argument, number) in up to `threads` threads, the caller's included; returns when all
  * have returned. The caller's number is 0; a worker keeps its own, from 1 on, for life. */

@@ -8,24 +8,23 @@ the threads.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .numpy_gradient import NumpyGradient
+from .panels import panels
+
 if TYPE_CHECKING:
     from pointwise_fast.activation import Activation
     from pointwise_fast.problem import Problem
 
-__all__ = ["NAME", "activate", "available", "plan", "unsupported"]
+__all__ = ["NAME", "activate", "available", "gradient", "plan", "unsupported"]
 
 NAME = "numpy"
 
 Array = npt.NDArray[Any]
-
-#: Bytes of input and output that one panel may hold; six temporaries of it stay below 4 MiB.
-_PANEL_BYTES = 1 << 19
 
 
 def available() -> str | None:
@@ -38,6 +37,10 @@ def unsupported(problem: Problem) -> str | None:
 
 def plan(problem: Problem) -> NumpyPlan:
     return NumpyPlan(problem)
+
+
+def gradient(problem: Problem) -> NumpyGradient:
+    return NumpyGradient(problem)
 
 
 class NumpyPlan:
@@ -68,7 +71,7 @@ class NumpyPlan:
         W = weight.reshape(G, problem.K // G, problem.C // G)
         # The other backends do not warn of infinities and NaN either.
         with np.errstate(over="ignore", invalid="ignore"):
-            for panel in _panels(problem):
+            for panel in panels(problem):
                 Xp = X[panel].astype(problem.dtype, copy=False)
                 parts = [W[g] @ Xg for g, Xg in enumerate(np.split(Xp, G, axis=-2))]
                 Yp = np.concatenate(parts, axis=-2)
@@ -92,15 +95,6 @@ class NumpyPlan:
 
     def repeat(self, *_: Any) -> None:
         return None
-
-
-def _panels(problem: Problem) -> Iterator[tuple[Any, ...]]:
-    """Index tuples over ``(*outer, channel, P)`` that cover every pixel once."""
-    pixel = max(1, (problem.C + problem.K) * problem.dtype.itemsize)
-    step = max(1, _PANEL_BYTES // pixel)
-    for index in np.ndindex(problem.outer):
-        for p in range(0, problem.P, step):
-            yield (*index, slice(None), slice(p, p + step))
 
 
 def activate(y: Array, activation: Activation | None) -> Array:

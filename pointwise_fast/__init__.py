@@ -4,6 +4,7 @@ from ._version import __version__
 from .config import config, get_num_threads, set_num_threads, show_config
 from .conv import Conv1x1, conv1x1
 from .dispatch import backends
+from .gradient import conv1x1_backward
 
 __all__ = [
     "Conv1x1",
@@ -11,6 +12,7 @@ __all__ = [
     "backends",
     "config",
     "conv1x1",
+    "conv1x1_backward",
     "get_num_threads",
     "set_num_threads",
     "show_config",

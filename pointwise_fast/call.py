@@ -21,7 +21,7 @@ from .arrays import is_same, overlap, refuse_objects
 from .kernels import Backend, Plan, Repeat
 from .problem import Problem, reduce_axes
 
-__all__ = ["Call", "Geometry", "Settings", "describe", "geometry"]
+__all__ = ["Call", "Geometry", "Settings", "describe", "geometry", "reduce_call", "stepped"]
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -189,7 +189,24 @@ def describe(
     residual: Geometry | None,
     out: Geometry | None,
 ) -> Call:
-    """Check arrays against `settings` and each other, and reduce them to a `Problem`."""
+    """Check arrays against `settings` and each other, and find who computes them."""
+    problem, shape = reduce_call(settings, x_shape, x_strides, x_dtype, residual, out)
+    backend, reason = dispatch.select(settings.backend, problem)
+    if backend is None:
+        raise ValueError(reason)
+    return Call(settings, problem, backend, shape)
+
+
+def reduce_call(
+    settings: Settings,
+    x_shape: Shape,
+    x_strides: Shape,
+    x_dtype: np.dtype[Any],
+    residual: Geometry | None,
+    out: Geometry | None,
+    out_name: str = "out",
+) -> tuple[Problem, Shape]:
+    """Check arrays and reduce them to a `Problem`; also the shape of the result."""
     x_dtype = _float_dtype(x_dtype, "x")
     dtype = x_dtype if settings.dtype is None else settings.dtype
     axis = _find_channel_axis(settings, x_shape)
@@ -197,7 +214,7 @@ def describe(
     shape = (*x_shape[:axis], settings.K, *x_shape[axis + 1 :])
     if out is None:
         out = shape, _contiguous_strides(shape, dtype.itemsize), dtype
-    _check_fits(out, shape, dtype, "out")
+    _check_fits(out, shape, dtype, out_name)
     arrays = [x_strides, out[1]]
     if residual is not None:
         _check_fits(residual, shape, dtype, "residual")
@@ -227,10 +244,12 @@ def describe(
         bias=settings.bias,
         activation=settings.activation,
     )
-    backend, reason = dispatch.select(settings.backend, problem)
-    if backend is None:
-        raise ValueError(reason)
-    return Call(settings, problem, backend, shape)
+    return problem, shape
+
+
+def stepped(settings: Settings, shape: Shape, strides: Shape) -> tuple[Shape, Shape]:
+    """Shape and strides of ``x[..., ::stride]``: those pixels of an `x` that are used."""
+    return _apply_stride(settings, _find_channel_axis(settings, shape), shape, strides)
 
 
 def _matrix_shape(shape: Shape) -> tuple[int, int]:

@@ -14,6 +14,7 @@
  *     V_SHIFT(v)                           the bits of v shifted left by the mantissa's 23 or 52 bits
  *     PLANAR_NV(KR) PLANAR_KR_MAX          vectors of pixels in a tile of KR channels
  *     ROWS(NV) NV_MAX                      pixels in an interleaved tile of NV vectors
+ *     DOTS_A DOTS_B                        planes in a tile of dot products: 2 x 2, 3 x 4 or 4 x 6
  *
  * and, for kernels that transpose in registers (groups.h), with VW / GROUP rows in a vector:
  *

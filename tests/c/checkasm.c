@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "gradient.h"
 
 static row_kind random_rows(int kinds) {
     return random_below(3) ? (row_kind)random_below(kinds) : ONE_RUN;
@@ -276,8 +277,12 @@ static void check_set(void) {
         check_streaming(dtype);
         check_activations(dtype);
         check_scratch(dtype);
+        check_gradients(dtype);
     }
-    if (every == 1) check_features();
+    if (every == 1) {
+        check_features();
+        check_ways();
+    }
 }
 
 int main(int argc, char **argv) {
@@ -303,6 +308,7 @@ int main(int argc, char **argv) {
         }
         random_state = seed;
         memset(seen, 0, sizeof seen);
+        memset(summed, 0, sizeof summed);
         check_set();
         printf("%s: %ld cases\n", pw_kernel_set_name(set), passed + failed - before);
         fflush(stdout);

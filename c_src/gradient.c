@@ -1,0 +1,380 @@
+/* Gradients of weights and bias: sums over pixels.
+ *
+ *     dw[k, c] = sum_p y[k, p] * x[c, p]        db[k] = sum_p y[k, p]
+ *
+ * Pixels are cut into blocks, blocks into segments. Blocks add up to the sum of a segment, segments
+ * to the whole, one after the other; who computes which of them is no matter. A block's sums are
+ * either dot products of planes, with the lanes of vectors added up at its end, or outer products of
+ * pixels: those are what interleaved kernels compute of convolutions, with channels of a for pixels,
+ * pixels for input channels and a panel of b for weights.
+ */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gradient_plan.h"
+
+enum { LINE = 64 };
+
+typedef struct call {
+    const pw_gradient *plan;
+    const char *a, *b;
+    char *dw, *db;
+    char *segments; /* their sums, or NULL */
+    pw_gradient_cut cut;
+    atomic_llong next;
+} call;
+
+/* Channels of a by channels of b, of a group. */
+typedef struct tile {
+    int64_t group, a, n_a, b, n_b;
+    int bias; /* that of its channels of y too */
+} tile;
+
+/* Where sums of a tile go: rows of b's channels. */
+typedef struct sums {
+    char *at;
+    ptrdiff_t row;
+    char *bias;
+} sums;
+
+typedef struct span {
+    int64_t from, n; /* pixels, counted over all outer axes */
+} span;
+
+static const char zeros[PW_MAX_NV * LINE];
+static const pw_epilogue no_epilogue = {.activation = PW_ACT_NONE};
+
+static ptrdiff_t size_of(const pw_gradient *plan) {
+    return (ptrdiff_t)pw_size(plan->problem.dtype);
+}
+
+static span block_at(const pw_gradient *plan, int64_t index) {
+    const int64_t in_row = index % plan->in_row * plan->block;
+    return (span){index / plan->in_row * plan->row + in_row,
+                  pw_min(plan->block, plan->row - in_row)};
+}
+
+/* Channels from `channel` on, of the pixels from `pixel` on. */
+static pw_matrix in_place(const pw_gradient *plan, const pw_operand *o, const char *at,
+                          int64_t channel, int64_t pixel) {
+    const pw_problem *p = &plan->problem;
+    return (pw_matrix){p->dtype,
+                       (char *)at + channel * o->c + pixel % p->P * o->p +
+                           pw_outer_offset(p, o->outer, pixel / p->P),
+                       o->c, o->p};
+}
+
+/* As planes in scratch, if they are to be. */
+static pw_matrix planes(const pw_gradient *plan, const pw_operand *o, const char *at,
+                        int64_t channel, int64_t n_c, span pixels, char *scratch) {
+    if (!o->staged) return in_place(plan, o, at, channel, pixels.from);
+    const ptrdiff_t size = size_of(plan);
+    const pw_matrix all = {plan->problem.dtype, scratch, (ptrdiff_t)plan->room * size, size};
+    pw_matrix to = all;
+    for (int64_t n; pixels.n > 0; pixels.from += n, pixels.n -= n, to.at += n * size) {
+        n = pw_min(pixels.n, plan->problem.P - pixels.from % plan->problem.P);
+        pw_copy(to, in_place(plan, o, at, channel, pixels.from), n_c, n);
+    }
+    return all;
+}
+
+/* Vectors of columns that one kernel call takes: from those of number `first` on. */
+static int next_vectors(const pw_gradient *plan, int64_t n_b, int64_t first) {
+    const int64_t left = pw_ceil_div(n_b, plan->kernels->vector) - first;
+    return (int)pw_ceil_div(left, pw_ceil_div(left, plan->kernels->nv_max));
+}
+
+static int columns_of(const pw_gradient *plan, int64_t n_b, int64_t first, int64_t vectors) {
+    const int64_t vector = plan->kernels->vector;
+    return (int)(pw_min((first + vectors) * vector, n_b) - first * vector);
+}
+
+/* The panel of a block: for each call of a kernel, pixels by its channels, padded. */
+static void fill_panel(const call *call, const tile *t, span pixels, char *panel) {
+    const pw_gradient *plan = call->plan;
+    const pw_operand *b = &plan->b;
+    const ptrdiff_t size = size_of(plan), vector = plan->kernels->vector * size;
+    for (int64_t done = 0, n; done < pixels.n; done += n) {
+        const int64_t pixel = pixels.from + done;
+        n = pw_min(pixels.n - done, plan->problem.P - pixel % plan->problem.P);
+        pw_matrix from = in_place(plan, b, call->b, t->group * b->channels + t->b, pixel);
+        for (int64_t v = 0, nv; v * plan->kernels->vector < t->n_b; v += nv) {
+            nv = next_vectors(plan, t->n_b, v);
+            const ptrdiff_t row = nv * vector;
+            const int channels = columns_of(plan, t->n_b, v, nv);
+            char *to = panel + v * vector * plan->block + done * row;
+            if (b->p == size)
+                plan->kernels->panel_of_planes(from.at, b->c, channels, n, to, row);
+            else if (b->c == size || b->channels == 1)
+                plan->kernels->panel_of_rows(from.at, b->p, channels, n, to, row);
+            else
+                pw_copy((pw_matrix){from.dtype, to, size, row}, from, channels, n);
+            from.at += channels * b->c;
+        }
+    }
+}
+
+/* Sums over n pixels of y, whose planes or pixels lie one behind the other. */
+static void add_bias(const pw_gradient *plan, pw_matrix y, int64_t channels, int64_t n, char *to,
+                     int add, const char *ones) {
+    const ptrdiff_t size = size_of(plan);
+    if (y.j != size) {
+        const pw_tile t = {.x = y.at,
+                           .x_c = y.j,
+                           .bias = zeros,
+                           .w = ones,
+                           .y = to,
+                           .r = add ? to : NULL,
+                           .C = n,
+                           .n = channels,
+                           .first = 1,
+                           .last = 1,
+                           .epilogue = &no_epilogue};
+        plan->kernels->planar[1](&t);
+        return;
+    }
+    for (int64_t k = 0, rows; k < channels; k += rows) {
+        rows = pw_min(plan->kernels->dots_a, channels - k);
+        pw_dots t = {.b = {ones}, .n = n, .to = to + k * size, .to_step = size, .add = add};
+        for (int64_t i = 0; i < rows; i++) t.a[i] = y.at + (k + i) * y.i;
+        plan->kernels->dots[rows][1](&t);
+    }
+}
+
+/* Into level 2: a share of the lines that planes have in the next block. */
+static void fetch_next(pw_matrix planes, int64_t n, ptrdiff_t bytes, int64_t share, int64_t shares) {
+    const int64_t lines = bytes / LINE, first = lines * share / shares;
+    const int64_t end = lines * (share + 1) / shares;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t line = first; line < end; line++)
+            __builtin_prefetch(planes.at + i * planes.i + bytes + line * LINE, 0, 2);
+}
+
+static pw_matrix planes_from(pw_matrix planes, int64_t first) {
+    planes.at += first * planes.i;
+    return planes;
+}
+
+/* Even tiles: planes of b stay in level 1 while those of a pass by. */
+static void add_dots(const pw_gradient *plan, const tile *t, pw_matrix a, pw_matrix b, int64_t n,
+                     const sums *to, int add) {
+    const ptrdiff_t size = size_of(plan), bytes = (ptrdiff_t)plan->block * size;
+    const int64_t a_tiles = pw_ceil_div(t->n_a, plan->kernels->dots_a);
+    const int64_t b_tiles = pw_ceil_div(t->n_b, plan->kernels->dots_b);
+    for (int64_t j = 0; j < b_tiles; j++) {
+        const int64_t b0 = t->n_b * j / b_tiles, n_b = t->n_b * (j + 1) / b_tiles - b0;
+        for (int64_t i = 0; i < a_tiles; i++) {
+            const int64_t a0 = t->n_a * i / a_tiles, n_a = t->n_a * (i + 1) / a_tiles - a0;
+            pw_dots d = {.n = n,
+                         .to = to->at + a0 * to->row + b0 * size,
+                         .to_step = to->row,
+                         .add = add};
+            for (int64_t k = 0; k < n_a; k++) d.a[k] = a.at + (a0 + k) * a.i;
+            for (int64_t k = 0; k < n_b; k++) d.b[k] = b.at + (b0 + k) * b.i;
+            plan->kernels->dots[n_a][n_b](&d);
+            if (!plan->prefetch) continue;
+            if (!plan->a.staged) fetch_next(planes_from(a, a0), n_a, bytes, j, b_tiles);
+            if (!plan->b.staged) fetch_next(planes_from(b, b0), n_b, bytes, i, a_tiles);
+        }
+    }
+}
+
+static void add_products(const pw_gradient *plan, const tile *t, pw_matrix a, const char *panel,
+                         int64_t n, const sums *to, int add) {
+    const ptrdiff_t size = size_of(plan), vector = plan->kernels->vector * size;
+    for (int64_t v = 0, nv; v * plan->kernels->vector < t->n_b; v += nv) {
+        nv = next_vectors(plan, t->n_b, v);
+        char *y = to->at + v * vector;
+        const pw_tile k = {.x = a.at,
+                           .x_c = a.j,
+                           .x_p = a.i,
+                           .bias = zeros,
+                           .w = panel + v * vector * plan->block,
+                           .y = y,
+                           .y_step = to->row,
+                           .r = add ? y : NULL,
+                           .r_step = to->row,
+                           .C = n,
+                           .n = t->n_a,
+                           .channels = columns_of(plan, t->n_b, v, nv),
+                           .first = 1,
+                           .last = 1,
+                           .epilogue = &no_epilogue};
+        plan->kernels->interleaved[nv](&k);
+    }
+}
+
+/* Of y's channels in a panel. */
+static void add_panel_bias(const pw_gradient *plan, const tile *t, const char *panel, int64_t n,
+                           const sums *to, int add, const char *ones) {
+    const ptrdiff_t size = size_of(plan), vector = plan->kernels->vector * size;
+    for (int64_t v = 0, nv; v * plan->kernels->vector < t->n_b; v += nv) {
+        nv = next_vectors(plan, t->n_b, v);
+        const pw_matrix y = {plan->problem.dtype, (char *)panel + v * vector * plan->block, size,
+                             nv * vector};
+        add_bias(plan, y, columns_of(plan, t->n_b, v, nv), n, to->bias + v * vector, add, ones);
+    }
+}
+
+static void add_block(const call *call, const tile *t, span pixels, const sums *to, int add,
+                      char *scratch) {
+    const pw_gradient *plan = call->plan;
+    const char *ones = scratch + plan->scratch.ones;
+    char *at_b = scratch + plan->scratch.b;
+    const pw_matrix a =
+        planes(plan, &plan->a, call->a, t->group * plan->a.channels + t->a, t->n_a, pixels,
+               scratch + plan->scratch.a);
+    if (plan->dots) {
+        const pw_matrix b = planes(plan, &plan->b, call->b, t->group * plan->b.channels + t->b,
+                                   t->n_b, pixels, at_b);
+        add_dots(plan, t, a, b, pixels.n, to, add);
+    } else {
+        fill_panel(call, t, pixels, at_b);
+        add_products(plan, t, a, at_b, pixels.n, to, add);
+    }
+    if (!t->bias) return;
+    if (plan->swapped)
+        add_panel_bias(plan, t, at_b, pixels.n, to, add, ones);
+    else
+        add_bias(plan, a, t->n_a, pixels.n, to->bias, add, ones);
+}
+
+static void add_segment(const call *call, const tile *t, int64_t segment, const sums *to,
+                        char *scratch) {
+    const pw_gradient *plan = call->plan;
+    const int64_t first = segment * plan->segment;
+    const int64_t end = pw_min(first + plan->segment, plan->blocks);
+    for (int64_t block = first; block < end; block++)
+        add_block(call, t, block_at(plan, block), to, block > first, scratch);
+}
+
+#define GATHER(T)                                                                              \
+    static void gather_##T(char *to, ptrdiff_t to_i, ptrdiff_t to_j, const char *from,         \
+                           ptrdiff_t from_i, int64_t n_i, int64_t n_j, int add) {              \
+        for (int64_t i = 0; i < n_i; i++) {                                                    \
+            const T *row = (const T *)(from + i * from_i);                                     \
+            T *first = (T *)(to + i * to_i);                                                   \
+            const ptrdiff_t step = to_j / (ptrdiff_t)sizeof(T);                                \
+            if (!add)                                                                          \
+                for (int64_t j = 0; j < n_j; j++) first[j * step] = row[j];                    \
+            else if (step == 1)                                                                \
+                for (int64_t j = 0; j < n_j; j++) first[j] += row[j];                          \
+            else                                                                               \
+                for (int64_t j = 0; j < n_j; j++) first[j * step] += row[j];                   \
+        }                                                                                      \
+    }
+GATHER(float)
+GATHER(double)
+
+/* A segment's sums of a tile to those of all segments, or into their place. */
+static void gather(const call *call, const tile *t, const sums *from, int add) {
+    const pw_gradient *plan = call->plan;
+    const ptrdiff_t size = size_of(plan);
+    const int64_t C = plan->swapped ? plan->a.channels : plan->b.channels;
+    const int64_t K = plan->swapped ? plan->b.channels : plan->a.channels;
+    const int64_t k = t->group * K + (plan->swapped ? t->b : t->a);
+    const int64_t c = plan->swapped ? t->a : t->b, n_k = plan->swapped ? t->n_b : t->n_a;
+    const ptrdiff_t to_i = plan->swapped ? size : (ptrdiff_t)C * size;
+    const ptrdiff_t to_j = plan->swapped ? (ptrdiff_t)C * size : size;
+    void (*const add_rows)(char *, ptrdiff_t, ptrdiff_t, const char *, ptrdiff_t, int64_t, int64_t,
+                           int) = plan->problem.dtype == PW_F32 ? gather_float : gather_double;
+    if (call->dw)
+        add_rows(call->dw + (k * C + c) * size, to_i, to_j, from->at, from->row, t->n_a, t->n_b,
+                 add);
+    if (t->bias) add_rows(call->db + k * size, 0, size, from->bias, 0, 1, n_k, add);
+}
+
+/* Of a segment, among those that are kept; of the only one, in the results. */
+static sums kept(const call *call, const tile *t, int64_t segment) {
+    const pw_gradient *plan = call->plan;
+    const ptrdiff_t size = size_of(plan);
+    const int64_t y_channels = plan->swapped ? plan->b.channels : plan->a.channels;
+    const int64_t k = t->group * y_channels + (plan->swapped ? t->b : t->a);
+    char *at = call->dw, *bias = call->db;
+    if (plan->by_segment) {
+        at = call->segments + segment * pw_gradient_segment_bytes(plan);
+        bias = at + pw_gradient_weight_bytes(plan);
+    }
+    const int64_t row = t->group * plan->a.channels + t->a;
+    return (sums){
+        .at = at ? at + (row * plan->b.channels + t->b) * size : NULL,
+        .row = (ptrdiff_t)plan->b.channels * size,
+        .bias = bias ? bias + k * size : NULL,
+    };
+}
+
+static void run_item(const call *call, int64_t index, char *scratch) {
+    const pw_gradient *plan = call->plan;
+    const int64_t b_part = index % call->cut.b_parts;
+    index /= call->cut.b_parts;
+    const int64_t a_part = index % call->cut.a_parts;
+    index /= call->cut.a_parts;
+    const int64_t group = index % plan->problem.groups, segment = index / plan->problem.groups;
+    tile t = {.group = group};
+    pw_gradient_part(plan->a.channels, plan->unit_a, a_part, call->cut.a_parts, &t.a, &t.n_a);
+    pw_gradient_part(plan->b.channels, plan->unit_b, b_part, call->cut.b_parts, &t.b, &t.n_b);
+    t.bias = call->db && (plan->swapped ? a_part : b_part) == 0;
+    if (plan->by_segment || pw_gradient_is_direct(plan)) {
+        const sums to = kept(call, &t, segment);
+        add_segment(call, &t, segment, &to, scratch);
+        return;
+    }
+    const sums to = {.at = scratch + plan->scratch.sums,
+                     .row = (ptrdiff_t)t.n_b * size_of(plan),
+                     .bias = scratch + plan->scratch.bias};
+    for (int64_t s = 0; s < plan->segments; s++) {
+        add_segment(call, &t, s, &to, scratch);
+        gather(call, &t, &to, s > 0);
+    }
+}
+
+static void fill_with_ones(const pw_gradient *plan, char *to) {
+    for (int64_t i = 0; i < plan->block; i++)
+        if (plan->problem.dtype == PW_F32)
+            ((float *)to)[i] = 1;
+        else
+            ((double *)to)[i] = 1;
+}
+
+static void work(void *argument, int number) {
+    call *call = argument;
+    char *scratch = pw_thread_scratch(call->plan->scratch.bytes);
+    (void)number;
+    if (!scratch) return;
+    fill_with_ones(call->plan, scratch + call->plan->scratch.ones);
+    for (int64_t index; (index = atomic_fetch_add(&call->next, 1)) < call->cut.items;)
+        run_item(call, index, scratch);
+}
+
+pw_status pw_gradient_run(const pw_gradient *plan, const void *x, const void *y, void *dw, void *db,
+                          int threads) {
+    const pw_problem *p = &plan->problem;
+    call call = {.plan = plan, .dw = dw, .db = db};
+    call.a = plan->swapped ? x : y;
+    call.b = plan->swapped ? y : x;
+    if (!pw_thread_scratch(plan->scratch.bytes)) return PW_NO_MEMORY;
+    if (plan->by_segment) {
+        const int64_t bytes = plan->segments * pw_gradient_segment_bytes(plan);
+        if (!(call.segments = aligned_alloc(LINE, (size_t)bytes))) return PW_NO_MEMORY;
+    }
+    const double outputs = (double)plan->a.channels * (double)plan->b.channels * (double)p->groups;
+    if (outputs * (double)plan->block * (double)plan->blocks < pw_parallel_from) threads = 1;
+    call.cut = pw_gradient_items(plan, threads);
+    atomic_init(&call.next, 0);
+    threads = (int)pw_max(1, pw_min(threads, call.cut.items));
+    if (threads > 1)
+        pw_parallel(threads, work, &call);
+    else
+        work(&call, 0);
+    for (int64_t i = 0; call.segments && i < plan->segments * p->groups; i++) {
+        const tile all = {.group = i % p->groups,
+                          .n_a = plan->a.channels,
+                          .n_b = plan->b.channels,
+                          .bias = db != NULL};
+        const sums from = kept(&call, &all, i / p->groups);
+        gather(&call, &all, &from, i >= p->groups);
+    }
+    free(call.segments);
+    return PW_OK;
+}
