@@ -14,7 +14,11 @@
 
 #include "gradient_plan.h"
 
-enum { LINE = 64 };
+enum {
+    LINE = 64,
+    /* Channels of a, between which what comes next is fetched. */
+    ROWS_AT_ONCE = 24,
+};
 
 typedef struct call {
     const pw_gradient *plan;
@@ -42,6 +46,12 @@ typedef struct span {
     int64_t from, n; /* pixels, counted over all outer axes */
 } span;
 
+/* The next block, in memory: n pixels, 0 for none. */
+typedef struct upcoming {
+    pw_matrix a, b;
+    int64_t n;
+} upcoming;
+
 static const char zeros[PW_MAX_NV * LINE];
 static const pw_epilogue no_epilogue = {.activation = PW_ACT_NONE};
 
@@ -55,26 +65,46 @@ static span block_at(const pw_gradient *plan, int64_t index) {
                   pw_min(plan->block, plan->row - in_row)};
 }
 
+/* Of the n pixels from `pixel` on, those that are p bytes apart. */
+static int64_t in_run(const pw_gradient *plan, const pw_operand *o, int64_t pixel, int64_t n) {
+    return o->one_run ? n : pw_min(n, plan->problem.P - pixel % plan->problem.P);
+}
+
 /* Channels from `channel` on, of the pixels from `pixel` on. */
 static pw_matrix in_place(const pw_gradient *plan, const pw_operand *o, const char *at,
                           int64_t channel, int64_t pixel) {
     const pw_problem *p = &plan->problem;
-    return (pw_matrix){p->dtype,
-                       (char *)at + channel * o->c + pixel % p->P * o->p +
-                           pw_outer_offset(p, o->outer, pixel / p->P),
-                       o->c, o->p};
+    ptrdiff_t offset = (ptrdiff_t)pixel * o->p;
+    if (!o->one_run)
+        offset = pixel % p->P * o->p + pw_outer_offset(p, o->outer, pixel / p->P);
+    return (pw_matrix){p->dtype, (char *)at + channel * o->c + offset, o->c, o->p};
 }
 
-/* As planes in scratch, if they are to be. */
-static pw_matrix planes(const pw_gradient *plan, const pw_operand *o, const char *at,
+/* n_c channels of n pixels to planes, or to rows, in scratch. */
+static void copy_run(const pw_gradient *plan, pw_matrix to, pw_matrix from, int64_t n_c, int64_t n) {
+    const ptrdiff_t size = size_of(plan);
+    if (to.j != size)
+        pw_copy((pw_matrix){to.dtype, to.at, to.j, to.i},
+                (pw_matrix){from.dtype, from.at, from.j, from.i}, n, n_c);
+    else if (from.j != size && from.i == size)
+        plan->kernels->planes_of_rows(from.at, from.j, (int)n_c, n, to.at, to.i);
+    else
+        pw_copy(to, from, n_c, n);
+}
+
+/* In scratch, if it is to be there. */
+static pw_matrix staged(const pw_gradient *plan, const pw_operand *o, const char *at,
                         int64_t channel, int64_t n_c, span pixels, char *scratch) {
     if (!o->staged) return in_place(plan, o, at, channel, pixels.from);
     const ptrdiff_t size = size_of(plan);
-    const pw_matrix all = {plan->problem.dtype, scratch, (ptrdiff_t)plan->room * size, size};
+    const pw_matrix all = o->staged == PW_AS_PLANES
+                              ? (pw_matrix){plan->problem.dtype, scratch,
+                                            (ptrdiff_t)plan->room * size, size}
+                              : (pw_matrix){plan->problem.dtype, scratch, size, n_c * size};
     pw_matrix to = all;
-    for (int64_t n; pixels.n > 0; pixels.from += n, pixels.n -= n, to.at += n * size) {
-        n = pw_min(pixels.n, plan->problem.P - pixels.from % plan->problem.P);
-        pw_copy(to, in_place(plan, o, at, channel, pixels.from), n_c, n);
+    for (int64_t n; pixels.n > 0; pixels.from += n, pixels.n -= n, to.at += n * to.j) {
+        n = in_run(plan, o, pixels.from, pixels.n);
+        copy_run(plan, to, in_place(plan, o, at, channel, pixels.from), n_c, n);
     }
     return all;
 }
@@ -90,26 +120,38 @@ static int columns_of(const pw_gradient *plan, int64_t n_b, int64_t first, int64
     return (int)(pw_min((first + vectors) * vector, n_b) - first * vector);
 }
 
+/* Pixels of any strides, some at a time through planes. */
+static void gather_panel(const pw_gradient *plan, pw_matrix from, int channels, int64_t n,
+                         char *gathered, char *to, ptrdiff_t row) {
+    const ptrdiff_t size = size_of(plan);
+    const pw_matrix planes = {from.dtype, gathered, PW_GATHERED_ROOM * size, size};
+    for (int64_t m; n > 0; n -= m, from.at += m * from.j, to += m * row) {
+        m = pw_min(n, PW_GATHERED);
+        pw_copy(planes, from, channels, m);
+        plan->kernels->panel_of_planes(gathered, planes.i, channels, m, to, row);
+    }
+}
+
 /* The panel of a block: for each call of a kernel, pixels by its channels, padded. */
-static void fill_panel(const call *call, const tile *t, span pixels, char *panel) {
+static void fill_panel(const call *call, const tile *t, span pixels, char *scratch) {
     const pw_gradient *plan = call->plan;
     const pw_operand *b = &plan->b;
     const ptrdiff_t size = size_of(plan), vector = plan->kernels->vector * size;
     for (int64_t done = 0, n; done < pixels.n; done += n) {
         const int64_t pixel = pixels.from + done;
-        n = pw_min(pixels.n - done, plan->problem.P - pixel % plan->problem.P);
+        n = in_run(plan, b, pixel, pixels.n - done);
         pw_matrix from = in_place(plan, b, call->b, t->group * b->channels + t->b, pixel);
         for (int64_t v = 0, nv; v * plan->kernels->vector < t->n_b; v += nv) {
             nv = next_vectors(plan, t->n_b, v);
             const ptrdiff_t row = nv * vector;
             const int channels = columns_of(plan, t->n_b, v, nv);
-            char *to = panel + v * vector * plan->block + done * row;
+            char *to = scratch + plan->scratch.b + v * vector * plan->block + done * row;
             if (b->p == size)
                 plan->kernels->panel_of_planes(from.at, b->c, channels, n, to, row);
-            else if (b->c == size || b->channels == 1)
+            else if (b->c == size)
                 plan->kernels->panel_of_rows(from.at, b->p, channels, n, to, row);
             else
-                pw_copy((pw_matrix){from.dtype, to, size, row}, from, channels, n);
+                gather_panel(plan, from, channels, n, scratch + plan->scratch.gathered, to, row);
             from.at += channels * b->c;
         }
     }
@@ -142,66 +184,89 @@ static void add_bias(const pw_gradient *plan, pw_matrix y, int64_t channels, int
     }
 }
 
-/* Into level 2: a share of the lines that planes have in the next block. */
-static void fetch_next(pw_matrix planes, int64_t n, ptrdiff_t bytes, int64_t share, int64_t shares) {
-    const int64_t lines = bytes / LINE, first = lines * share / shares;
-    const int64_t end = lines * (share + 1) / shares;
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t line = first; line < end; line++)
-            __builtin_prefetch(planes.at + i * planes.i + bytes + line * LINE, 0, 2);
+/* Into level 2: a share of n_c channels of n pixels. */
+static void fetch(const pw_gradient *plan, pw_matrix m, int64_t n_c, int64_t n, int64_t share,
+                  int64_t shares) {
+    const ptrdiff_t size = size_of(plan);
+    const int planar = m.j == size;
+    const int64_t rows = planar ? n_c : n, from = planar ? 0 : rows * share / shares;
+    const int64_t end = planar ? rows : rows * (share + 1) / shares;
+    const int64_t lines = pw_ceil_div((planar ? n : n_c) * size, LINE);
+    const int64_t first = planar ? lines * share / shares : 0;
+    const int64_t last = planar ? lines * (share + 1) / shares : lines;
+    const ptrdiff_t step = planar ? m.i : m.j;
+    if (!planar && m.i != size) return;
+    for (int64_t row = from; row < end; row++)
+        for (int64_t line = first; line < last; line++)
+            __builtin_prefetch(m.at + row * step + line * LINE, 0, 2);
 }
 
-static pw_matrix planes_from(pw_matrix planes, int64_t first) {
-    planes.at += first * planes.i;
-    return planes;
+static pw_matrix from_channel(pw_matrix m, int64_t channel) {
+    m.at += channel * m.i;
+    return m;
 }
 
-/* Even tiles: planes of b stay in level 1 while those of a pass by. */
+/* Even tiles: planes of b stay in level 1 while those of a pass by. Those of b that come next are
+ * fetched meanwhile, and a share of the next block's a; no more, for planes far apart may fall into
+ * few sets of the cache. */
 static void add_dots(const pw_gradient *plan, const tile *t, pw_matrix a, pw_matrix b, int64_t n,
-                     const sums *to, int add) {
-    const ptrdiff_t size = size_of(plan), bytes = (ptrdiff_t)plan->block * size;
+                     const sums *to, int add, const upcoming *next) {
+    const ptrdiff_t size = size_of(plan);
     const int64_t a_tiles = pw_ceil_div(t->n_a, plan->kernels->dots_a);
     const int64_t b_tiles = pw_ceil_div(t->n_b, plan->kernels->dots_b);
     for (int64_t j = 0; j < b_tiles; j++) {
-        const int64_t b0 = t->n_b * j / b_tiles, n_b = t->n_b * (j + 1) / b_tiles - b0;
+        const int64_t b0 = t->n_b * j / b_tiles, b1 = t->n_b * (j + 1) / b_tiles;
         for (int64_t i = 0; i < a_tiles; i++) {
-            const int64_t a0 = t->n_a * i / a_tiles, n_a = t->n_a * (i + 1) / a_tiles - a0;
+            const int64_t a0 = t->n_a * i / a_tiles, a1 = t->n_a * (i + 1) / a_tiles;
             pw_dots d = {.n = n,
                          .to = to->at + a0 * to->row + b0 * size,
                          .to_step = to->row,
                          .add = add};
-            for (int64_t k = 0; k < n_a; k++) d.a[k] = a.at + (a0 + k) * a.i;
-            for (int64_t k = 0; k < n_b; k++) d.b[k] = b.at + (b0 + k) * b.i;
-            plan->kernels->dots[n_a][n_b](&d);
+            for (int64_t k = a0; k < a1; k++) d.a[k - a0] = a.at + k * a.i;
+            for (int64_t k = b0; k < b1; k++) d.b[k - b0] = b.at + k * b.i;
+            plan->kernels->dots[a1 - a0][b1 - b0](&d);
             if (!plan->prefetch) continue;
-            if (!plan->a.staged) fetch_next(planes_from(a, a0), n_a, bytes, j, b_tiles);
-            if (!plan->b.staged) fetch_next(planes_from(b, b0), n_b, bytes, i, a_tiles);
+            if (next->n)
+                fetch(plan, from_channel(next->a, a0), a1 - a0, next->n, j, b_tiles);
+            if (plan->b.staged && next->n)
+                fetch(plan, next->b, t->n_b, next->n, j * a_tiles + i, b_tiles * a_tiles);
+            else if (!plan->b.staged && b1 < t->n_b)
+                fetch(plan, from_channel(b, b1), t->n_b * (j + 2) / b_tiles - b1, n, i, a_tiles);
+            else if (!plan->b.staged && next->n)
+                fetch(plan, next->b, t->n_b / b_tiles, next->n, i, a_tiles);
         }
     }
 }
 
 static void add_products(const pw_gradient *plan, const tile *t, pw_matrix a, const char *panel,
-                         int64_t n, const sums *to, int add) {
+                         int64_t n, const sums *to, int add, const upcoming *next) {
     const ptrdiff_t size = size_of(plan), vector = plan->kernels->vector * size;
+    const int64_t rows = plan->prefetch ? ROWS_AT_ONCE : t->n_a;
+    const int64_t shares = pw_ceil_div(t->n_a, rows);
     for (int64_t v = 0, nv; v * plan->kernels->vector < t->n_b; v += nv) {
         nv = next_vectors(plan, t->n_b, v);
-        char *y = to->at + v * vector;
-        const pw_tile k = {.x = a.at,
-                           .x_c = a.j,
-                           .x_p = a.i,
-                           .bias = zeros,
-                           .w = panel + v * vector * plan->block,
-                           .y = y,
-                           .y_step = to->row,
-                           .r = add ? y : NULL,
-                           .r_step = to->row,
-                           .C = n,
-                           .n = t->n_a,
-                           .channels = columns_of(plan, t->n_b, v, nv),
-                           .first = 1,
-                           .last = 1,
-                           .epilogue = &no_epilogue};
-        plan->kernels->interleaved[nv](&k);
+        for (int64_t share = 0; share < shares; share++) {
+            char *y = to->at + share * rows * to->row + v * vector;
+            const pw_tile k = {.x = a.at + share * rows * a.i,
+                               .x_c = a.j,
+                               .x_p = a.i,
+                               .bias = zeros,
+                               .w = panel + v * vector * plan->block,
+                               .y = y,
+                               .y_step = to->row,
+                               .r = add ? y : NULL,
+                               .r_step = to->row,
+                               .C = n,
+                               .n = pw_min(rows, t->n_a - share * rows),
+                               .channels = columns_of(plan, t->n_b, v, nv),
+                               .first = 1,
+                               .last = 1,
+                               .epilogue = &no_epilogue};
+            plan->kernels->interleaved[nv](&k);
+            if (!plan->prefetch || v || !next->n) continue;
+            fetch(plan, next->a, t->n_a, next->n, share, shares);
+            fetch(plan, next->b, t->n_b, next->n, share, shares);
+        }
     }
 }
 
@@ -217,21 +282,21 @@ static void add_panel_bias(const pw_gradient *plan, const tile *t, const char *p
     }
 }
 
-static void add_block(const call *call, const tile *t, span pixels, const sums *to, int add,
-                      char *scratch) {
+static void add_block(const call *call, const tile *t, span pixels, const upcoming *next,
+                      const sums *to, int add, char *scratch) {
     const pw_gradient *plan = call->plan;
+    const int64_t channel_a = t->group * plan->a.channels + t->a;
+    const int64_t channel_b = t->group * plan->b.channels + t->b;
     const char *ones = scratch + plan->scratch.ones;
     char *at_b = scratch + plan->scratch.b;
-    const pw_matrix a =
-        planes(plan, &plan->a, call->a, t->group * plan->a.channels + t->a, t->n_a, pixels,
-               scratch + plan->scratch.a);
+    const pw_matrix a = staged(plan, &plan->a, call->a, channel_a, t->n_a, pixels,
+                               scratch + plan->scratch.a);
     if (plan->dots) {
-        const pw_matrix b = planes(plan, &plan->b, call->b, t->group * plan->b.channels + t->b,
-                                   t->n_b, pixels, at_b);
-        add_dots(plan, t, a, b, pixels.n, to, add);
+        const pw_matrix b = staged(plan, &plan->b, call->b, channel_b, t->n_b, pixels, at_b);
+        add_dots(plan, t, a, b, pixels.n, to, add, next);
     } else {
-        fill_panel(call, t, pixels, at_b);
-        add_products(plan, t, a, at_b, pixels.n, to, add);
+        fill_panel(call, t, pixels, scratch);
+        add_products(plan, t, a, at_b, pixels.n, to, add, next);
     }
     if (!t->bias) return;
     if (plan->swapped)
@@ -245,8 +310,18 @@ static void add_segment(const call *call, const tile *t, int64_t segment, const 
     const pw_gradient *plan = call->plan;
     const int64_t first = segment * plan->segment;
     const int64_t end = pw_min(first + plan->segment, plan->blocks);
-    for (int64_t block = first; block < end; block++)
-        add_block(call, t, block_at(plan, block), to, block > first, scratch);
+    for (int64_t block = first; block < end; block++) {
+        upcoming next = {.n = 0};
+        if (plan->prefetch && block + 1 < plan->blocks) {
+            const span pixels = block_at(plan, block + 1);
+            next.a = in_place(plan, &plan->a, call->a, t->group * plan->a.channels + t->a,
+                              pixels.from);
+            next.b = in_place(plan, &plan->b, call->b, t->group * plan->b.channels + t->b,
+                              pixels.from);
+            next.n = pixels.n;
+        }
+        add_block(call, t, block_at(plan, block), &next, to, block > first, scratch);
+    }
 }
 
 #define GATHER(T)                                                                              \

@@ -22,8 +22,8 @@ enum {
     /* Planes that dot products go over while a block is in level 2. */
     MOST_PLANES_A = 128,
     MOST_PLANES_B = 512,
-    /* Rows of interleaved kernels. */
-    PANEL_ROWS = 12,
+    /* Of each interleaved kernel's rows a multiple. */
+    PANEL_ROWS = 24,
     /* Planes so many of which a page apart do not fit level 1. */
     MOST_ALIASED = 4,
     PREFETCH_FROM_BYTES = 512 << 10,
@@ -48,66 +48,75 @@ static void cut_blocks(pw_gradient *plan, int64_t most) {
     plan->segments = pw_ceil_div(plan->blocks, plan->segment);
 }
 
+static pw_operand operand(const pw_problem *p, const ptrdiff_t *outer, ptrdiff_t c, ptrdiff_t step,
+                          int64_t channels) {
+    pw_operand o = {.outer = outer, .c = c, .p = step, .channels = channels / p->groups};
+    if (p->P == 1) o.p = (ptrdiff_t)pw_size(p->dtype);
+    ptrdiff_t run = (ptrdiff_t)p->P * o.p;
+    o.one_run = 1;
+    for (int64_t i = p->outer - 1; i >= 0; run *= (ptrdiff_t)p->outer_n[i--])
+        o.one_run &= outer[i] == run;
+    return o;
+}
+
 static int is_aliased(const pw_operand *o) {
     return o->c % PAGE == 0 && o->channels > MOST_ALIASED;
 }
 
+/* Dot products need planes; rows of channels are as good for interleaved kernels and the bias. */
+static pw_staging staging_of(const pw_gradient *plan, const pw_operand *o, int is_a) {
+    const ptrdiff_t size = (ptrdiff_t)pw_size(plan->problem.dtype);
+    const int broken = plan->joined && !o->one_run, planar = o->p == size;
+    if (!plan->dots && !is_a) return PW_IN_PLACE; /* panels are made of anything */
+    if (!plan->dots && !planar && o->c == size) return broken ? PW_AS_ROWS : PW_IN_PLACE;
+    return broken || !planar || (is_a && is_aliased(o)) ? PW_AS_PLANES : PW_IN_PLACE;
+}
+
 static void configure(pw_gradient *plan, way way) {
     const pw_problem *p = &plan->problem;
-    const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype);
-    const pw_operand x = {.outer = p->x_outer,
-                          .c = p->x_c,
-                          .p = p->P == 1 ? size : p->x_p,
-                          .channels = p->C / p->groups};
-    const pw_operand y = {.outer = p->y_outer,
-                          .c = p->y_k,
-                          .p = p->P == 1 ? size : p->y_p,
-                          .channels = p->K / p->groups};
+    const pw_operand x = operand(p, p->x_outer, p->x_c, p->x_p, p->C);
+    const pw_operand y = operand(p, p->y_outer, p->y_k, p->y_p, p->K);
     plan->dots = way == DOTS;
     plan->swapped = way == SWAPPED_PANELS;
     plan->a = plan->swapped ? x : y;
     plan->b = plan->swapped ? y : x;
-    cut_blocks(plan, plan->dots ? PLANE_BYTES / size : PANEL_PIXELS);
-    pw_operand *a = &plan->a, *b = &plan->b;
-    if (plan->dots) {
-        a->staged = plan->joined || a->p != size;
-        b->staged = plan->joined || b->p != size;
-    } else {
-        a->staged = plan->joined || (a->p == size ? is_aliased(a) : a->c != size);
-    }
+    cut_blocks(plan, plan->dots ? PLANE_BYTES / (int64_t)pw_size(p->dtype) : PANEL_PIXELS);
+    plan->a.staged = staging_of(plan, &plan->a, 1);
+    plan->b.staged = staging_of(plan, &plan->b, 0);
 }
 
 /* Cycles, on Zen 4 with AVX-512, of a vector's multiply-adds and of what comes with them. */
 static const double tile_of_dots = 60, finished_sums = 3, turned_sum = 2, least_chains = 4;
-static const double copied_plane = 0.2, gathered = 1.0;
-static const double panel_of_planes = 0.4, panel_of_rows = 0.15, panel_of_others = 1.5;
+static const double copied = 0.2, turned = 0.4, gathered = 1.0;
+
+/* To have an element in scratch. */
+static double copying(const pw_operand *o, int as_planes, ptrdiff_t size) {
+    if (o->p != size && o->c != size) return gathered + (as_planes ? 0 : turned);
+    return (o->p == size) == as_planes ? copied : turned;
+}
 
 static double staging(const pw_operand *o, ptrdiff_t size) {
-    return o->staged ? (double)o->channels * (o->p == size ? copied_plane : gathered) : 0;
+    return o->staged ? (double)o->channels * copying(o, o->staged == PW_AS_PLANES, size) : 0;
 }
 
 /* Cycles for a pixel. */
 static double cost_of(const pw_gradient *plan) {
     const ptrdiff_t size = (ptrdiff_t)pw_size(plan->problem.dtype);
     const pw_kernels *kernels = plan->kernels;
-    const int64_t vector = kernels->vector;
     const double n = (double)plan->block;
     const double a = (double)plan->a.channels, b = (double)plan->b.channels;
     const double copies = staging(&plan->a, size) + staging(&plan->b, size);
     if (plan->dots) {
-        const double vectors = (double)pw_ceil_div(plan->block, vector);
+        const double vectors = (double)pw_ceil_div(plan->block, kernels->vector);
         const double a_tiles = (double)pw_ceil_div(plan->a.channels, kernels->dots_a);
         const double b_tiles = (double)pw_ceil_div(plan->b.channels, kernels->dots_b);
         const double loads = a_tiles * b + b_tiles * a;
         return copies + (fmax(a * b, loads) * vectors + a_tiles * b_tiles * tile_of_dots) / n;
     }
-    const double sums = a * (double)pw_ceil_div(plan->b.channels, vector);
-    const double panel = plan->b.p == size   ? panel_of_planes
-                         : plan->b.c == size ? panel_of_rows
-                                             : panel_of_others;
+    const double sums = a * (double)pw_ceil_div(plan->b.channels, kernels->vector);
     const double pixels = n * (double)plan->blocks;
-    return copies + b * panel + fmax(sums, least_chains) + finished_sums * sums / n +
-           (plan->swapped ? turned_sum * a * b / pixels : 0);
+    return copies + b * copying(&plan->b, 0, size) + fmax(sums, least_chains) +
+           finished_sums * sums / n + (plan->swapped ? turned_sum * a * b / pixels : 0);
 }
 
 static void choose_way(pw_gradient *plan) {
@@ -122,31 +131,31 @@ static void choose_way(pw_gradient *plan) {
     configure(plan, best);
 }
 
-static int64_t multiple(int64_t n, int64_t unit) {
-    return pw_max(n / unit, 1) * unit;
+/* At most `most`, at least one unit, all there are if possible. */
+static int64_t whole_units(int64_t most, int64_t unit, int64_t channels) {
+    if (most >= channels) return pw_round_up(pw_max(channels, 1), unit);
+    return pw_max(most / unit, 1) * unit;
 }
 
 static void bound_tiles(pw_gradient *plan) {
     const int64_t size = (int64_t)pw_size(plan->problem.dtype);
     plan->room = plan->block + LINE / size;
     const int64_t planes = REGION_BYTES / (plan->room * size);
+    int64_t most_a = planes, most_b = REGION_BYTES / (PANEL_PIXELS * size);
     if (plan->dots) {
         plan->unit_a = plan->kernels->dots_a, plan->unit_b = plan->kernels->dots_b;
-        plan->most_a = plan->a.staged ? pw_min(planes, MOST_PLANES_A) : MOST_PLANES_A;
-        plan->most_b = REGION_BYTES / (MOST_PLANES_A * size);
-        if (plan->b.staged) plan->most_b = pw_min(planes, plan->most_b);
+        most_a = MOST_PLANES_A;
+        most_b = REGION_BYTES / (MOST_PLANES_A * size);
+        if (plan->b.staged) most_b = pw_min(planes, most_b);
     } else {
         plan->unit_a = PANEL_ROWS, plan->unit_b = plan->kernels->vector;
-        plan->most_b = pw_min(REGION_BYTES / (PANEL_PIXELS * size),
-                              pw_round_up(pw_max(plan->b.channels, 1), plan->unit_b));
-        plan->most_a = REGION_BYTES / (plan->most_b * size);
-        if (plan->by_segment || pw_gradient_is_direct(plan)) plan->most_a = plan->a.channels;
-        if (plan->a.staged) plan->most_a = pw_min(planes, plan->most_a);
+        const int sums = !plan->by_segment && !pw_gradient_is_direct(plan);
+        most_b = whole_units(most_b, plan->unit_b, plan->b.channels);
+        most_a = sums ? REGION_BYTES / (most_b * size) : plan->a.channels;
     }
-    plan->most_a = multiple(pw_min(plan->most_a, pw_round_up(plan->a.channels, plan->unit_a)),
-                            plan->unit_a);
-    plan->most_b = multiple(pw_min(plan->most_b, pw_round_up(plan->b.channels, plan->unit_b)),
-                            plan->unit_b);
+    if (plan->a.staged) most_a = pw_min(planes, most_a);
+    plan->most_a = whole_units(most_a, plan->unit_a, plan->a.channels);
+    plan->most_b = whole_units(most_b, plan->unit_b, plan->b.channels);
 }
 
 static size_t region(size_t *end, int used, int64_t bytes) {
@@ -160,9 +169,11 @@ static void lay_out_scratch(pw_gradient *plan) {
     const int sums = !plan->by_segment && !pw_gradient_is_direct(plan);
     const int64_t y_channels = plan->swapped ? plan->most_b : plan->most_a;
     size_t end = 0;
-    plan->scratch.a = region(&end, plan->a.staged, plan->most_a * plan->room * size);
-    plan->scratch.b = region(&end, plan->b.staged || !plan->dots,
+    const int gathers = !plan->dots && plan->b.p != size && plan->b.c != size;
+    plan->scratch.a = region(&end, plan->a.staged != PW_IN_PLACE, plan->most_a * plan->room * size);
+    plan->scratch.b = region(&end, plan->b.staged != PW_IN_PLACE || !plan->dots,
                              plan->most_b * (plan->dots ? plan->room : plan->block) * size);
+    plan->scratch.gathered = region(&end, gathers, plan->most_b * PW_GATHERED_ROOM * size);
     plan->scratch.sums = region(&end, sums, plan->most_a * plan->most_b * size);
     plan->scratch.bias = region(&end, sums, y_channels * size);
     plan->scratch.ones = region(&end, 1, plan->block * size);
@@ -180,9 +191,8 @@ pw_gradient *pw_gradient_new(const pw_kernel_set *set, const pw_problem *problem
     bound_tiles(plan);
     lay_out_scratch(plan);
     const int64_t planes = problem->C + problem->K;
-    plan->prefetch = plan->dots && !plan->joined &&
-                     plan->blocks * plan->block * planes * (int64_t)pw_size(problem->dtype) >=
-                         PREFETCH_FROM_BYTES;
+    plan->prefetch = plan->blocks * plan->block * planes * (int64_t)pw_size(problem->dtype) >=
+                     PREFETCH_FROM_BYTES;
     snprintf(plan->description, sizeof plan->description,
              "%s %s: %lld segments of %lld blocks of %lld pixels, tiles of %lld x %lld%s%s%s%s%s",
              set->name,
@@ -209,7 +219,7 @@ static double makespan(const pw_gradient *plan, int64_t items, int64_t a_units, 
                        int threads) {
     const double vector = plan->kernels->vector;
     const double a = (double)(a_units * plan->unit_a), b = (double)(b_units * plan->unit_b);
-    const double copies = plan->dots ? 0.1 * (a + b) : panel_of_planes * b + 0.1 * a;
+    const double copies = plan->dots ? 0.1 * (a + b) : turned * b + 0.1 * a;
     return (double)pw_ceil_div(items, threads) * (a * b / vector + copies);
 }
 

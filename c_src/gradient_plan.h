@@ -4,12 +4,15 @@
 
 #include "plan.h"
 
+typedef enum { PW_IN_PLACE, PW_AS_PLANES, PW_AS_ROWS } pw_staging;
+
 /* x or y. Strides are in bytes. */
 typedef struct pw_operand {
     const ptrdiff_t *outer; /* of the plan's problem */
     ptrdiff_t c, p;
-    int64_t channels; /* of a group */
-    int staged;       /* as planes in scratch */
+    int64_t channels;  /* of a group */
+    int one_run;       /* all pixels are p bytes apart, those of other outer indices too */
+    pw_staging staged; /* through scratch */
 } pw_operand;
 
 /* Sums over pixels of a[i, p] * b[j, p]. */
@@ -21,7 +24,7 @@ struct pw_gradient {
     int swapped;     /* a is x and b is y; else a is y and b is x */
     int joined;      /* blocks go on from one outer index to the next */
     int by_segment;  /* sums of every segment are kept until all are done */
-    int prefetch;    /* the next block, while planes are read in place */
+    int prefetch;    /* what comes next, into level 2 */
     int64_t row;     /* pixels in which blocks do not cross an end */
     int64_t block;   /* pixels; of a row's last one, what is left */
     int64_t in_row;  /* blocks in a row */
@@ -32,10 +35,13 @@ struct pw_gradient {
     int64_t most_a, most_b; /* channels of a tile: what scratch holds */
     int64_t room;           /* pixels of a plane in scratch */
     struct {
-        size_t a, b, sums, bias, ones, bytes;
+        size_t a, b, gathered, sums, bias, ones, bytes;
     } scratch; /* of a thread, in bytes from its start; 64-byte aligned */
     char description[160];
 };
+
+/* Pixels that are gathered before they become a panel, and room for them. */
+enum { PW_GATHERED = 64, PW_GATHERED_ROOM = 80 };
 
 /* Items that threads take: of each group, tiles of a by tiles of b, of each segment or all. */
 typedef struct pw_gradient_cut {

@@ -66,10 +66,11 @@ typedef struct pw_dots {
 
 typedef void (*pw_dots_kernel)(const pw_dots *);
 
-/* n pixels, their channels padded to whole vectors, to rows to_p bytes apart; `step`: bytes from one
- * channel (planes) or pixel (rows) to the next. */
-typedef void (*pw_panel)(const char *from, ptrdiff_t step, int channels, int64_t n, char *to,
-                         ptrdiff_t to_p);
+/* n pixels from planes or from rows of channels, which are from_step bytes apart, to a panel or to
+ * planes to_step bytes apart. A panel has rows of channels, padded to whole vectors; planes are
+ * written in whole vectors, past n too. */
+typedef void (*pw_turn)(const char *from, ptrdiff_t from_step, int channels, int64_t n, char *to,
+                        ptrdiff_t to_step);
 
 /* Kernels of one dtype. The tile sizes stand beside them, so that they cannot disagree. */
 typedef struct pw_kernels {
@@ -84,7 +85,7 @@ typedef struct pw_kernels {
     pw_kernel dense[PW_MAX_DENSE + 1][PW_MAX_DENSE + 1]; /* by C and K; NULL: none */
     int dots_a, dots_b;                                  /* dots[1..dots_a][1..dots_b] */
     pw_dots_kernel dots[PW_MAX_DOTS_A + 1][PW_MAX_DOTS_B + 1];
-    pw_panel panel_of_planes, panel_of_rows; /* pixels or channels lie one behind the other */
+    pw_turn panel_of_planes, panel_of_rows, planes_of_rows;
 } pw_kernels;
 
 struct pw_kernel_set {

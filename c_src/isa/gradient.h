@@ -160,3 +160,30 @@ static void FN(panel_of_rows)(const char *from, ptrdiff_t from_p, int channels, 
         if (VW > 1 && left) V_STORE(to + vectors * step, V_LOADN(from + vectors * step, left));
     }
 }
+
+/* Planes of pixels whose channels lie one behind the other; whole vectors, past n too. */
+static void FN(planes_of_rows)(const char *from, ptrdiff_t from_p, int channels, int64_t n,
+                               char *to, ptrdiff_t to_c) {
+    const ptrdiff_t size = sizeof(T);
+#if defined(GROUP)
+    for (int64_t p = 0; p < n; p += VW, from += VW * from_p, to += VW * size) {
+        const int rows = n - p < VW ? (int)(n - p) : VW;
+        for (int c = 0; c < channels; c += GROUP) {
+            const int m = channels - c < GROUP ? channels - c : GROUP;
+            V v[GROUP];
+            if (m == GROUP)
+                FN(group_load)(from + c * size, from_p, rows, GROUP, v);
+            else
+                FN(group_load)(from + c * size, from_p, rows, m, v);
+            G_TRANSPOSE(v);
+            PW_UNROLL
+            for (int j = 0; j < GROUP; j++)
+                if (j < m) V_STORE(to + (c + j) * to_c, v[j]);
+        }
+    }
+#else
+    for (int64_t p = 0; p < n; p++)
+        for (int c = 0; c < channels; c++)
+            memcpy(to + c * to_c + p * size, from + p * from_p + c * size, sizeof(T));
+#endif
+}

@@ -88,6 +88,7 @@ static const pw_kernels FN(kernels) = {
 #endif
     .panel_of_planes = FN(panel_of_planes),
     .panel_of_rows = FN(panel_of_rows),
+    .planes_of_rows = FN(planes_of_rows),
 };
 
 #undef T
