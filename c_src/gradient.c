@@ -75,15 +75,15 @@ static pw_matrix in_place(const pw_gradient *plan, const pw_operand *o, const ch
                           int64_t channel, int64_t pixel) {
     const pw_problem *p = &plan->problem;
     ptrdiff_t offset = (ptrdiff_t)pixel * o->p;
-    if (!o->one_run)
-        offset = pixel % p->P * o->p + pw_outer_offset(p, o->outer, pixel / p->P);
+    if (!o->one_run) offset = pixel % p->P * o->p + pw_outer_offset(p, o->outer, pixel / p->P);
     return (pw_matrix){p->dtype, (char *)at + channel * o->c + offset, o->c, o->p};
 }
 
 /* n_c channels of n pixels to planes, or to rows, in scratch. */
-static void copy_run(const pw_gradient *plan, pw_matrix to, pw_matrix from, int64_t n_c, int64_t n) {
+static void copy_run(const pw_gradient *plan, pw_staging as, pw_matrix to, pw_matrix from,
+                     int64_t n_c, int64_t n) {
     const ptrdiff_t size = size_of(plan);
-    if (to.j != size)
+    if (as == PW_AS_ROWS)
         pw_copy((pw_matrix){to.dtype, to.at, to.j, to.i},
                 (pw_matrix){from.dtype, from.at, from.j, from.i}, n, n_c);
     else if (from.j != size && from.i == size)
@@ -97,14 +97,14 @@ static pw_matrix staged(const pw_gradient *plan, const pw_operand *o, const char
                         int64_t channel, int64_t n_c, span pixels, char *scratch) {
     if (!o->staged) return in_place(plan, o, at, channel, pixels.from);
     const ptrdiff_t size = size_of(plan);
-    const pw_matrix all = o->staged == PW_AS_PLANES
-                              ? (pw_matrix){plan->problem.dtype, scratch,
-                                            (ptrdiff_t)plan->room * size, size}
-                              : (pw_matrix){plan->problem.dtype, scratch, size, n_c * size};
+    const pw_matrix all =
+        o->staged == PW_AS_PLANES
+            ? (pw_matrix){plan->problem.dtype, scratch, (ptrdiff_t)plan->room * size, size}
+            : (pw_matrix){plan->problem.dtype, scratch, size, n_c * size};
     pw_matrix to = all;
     for (int64_t n; pixels.n > 0; pixels.from += n, pixels.n -= n, to.at += n * to.j) {
         n = in_run(plan, o, pixels.from, pixels.n);
-        copy_run(plan, to, in_place(plan, o, at, channel, pixels.from), n_c, n);
+        copy_run(plan, o->staged, to, in_place(plan, o, at, channel, pixels.from), n_c, n);
     }
     return all;
 }
@@ -157,11 +157,11 @@ static void fill_panel(const call *call, const tile *t, span pixels, char *scrat
     }
 }
 
-/* Sums over n pixels of y, whose planes or pixels lie one behind the other. */
-static void add_bias(const pw_gradient *plan, pw_matrix y, int64_t channels, int64_t n, char *to,
-                     int add, const char *ones) {
+/* Sums over n pixels of y, of planes or of rows of channels. */
+static void add_bias(const pw_gradient *plan, pw_matrix y, int planar, int64_t channels, int64_t n,
+                     char *to, int add, const char *ones) {
     const ptrdiff_t size = size_of(plan);
-    if (y.j != size) {
+    if (!planar) {
         const pw_tile t = {.x = y.at,
                            .x_c = y.j,
                            .bias = zeros,
@@ -185,8 +185,8 @@ static void add_bias(const pw_gradient *plan, pw_matrix y, int64_t channels, int
 }
 
 /* Into level 2: a share of n_c channels of n pixels. */
-static void fetch(const pw_gradient *plan, pw_matrix m, int64_t n_c, int64_t n, int64_t share,
-                  int64_t shares) {
+static inline __attribute__((always_inline)) void
+fetch(const pw_gradient *plan, pw_matrix m, int64_t n_c, int64_t n, int64_t share, int64_t shares) {
     const ptrdiff_t size = size_of(plan);
     const int planar = m.j == size;
     const int64_t rows = planar ? n_c : n, from = planar ? 0 : rows * share / shares;
@@ -218,19 +218,18 @@ static void add_dots(const pw_gradient *plan, const tile *t, pw_matrix a, pw_mat
         const int64_t b0 = t->n_b * j / b_tiles, b1 = t->n_b * (j + 1) / b_tiles;
         for (int64_t i = 0; i < a_tiles; i++) {
             const int64_t a0 = t->n_a * i / a_tiles, a1 = t->n_a * (i + 1) / a_tiles;
-            pw_dots d = {.n = n,
-                         .to = to->at + a0 * to->row + b0 * size,
-                         .to_step = to->row,
-                         .add = add};
+            pw_dots d = {
+                .n = n, .to = to->at + a0 * to->row + b0 * size, .to_step = to->row, .add = add};
             for (int64_t k = a0; k < a1; k++) d.a[k - a0] = a.at + k * a.i;
             for (int64_t k = b0; k < b1; k++) d.b[k - b0] = b.at + k * b.i;
             plan->kernels->dots[a1 - a0][b1 - b0](&d);
             if (!plan->prefetch) continue;
-            if (next->n)
-                fetch(plan, from_channel(next->a, a0), a1 - a0, next->n, j, b_tiles);
-            if (plan->b.staged && next->n)
+            if (next->n) fetch(plan, from_channel(next->a, a0), a1 - a0, next->n, j, b_tiles);
+            if (!plan->b.staged && plan->far && next->n)
+                fetch(plan, from_channel(next->b, b0), b1 - b0, next->n, i, a_tiles);
+            else if (plan->b.staged && next->n)
                 fetch(plan, next->b, t->n_b, next->n, j * a_tiles + i, b_tiles * a_tiles);
-            else if (!plan->b.staged && b1 < t->n_b)
+            else if (!plan->b.staged && !plan->far && b1 < t->n_b)
                 fetch(plan, from_channel(b, b1), t->n_b * (j + 2) / b_tiles - b1, n, i, a_tiles);
             else if (!plan->b.staged && next->n)
                 fetch(plan, next->b, t->n_b / b_tiles, next->n, i, a_tiles);
@@ -278,7 +277,7 @@ static void add_panel_bias(const pw_gradient *plan, const tile *t, const char *p
         nv = next_vectors(plan, t->n_b, v);
         const pw_matrix y = {plan->problem.dtype, (char *)panel + v * vector * plan->block, size,
                              nv * vector};
-        add_bias(plan, y, columns_of(plan, t->n_b, v, nv), n, to->bias + v * vector, add, ones);
+        add_bias(plan, y, 0, columns_of(plan, t->n_b, v, nv), n, to->bias + v * vector, add, ones);
     }
 }
 
@@ -289,8 +288,8 @@ static void add_block(const call *call, const tile *t, span pixels, const upcomi
     const int64_t channel_b = t->group * plan->b.channels + t->b;
     const char *ones = scratch + plan->scratch.ones;
     char *at_b = scratch + plan->scratch.b;
-    const pw_matrix a = staged(plan, &plan->a, call->a, channel_a, t->n_a, pixels,
-                               scratch + plan->scratch.a);
+    const pw_matrix a =
+        staged(plan, &plan->a, call->a, channel_a, t->n_a, pixels, scratch + plan->scratch.a);
     if (plan->dots) {
         const pw_matrix b = staged(plan, &plan->b, call->b, channel_b, t->n_b, pixels, at_b);
         add_dots(plan, t, a, b, pixels.n, to, add, next);
@@ -299,10 +298,12 @@ static void add_block(const call *call, const tile *t, span pixels, const upcomi
         add_products(plan, t, a, at_b, pixels.n, to, add, next);
     }
     if (!t->bias) return;
+    /* Not by the strides: a tile of one channel has those of both. */
+    const int planar = plan->a.staged ? plan->a.staged == PW_AS_PLANES : plan->a.p == size_of(plan);
     if (plan->swapped)
         add_panel_bias(plan, t, at_b, pixels.n, to, add, ones);
     else
-        add_bias(plan, a, t->n_a, pixels.n, to->bias, add, ones);
+        add_bias(plan, a, planar, t->n_a, pixels.n, to->bias, add, ones);
 }
 
 static void add_segment(const call *call, const tile *t, int64_t segment, const sums *to,
@@ -314,30 +315,30 @@ static void add_segment(const call *call, const tile *t, int64_t segment, const 
         upcoming next = {.n = 0};
         if (plan->prefetch && block + 1 < plan->blocks) {
             const span pixels = block_at(plan, block + 1);
-            next.a = in_place(plan, &plan->a, call->a, t->group * plan->a.channels + t->a,
-                              pixels.from);
-            next.b = in_place(plan, &plan->b, call->b, t->group * plan->b.channels + t->b,
-                              pixels.from);
+            next.a =
+                in_place(plan, &plan->a, call->a, t->group * plan->a.channels + t->a, pixels.from);
+            next.b =
+                in_place(plan, &plan->b, call->b, t->group * plan->b.channels + t->b, pixels.from);
             next.n = pixels.n;
         }
         add_block(call, t, block_at(plan, block), &next, to, block > first, scratch);
     }
 }
 
-#define GATHER(T)                                                                              \
-    static void gather_##T(char *to, ptrdiff_t to_i, ptrdiff_t to_j, const char *from,         \
-                           ptrdiff_t from_i, int64_t n_i, int64_t n_j, int add) {              \
-        for (int64_t i = 0; i < n_i; i++) {                                                    \
-            const T *row = (const T *)(from + i * from_i);                                     \
-            T *first = (T *)(to + i * to_i);                                                   \
-            const ptrdiff_t step = to_j / (ptrdiff_t)sizeof(T);                                \
-            if (!add)                                                                          \
-                for (int64_t j = 0; j < n_j; j++) first[j * step] = row[j];                    \
-            else if (step == 1)                                                                \
-                for (int64_t j = 0; j < n_j; j++) first[j] += row[j];                          \
-            else                                                                               \
-                for (int64_t j = 0; j < n_j; j++) first[j * step] += row[j];                   \
-        }                                                                                      \
+#define GATHER(T)                                                                      \
+    static void gather_##T(char *to, ptrdiff_t to_i, ptrdiff_t to_j, const char *from, \
+                           ptrdiff_t from_i, int64_t n_i, int64_t n_j, int add) {      \
+        for (int64_t i = 0; i < n_i; i++) {                                            \
+            const T *row = (const T *)(from + i * from_i);                             \
+            T *first = (T *)(to + i * to_i);                                           \
+            const ptrdiff_t step = to_j / (ptrdiff_t)sizeof(T);                        \
+            if (!add)                                                                  \
+                for (int64_t j = 0; j < n_j; j++) first[j * step] = row[j];            \
+            else if (step == 1)                                                        \
+                for (int64_t j = 0; j < n_j; j++) first[j] += row[j];                  \
+            else                                                                       \
+                for (int64_t j = 0; j < n_j; j++) first[j * step] += row[j];           \
+        }                                                                              \
     }
 GATHER(float)
 GATHER(double)

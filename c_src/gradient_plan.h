@@ -25,6 +25,7 @@ struct pw_gradient {
     int joined;      /* blocks go on from one outer index to the next */
     int by_segment;  /* sums of every segment are kept until all are done */
     int prefetch;    /* what comes next, into level 2 */
+    int far;         /* the whole next block, else of b no more than the next planes */
     int64_t row;     /* pixels in which blocks do not cross an end */
     int64_t block;   /* pixels; of a row's last one, what is left */
     int64_t in_row;  /* blocks in a row */
