@@ -18,6 +18,7 @@ enum {
     LINE = 64,
     /* Channels of a, between which what comes next is fetched. */
     ROWS_AT_ONCE = 24,
+    TURNED_ROWS = 16,
 };
 
 typedef struct call {
@@ -309,8 +310,8 @@ static void add_block(const call *call, const tile *t, span pixels, const upcomi
 static void add_segment(const call *call, const tile *t, int64_t segment, const sums *to,
                         char *scratch) {
     const pw_gradient *plan = call->plan;
-    const int64_t first = segment * plan->segment;
-    const int64_t end = pw_min(first + plan->segment, plan->blocks);
+    const int64_t first = plan->blocks * segment / plan->segments;
+    const int64_t end = plan->blocks * (segment + 1) / plan->segments;
     for (int64_t block = first; block < end; block++) {
         upcoming next = {.n = 0};
         if (plan->prefetch && block + 1 < plan->blocks) {
@@ -325,19 +326,22 @@ static void add_segment(const call *call, const tile *t, int64_t segment, const 
     }
 }
 
+/* Rows as they are, or turned round, some at a time, so that lines of both stay in the cache. */
 #define GATHER(T)                                                                      \
     static void gather_##T(char *to, ptrdiff_t to_i, ptrdiff_t to_j, const char *from, \
                            ptrdiff_t from_i, int64_t n_i, int64_t n_j, int add) {      \
-        for (int64_t i = 0; i < n_i; i++) {                                            \
-            const T *row = (const T *)(from + i * from_i);                             \
-            T *first = (T *)(to + i * to_i);                                           \
-            const ptrdiff_t step = to_j / (ptrdiff_t)sizeof(T);                        \
-            if (!add)                                                                  \
-                for (int64_t j = 0; j < n_j; j++) first[j * step] = row[j];            \
-            else if (step == 1)                                                        \
-                for (int64_t j = 0; j < n_j; j++) first[j] += row[j];                  \
-            else                                                                       \
-                for (int64_t j = 0; j < n_j; j++) first[j * step] += row[j];           \
+        const ptrdiff_t size = sizeof(T), row = from_i / size, step = to_j / size;     \
+        const T *f = (const T *)from;                                                  \
+        for (int64_t i = 0, end; i < n_i; i = end) {                                   \
+            end = step == 1 ? i + 1 : pw_min(i + TURNED_ROWS, n_i);                    \
+            for (int64_t j = 0; j < n_j && step != 1; j++)                             \
+                for (int64_t r = i; r < end; r++) {                                    \
+                    T *t = (T *)(to + r * to_i) + j * step;                            \
+                    *t = add ? *t + f[r * row + j] : f[r * row + j];                   \
+                }                                                                      \
+            T *t = (T *)(to + i * to_i);                                               \
+            for (int64_t j = 0; j < n_j && step == 1; j++)                             \
+                t[j] = add ? t[j] + f[i * row + j] : f[i * row + j];                   \
         }                                                                              \
     }
 GATHER(float)

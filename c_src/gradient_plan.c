@@ -15,6 +15,8 @@ enum {
     PLANE_BYTES = 2048,
     /* Rows shorter than this are joined: blocks that short are mostly overhead. */
     JOINED_BELOW = 128,
+    /* These make one segment. */
+    FEW_BLOCKS = 4,
     /* Each of up to three regions of scratch. */
     REGION_BYTES = 256 << 10,
     /* Sums of all segments. */
@@ -45,8 +47,7 @@ static void cut_blocks(pw_gradient *plan, int64_t most) {
     plan->in_row = pw_ceil_div(plan->row, plan->block);
     plan->blocks = plan->in_row * (plan->joined ? 1 : outer);
     /* As long as there are many of them, so that no chain of sums is long. */
-    plan->segment = (int64_t)ceil(sqrt((double)plan->blocks));
-    plan->segments = pw_ceil_div(plan->blocks, plan->segment);
+    plan->segments = plan->blocks < FEW_BLOCKS ? 1 : (int64_t)ceil(sqrt((double)plan->blocks));
 }
 
 static pw_operand operand(const pw_problem *p, const ptrdiff_t *outer, ptrdiff_t c, ptrdiff_t step,
@@ -206,12 +207,12 @@ pw_gradient *pw_gradient_new(const pw_kernel_set *set, const pw_problem *problem
         plan->block * (plan->a.channels + plan->b.channels) * (int64_t)pw_size(problem->dtype);
     plan->far = !is_aliased(&plan->b) && block_bytes <= FAR_BYTES;
     snprintf(plan->description, sizeof plan->description,
-             "%s %s: %lld segments of %lld blocks of %lld pixels, tiles of %lld x %lld%s%s%s%s%s",
+             "%s %s: %lld segments, %lld blocks of %lld pixels, tiles of %lld x %lld%s%s%s%s%s",
              set->name,
              plan->dots      ? "dots"
              : plan->swapped ? "swapped panels"
                              : "panels",
-             (long long)plan->segments, (long long)plan->segment, (long long)plan->block,
+             (long long)plan->segments, (long long)plan->blocks, (long long)plan->block,
              (long long)plan->most_a, (long long)plan->most_b, plan->joined ? ", rows joined" : "",
              plan->by_segment ? ", by segment" : "", plan->a.staged ? ", a staged" : "",
              plan->b.staged ? ", b staged" : "", plan->prefetch ? ", prefetching" : "");

@@ -20,17 +20,16 @@ struct pw_gradient {
     pw_problem problem;
     const pw_kernels *kernels;
     pw_operand a, b;
-    int dots;        /* dot products of planes; else a times panels of b */
-    int swapped;     /* a is x and b is y; else a is y and b is x */
-    int joined;      /* blocks go on from one outer index to the next */
-    int by_segment;  /* sums of every segment are kept until all are done */
-    int prefetch;    /* what comes next, into level 2 */
-    int far;         /* the whole next block, else of b no more than the next planes */
-    int64_t row;     /* pixels in which blocks do not cross an end */
-    int64_t block;   /* pixels; of a row's last one, what is left */
-    int64_t in_row;  /* blocks in a row */
-    int64_t blocks;  /* in all rows */
-    int64_t segment; /* blocks */
+    int dots;       /* dot products of planes; else a times panels of b */
+    int swapped;    /* a is x and b is y; else a is y and b is x */
+    int joined;     /* blocks go on from one outer index to the next */
+    int by_segment; /* sums of every segment are kept until all are done */
+    int prefetch;   /* what comes next, into level 2 */
+    int far;        /* the whole next block, else of b no more than the next planes */
+    int64_t row;    /* pixels in which blocks do not cross an end */
+    int64_t block;  /* pixels; of a row's last one, what is left */
+    int64_t in_row; /* blocks in a row */
+    int64_t blocks; /* in all rows */
     int64_t segments;
     int64_t unit_a, unit_b; /* channels of which tiles take multiples */
     int64_t most_a, most_b; /* channels of a tile: what scratch holds */
