@@ -43,10 +43,6 @@ typedef struct sums {
     char *bias;
 } sums;
 
-typedef struct span {
-    int64_t from, n; /* pixels, counted over all outer axes */
-} span;
-
 /* The next block, in memory: n pixels, 0 for none. */
 typedef struct upcoming {
     pw_matrix a, b;
@@ -56,112 +52,16 @@ typedef struct upcoming {
 static const char zeros[PW_MAX_NV * LINE];
 static const pw_epilogue no_epilogue = {.activation = PW_ACT_NONE};
 
-static ptrdiff_t size_of(const pw_gradient *plan) {
-    return (ptrdiff_t)pw_size(plan->problem.dtype);
-}
-
-static span block_at(const pw_gradient *plan, int64_t index) {
+static pw_span block_at(const pw_gradient *plan, int64_t index) {
     const int64_t in_row = index % plan->in_row * plan->block;
-    return (span){index / plan->in_row * plan->row + in_row,
-                  pw_min(plan->block, plan->row - in_row)};
-}
-
-/* Of the n pixels from `pixel` on, those that are p bytes apart. */
-static int64_t in_run(const pw_gradient *plan, const pw_operand *o, int64_t pixel, int64_t n) {
-    return o->one_run ? n : pw_min(n, plan->problem.P - pixel % plan->problem.P);
-}
-
-/* Channels from `channel` on, of the pixels from `pixel` on. */
-static pw_matrix in_place(const pw_gradient *plan, const pw_operand *o, const char *at,
-                          int64_t channel, int64_t pixel) {
-    const pw_problem *p = &plan->problem;
-    ptrdiff_t offset = (ptrdiff_t)pixel * o->p;
-    if (!o->one_run) offset = pixel % p->P * o->p + pw_outer_offset(p, o->outer, pixel / p->P);
-    return (pw_matrix){p->dtype, (char *)at + channel * o->c + offset, o->c, o->p};
-}
-
-/* n_c channels of n pixels to planes, or to rows, in scratch. */
-static void copy_run(const pw_gradient *plan, pw_staging as, pw_matrix to, pw_matrix from,
-                     int64_t n_c, int64_t n) {
-    const ptrdiff_t size = size_of(plan);
-    if (as == PW_AS_ROWS)
-        pw_copy((pw_matrix){to.dtype, to.at, to.j, to.i},
-                (pw_matrix){from.dtype, from.at, from.j, from.i}, n, n_c);
-    else if (from.j != size && from.i == size)
-        plan->kernels->planes_of_rows(from.at, from.j, (int)n_c, n, to.at, to.i);
-    else
-        pw_copy(to, from, n_c, n);
-}
-
-/* In scratch, if it is to be there. */
-static pw_matrix staged(const pw_gradient *plan, const pw_operand *o, const char *at,
-                        int64_t channel, int64_t n_c, span pixels, char *scratch) {
-    if (!o->staged) return in_place(plan, o, at, channel, pixels.from);
-    const ptrdiff_t size = size_of(plan);
-    const pw_matrix all =
-        o->staged == PW_AS_PLANES
-            ? (pw_matrix){plan->problem.dtype, scratch, (ptrdiff_t)plan->room * size, size}
-            : (pw_matrix){plan->problem.dtype, scratch, size, n_c * size};
-    pw_matrix to = all;
-    for (int64_t n; pixels.n > 0; pixels.from += n, pixels.n -= n, to.at += n * to.j) {
-        n = in_run(plan, o, pixels.from, pixels.n);
-        copy_run(plan, o->staged, to, in_place(plan, o, at, channel, pixels.from), n_c, n);
-    }
-    return all;
-}
-
-/* Vectors of columns that one kernel call takes: from those of number `first` on. */
-static int next_vectors(const pw_gradient *plan, int64_t n_b, int64_t first) {
-    const int64_t left = pw_ceil_div(n_b, plan->kernels->vector) - first;
-    return (int)pw_ceil_div(left, pw_ceil_div(left, plan->kernels->nv_max));
-}
-
-static int columns_of(const pw_gradient *plan, int64_t n_b, int64_t first, int64_t vectors) {
-    const int64_t vector = plan->kernels->vector;
-    return (int)(pw_min((first + vectors) * vector, n_b) - first * vector);
-}
-
-/* Pixels of any strides, some at a time through planes. */
-static void gather_panel(const pw_gradient *plan, pw_matrix from, int channels, int64_t n,
-                         char *gathered, char *to, ptrdiff_t row) {
-    const ptrdiff_t size = size_of(plan);
-    const pw_matrix planes = {from.dtype, gathered, PW_GATHERED_ROOM * size, size};
-    for (int64_t m; n > 0; n -= m, from.at += m * from.j, to += m * row) {
-        m = pw_min(n, PW_GATHERED);
-        pw_copy(planes, from, channels, m);
-        plan->kernels->panel_of_planes(gathered, planes.i, channels, m, to, row);
-    }
-}
-
-/* The panel of a block: for each call of a kernel, pixels by its channels, padded. */
-static void fill_panel(const call *call, const tile *t, span pixels, char *scratch) {
-    const pw_gradient *plan = call->plan;
-    const pw_operand *b = &plan->b;
-    const ptrdiff_t size = size_of(plan), vector = plan->kernels->vector * size;
-    for (int64_t done = 0, n; done < pixels.n; done += n) {
-        const int64_t pixel = pixels.from + done;
-        n = in_run(plan, b, pixel, pixels.n - done);
-        pw_matrix from = in_place(plan, b, call->b, t->group * b->channels + t->b, pixel);
-        for (int64_t v = 0, nv; v * plan->kernels->vector < t->n_b; v += nv) {
-            nv = next_vectors(plan, t->n_b, v);
-            const ptrdiff_t row = nv * vector;
-            const int channels = columns_of(plan, t->n_b, v, nv);
-            char *to = scratch + plan->scratch.b + v * vector * plan->block + done * row;
-            if (b->p == size)
-                plan->kernels->panel_of_planes(from.at, b->c, channels, n, to, row);
-            else if (b->c == size)
-                plan->kernels->panel_of_rows(from.at, b->p, channels, n, to, row);
-            else
-                gather_panel(plan, from, channels, n, scratch + plan->scratch.gathered, to, row);
-            from.at += channels * b->c;
-        }
-    }
+    return (pw_span){index / plan->in_row * plan->row + in_row,
+                     pw_min(plan->block, plan->row - in_row)};
 }
 
 /* Sums over n pixels of y, of planes or of rows of channels. */
 static void add_bias(const pw_gradient *plan, pw_matrix y, int planar, int64_t channels, int64_t n,
                      char *to, int add, const char *ones) {
-    const ptrdiff_t size = size_of(plan);
+    const ptrdiff_t size = pw_gradient_size(plan);
     if (!planar) {
         const pw_tile t = {.x = y.at,
                            .x_c = y.j,
@@ -188,7 +88,7 @@ static void add_bias(const pw_gradient *plan, pw_matrix y, int planar, int64_t c
 /* Into level 2: a share of n_c channels of n pixels. */
 static inline __attribute__((always_inline)) void
 fetch(const pw_gradient *plan, pw_matrix m, int64_t n_c, int64_t n, int64_t share, int64_t shares) {
-    const ptrdiff_t size = size_of(plan);
+    const ptrdiff_t size = pw_gradient_size(plan);
     const int planar = m.j == size;
     const int64_t rows = planar ? n_c : n, from = planar ? 0 : rows * share / shares;
     const int64_t end = planar ? rows : rows * (share + 1) / shares;
@@ -212,7 +112,7 @@ static pw_matrix from_channel(pw_matrix m, int64_t channel) {
  * few sets of the cache. */
 static void add_dots(const pw_gradient *plan, const tile *t, pw_matrix a, pw_matrix b, int64_t n,
                      const sums *to, int add, const upcoming *next) {
-    const ptrdiff_t size = size_of(plan);
+    const ptrdiff_t size = pw_gradient_size(plan);
     const int64_t a_tiles = pw_ceil_div(t->n_a, plan->kernels->dots_a);
     const int64_t b_tiles = pw_ceil_div(t->n_b, plan->kernels->dots_b);
     for (int64_t j = 0; j < b_tiles; j++) {
@@ -240,11 +140,11 @@ static void add_dots(const pw_gradient *plan, const tile *t, pw_matrix a, pw_mat
 
 static void add_products(const pw_gradient *plan, const tile *t, pw_matrix a, const char *panel,
                          int64_t n, const sums *to, int add, const upcoming *next) {
-    const ptrdiff_t size = size_of(plan), vector = plan->kernels->vector * size;
+    const ptrdiff_t size = pw_gradient_size(plan), vector = plan->kernels->vector * size;
     const int64_t rows = plan->prefetch ? ROWS_AT_ONCE : t->n_a;
     const int64_t shares = pw_ceil_div(t->n_a, rows);
     for (int64_t v = 0, nv; v * plan->kernels->vector < t->n_b; v += nv) {
-        nv = next_vectors(plan, t->n_b, v);
+        nv = pw_gradient_vectors(plan, t->n_b, v);
         for (int64_t share = 0; share < shares; share++) {
             char *y = to->at + share * rows * to->row + v * vector;
             const pw_tile k = {.x = a.at + share * rows * a.i,
@@ -258,7 +158,7 @@ static void add_products(const pw_gradient *plan, const tile *t, pw_matrix a, co
                                .r_step = to->row,
                                .C = n,
                                .n = pw_min(rows, t->n_a - share * rows),
-                               .channels = columns_of(plan, t->n_b, v, nv),
+                               .channels = pw_gradient_columns(plan, t->n_b, v, nv),
                                .first = 1,
                                .last = 1,
                                .epilogue = &no_epilogue};
@@ -273,34 +173,37 @@ static void add_products(const pw_gradient *plan, const tile *t, pw_matrix a, co
 /* Of y's channels in a panel. */
 static void add_panel_bias(const pw_gradient *plan, const tile *t, const char *panel, int64_t n,
                            const sums *to, int add, const char *ones) {
-    const ptrdiff_t size = size_of(plan), vector = plan->kernels->vector * size;
+    const ptrdiff_t size = pw_gradient_size(plan), vector = plan->kernels->vector * size;
     for (int64_t v = 0, nv; v * plan->kernels->vector < t->n_b; v += nv) {
-        nv = next_vectors(plan, t->n_b, v);
+        nv = pw_gradient_vectors(plan, t->n_b, v);
         const pw_matrix y = {plan->problem.dtype, (char *)panel + v * vector * plan->block, size,
                              nv * vector};
-        add_bias(plan, y, 0, columns_of(plan, t->n_b, v, nv), n, to->bias + v * vector, add, ones);
+        add_bias(plan, y, 0, pw_gradient_columns(plan, t->n_b, v, nv), n, to->bias + v * vector,
+                 add, ones);
     }
 }
 
-static void add_block(const call *call, const tile *t, span pixels, const upcoming *next,
+static void add_block(const call *call, const tile *t, pw_span pixels, const upcoming *next,
                       const sums *to, int add, char *scratch) {
     const pw_gradient *plan = call->plan;
     const int64_t channel_a = t->group * plan->a.channels + t->a;
     const int64_t channel_b = t->group * plan->b.channels + t->b;
     const char *ones = scratch + plan->scratch.ones;
     char *at_b = scratch + plan->scratch.b;
-    const pw_matrix a =
-        staged(plan, &plan->a, call->a, channel_a, t->n_a, pixels, scratch + plan->scratch.a);
+    const pw_matrix a = pw_gradient_staged(plan, &plan->a, call->a, channel_a, t->n_a, pixels,
+                                           scratch + plan->scratch.a);
     if (plan->dots) {
-        const pw_matrix b = staged(plan, &plan->b, call->b, channel_b, t->n_b, pixels, at_b);
+        const pw_matrix b =
+            pw_gradient_staged(plan, &plan->b, call->b, channel_b, t->n_b, pixels, at_b);
         add_dots(plan, t, a, b, pixels.n, to, add, next);
     } else {
-        fill_panel(call, t, pixels, scratch);
+        pw_gradient_panel(plan, call->b, channel_b, t->n_b, pixels, scratch);
         add_products(plan, t, a, at_b, pixels.n, to, add, next);
     }
     if (!t->bias) return;
     /* Not by the strides: a tile of one channel has those of both. */
-    const int planar = plan->a.staged ? plan->a.staged == PW_AS_PLANES : plan->a.p == size_of(plan);
+    const int planar =
+        plan->a.staged ? plan->a.staged == PW_AS_PLANES : plan->a.p == pw_gradient_size(plan);
     if (plan->swapped)
         add_panel_bias(plan, t, at_b, pixels.n, to, add, ones);
     else
@@ -315,11 +218,11 @@ static void add_segment(const call *call, const tile *t, int64_t segment, const 
     for (int64_t block = first; block < end; block++) {
         upcoming next = {.n = 0};
         if (plan->prefetch && block + 1 < plan->blocks) {
-            const span pixels = block_at(plan, block + 1);
-            next.a =
-                in_place(plan, &plan->a, call->a, t->group * plan->a.channels + t->a, pixels.from);
-            next.b =
-                in_place(plan, &plan->b, call->b, t->group * plan->b.channels + t->b, pixels.from);
+            const pw_span pixels = block_at(plan, block + 1);
+            next.a = pw_gradient_in_place(plan, &plan->a, call->a,
+                                          t->group * plan->a.channels + t->a, pixels.from);
+            next.b = pw_gradient_in_place(plan, &plan->b, call->b,
+                                          t->group * plan->b.channels + t->b, pixels.from);
             next.n = pixels.n;
         }
         add_block(call, t, block_at(plan, block), &next, to, block > first, scratch);
@@ -350,7 +253,7 @@ GATHER(double)
 /* A segment's sums of a tile to those of all segments, or into their place. */
 static void gather(const call *call, const tile *t, const sums *from, int add) {
     const pw_gradient *plan = call->plan;
-    const ptrdiff_t size = size_of(plan);
+    const ptrdiff_t size = pw_gradient_size(plan);
     const int64_t C = plan->swapped ? plan->a.channels : plan->b.channels;
     const int64_t K = plan->swapped ? plan->b.channels : plan->a.channels;
     const int64_t k = t->group * K + (plan->swapped ? t->b : t->a);
@@ -368,7 +271,7 @@ static void gather(const call *call, const tile *t, const sums *from, int add) {
 /* Of a segment, among those that are kept; of the only one, in the results. */
 static sums kept(const call *call, const tile *t, int64_t segment) {
     const pw_gradient *plan = call->plan;
-    const ptrdiff_t size = size_of(plan);
+    const ptrdiff_t size = pw_gradient_size(plan);
     const int64_t y_channels = plan->swapped ? plan->b.channels : plan->a.channels;
     const int64_t k = t->group * y_channels + (plan->swapped ? t->b : t->a);
     char *at = call->dw, *bias = call->db;
@@ -401,7 +304,7 @@ static void run_item(const call *call, int64_t index, char *scratch) {
         return;
     }
     const sums to = {.at = scratch + plan->scratch.sums,
-                     .row = (ptrdiff_t)t.n_b * size_of(plan),
+                     .row = (ptrdiff_t)t.n_b * pw_gradient_size(plan),
                      .bias = scratch + plan->scratch.bias};
     for (int64_t s = 0; s < plan->segments; s++) {
         add_segment(call, &t, s, &to, scratch);

@@ -57,6 +57,10 @@ static inline void pw_gradient_part(int64_t n, int64_t unit, int64_t part, int64
     *count = pw_min(n, units * (part + 1) / parts * unit) - *first;
 }
 
+static inline ptrdiff_t pw_gradient_size(const pw_gradient *plan) {
+    return (ptrdiff_t)pw_size(plan->problem.dtype);
+}
+
 /* Whether nothing has to be added to, or turned round after, the sums of a tile. */
 static inline int pw_gradient_is_direct(const pw_gradient *plan) {
     return plan->segments == 1 && !plan->swapped;
@@ -71,5 +75,31 @@ static inline int64_t pw_gradient_segment_bytes(const pw_gradient *plan) {
     const int64_t bias = plan->problem.K * (int64_t)pw_size(plan->problem.dtype);
     return pw_round_up(pw_gradient_weight_bytes(plan) + bias, 64);
 }
+
+/* Vectors of b's channels that one kernel call takes, of n_b, from number `first` on. */
+static inline int pw_gradient_vectors(const pw_gradient *plan, int64_t n_b, int64_t first) {
+    const int64_t left = pw_ceil_div(n_b, plan->kernels->vector) - first;
+    return (int)pw_ceil_div(left, pw_ceil_div(left, plan->kernels->nv_max));
+}
+
+static inline int pw_gradient_columns(const pw_gradient *plan, int64_t n_b, int64_t first,
+                                      int64_t vectors) {
+    const int64_t vector = plan->kernels->vector;
+    return (int)(pw_min((first + vectors) * vector, n_b) - first * vector);
+}
+
+/* gradient_stage.c */
+typedef struct pw_span {
+    int64_t from, n; /* pixels, counted over all outer axes */
+} pw_span;
+/* Channels from `channel` on, of the pixels from `pixel` on. */
+pw_matrix pw_gradient_in_place(const pw_gradient *, const pw_operand *, const char *at,
+                               int64_t channel, int64_t pixel);
+/* The same of n_c channels, in scratch if it is to be there. */
+pw_matrix pw_gradient_staged(const pw_gradient *, const pw_operand *, const char *at,
+                             int64_t channel, int64_t n_c, pw_span, char *scratch);
+/* The panel of a block of b: for each call of a kernel, pixels by its channels, padded. */
+void pw_gradient_panel(const pw_gradient *, const char *at, int64_t channel, int64_t n_b, pw_span,
+                       char *scratch);
 
 #endif

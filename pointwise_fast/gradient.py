@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -31,7 +31,7 @@ def conv1x1_backward(
     channel_axis: int = -3,
     stride: int | Sequence[int] = 1,
     groups: int = 1,
-    needs: Sequence[str] = _NAMES,
+    needs: Collection[str] = _NAMES,
     threads: int | None = None,
     backend: str = "auto",
 ) -> tuple[Array | None, Array | None, Array | None]:
@@ -57,7 +57,7 @@ def conv1x1_backward(
         Cast to the dtype of `x`.
     channel_axis, stride, groups
         As in the forward call, see `conv1x1`.
-    needs : sequence of str
+    needs : collection of str
         Which gradients to compute, of ``"x"``, ``"weight"``, ``"bias"``: all by default.
     threads : int, optional
         `get_num_threads` by default. In the C backend all results are the same, bit by bit, for
@@ -97,19 +97,19 @@ def conv1x1_backward(
     wanted = _check_needs(needs)
     if isinstance(stride, list):
         stride = tuple(stride)
-    settings = weight.shape, channel_axis, stride, groups, backend, wanted
-    arrays = geometry(x), geometry(grad_out)
+    settings = weight.shape, channel_axis, stride, groups, backend
+    arguments = *settings, wanted, geometry(x), geometry(grad_out)
     try:
-        backward = _cached_backward(*settings, *arrays)
+        backward = _cached_backward(*arguments)
     except TypeError:  # something cannot be hashed, or is wrong: then this says what
-        backward = _Backward(*settings, *arrays)
+        backward = _Backward(*arguments)
     return backward(grad_out, x, weight, resolve_threads(threads))
 
 
 def _check_needs(needs: Any) -> tuple[bool, bool, bool]:
-    if isinstance(needs, str) or not isinstance(needs, Sequence | set | frozenset):
+    if isinstance(needs, str) or not isinstance(needs, Collection):
         raise TypeError(
-            f"needs must be a sequence of names, such as ('weight', 'bias'); got {needs!r}"
+            f"needs must be a collection of names, such as ('weight', 'bias'); got {needs!r}"
         )
     for name in needs:
         if name not in _NAMES:
@@ -124,7 +124,7 @@ class _Backward:
         self,
         weight_shape: Shape,
         channel_axis: int,
-        stride: int | Shape,
+        stride: int | Sequence[int],
         groups: int,
         backend: str,
         wanted: tuple[bool, bool, bool],

@@ -7,6 +7,7 @@ import itertools
 import math
 import sys
 import threading
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -178,7 +179,7 @@ def odd_strides(array: Array) -> list[int]:
 
 
 #: What (N, C, H, W) arrays can look like in memory.
-LAYOUTS = {
+LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "planar": lambda a: a.copy(),
     "channels last": lambda a: np.ascontiguousarray(a.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2),
     "batch last": lambda a: np.ascontiguousarray(a.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2),
@@ -289,11 +290,12 @@ def test_needs(summing: str, needs: tuple[bool, ...], rng: np.random.Generator) 
     names = [n for n, wanted in zip(("x", "weight", "bias"), needs, strict=True) if wanted]
     x, weight, grad_out = draw(rng, np.float32, (2, 6, 5, 5), (4, 6, 1, 1), (2, 4, 5, 5))
     whole = pf.conv1x1_backward(grad_out, x, weight, backend=summing)
-    for form in (names, tuple(names), set(names)):
+    forms: list[Collection[str]] = [names, tuple(names), set(names)]
+    for form in forms:
         found = pf.conv1x1_backward(grad_out, x, weight, backend=summing, needs=form)
         for one, all_, wanted in zip(found, whole, needs, strict=True):
             assert (one is not None) == wanted
-            if one is not None:
+            if one is not None and all_ is not None:
                 assert one.tobytes() == all_.tobytes()
 
 
@@ -457,9 +459,9 @@ WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"stride": [1, 2, 3]}, ValueError, ("stride=(1, 2, 3)", "2 spatial axes")),
     ({"groups": 3}, ValueError, ("groups=3", "20 output channels")),
     ({"groups": 2}, ValueError, ("x has 50 channels", "weight expects 100")),
-    ({"needs": "weight"}, TypeError, ("needs must be a sequence", "'weight'")),
-    ({"needs": None}, TypeError, ("needs must be a sequence", "None")),
-    ({"needs": 1}, TypeError, ("needs must be a sequence", "1")),
+    ({"needs": "weight"}, TypeError, ("needs must be a collection", "'weight'")),
+    ({"needs": None}, TypeError, ("needs must be a collection", "None")),
+    ({"needs": 1}, TypeError, ("needs must be a collection", "1")),
     ({"needs": ("x", "w")}, ValueError, ("needs has 'w'", "'x', 'weight', 'bias'")),
     ({"needs": [["x"]]}, ValueError, ("needs has ['x']", "'x', 'weight', 'bias'")),
     ({"threads": 0}, ValueError, ("threads must be between 1 and 4096", "0")),
@@ -489,7 +491,9 @@ def test_every_argument_is_tested() -> None:
 def test_a_good_call(summing: str) -> None:
     """What the wrong arguments replace is right."""
     found = pf.conv1x1_backward(GRAD, X, WEIGHT, backend=summing)
-    assert [np.unique(g).tolist() for g in found] == [[20], [42], [42]]
+    for gradient, value in zip(found, (20, 42, 42), strict=True):
+        assert gradient is not None
+        assert np.all(gradient == value)
 
 
 @pytest.mark.skipif("numba" not in BACKENDS, reason="Numba is not installed")
