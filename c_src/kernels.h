@@ -73,6 +73,26 @@ typedef struct pw_pair_kernels {
     void (*make_pairs)(char *rows, ptrdiff_t step, int64_t C, int64_t n);
     pw_kernel planar[PW_MAX_KR + 1];
 } pw_pair_kernels;
+/* Most planes of a, and of b, in one kernel of dot products. */
+enum { PW_MAX_DOTS_A = 4, PW_MAX_DOTS_B = 6 };
+
+/* to[i, j] = sum over n pixels of a[i] * b[j], added to what is there if `add`. Pixels of a and b
+ * lie one behind the other, as do columns of `to`. */
+typedef struct pw_dots {
+    const char *a[PW_MAX_DOTS_A], *b[PW_MAX_DOTS_B];
+    int64_t n;
+    char *to;
+    ptrdiff_t to_step; /* from row to row */
+    int add;
+} pw_dots;
+
+typedef void (*pw_dots_kernel)(const pw_dots *);
+
+/* n pixels from planes or from rows of channels, which are from_step bytes apart, to a panel or to
+ * planes to_step bytes apart. A panel has rows of channels, padded to whole vectors; planes are
+ * written in whole vectors, past n too. */
+typedef void (*pw_turn)(const char *from, ptrdiff_t from_step, int channels, int64_t n, char *to,
+                        ptrdiff_t to_step);
 
 /* Kernels of one dtype. The tile sizes stand beside them, so that they cannot disagree. */
 typedef struct pw_kernels {
@@ -97,6 +117,9 @@ typedef struct pw_kernels {
     int rows_max;                                  /* rows[1..rows_max], by channels; 0: none */
     pw_kernel rows[PW_MAX_ROWS_KR + 1];
     pw_kernel dense[PW_MAX_DENSE + 1][PW_MAX_DENSE + 1]; /* by C and K; NULL: none */
+    int dots_a, dots_b;                                  /* dots[1..dots_a][1..dots_b] */
+    pw_dots_kernel dots[PW_MAX_DOTS_A + 1][PW_MAX_DOTS_B + 1];
+    pw_turn panel_of_planes, panel_of_rows, planes_of_rows;
 } pw_kernels;
 
 struct pw_kernel_set {

@@ -53,6 +53,13 @@ struct pw_plan {
     pw_block blocks[];
 };
 
+/* conv.c: elements i < n_i, j < n_j, with what a kernel set has for the dtypes. */
+void pw_copy(pw_convert, pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j, ptrdiff_t fetch);
+/* conv.c: bytes to outer index number `index`, in C order. */
+ptrdiff_t pw_outer_offset(const pw_problem *, const ptrdiff_t *strides, int64_t index);
+/* Multiply-adds that are worth waking a thread for. */
+static const double pw_parallel_from = 0.5e6;
+
 /* threads.c */
 /* Runs work(argument, number) in up to `threads` threads, the caller's included; returns when all
  * have returned. The caller's number is 0; a worker keeps its own, from 1 on, for life. */

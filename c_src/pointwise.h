@@ -13,6 +13,9 @@
  * Sums       Every output is one chain of fused multiply-adds that starts from the bias and runs
  *            over c = 0..C-1; then the residual is added, then the activation is applied. So
  *            its bits depend on no layout, chunking or thread count, nor on the kernel set.
+ * Gradients  Sums over pixels are summed by blocks, blocks by segments: all cut where no thread count
+ *            matters, and added up in order. Their bits depend on layout and kernel set; for n
+ *            blocks, no term takes part in more than PW_GRADIENT_BLOCK + 2 sqrt(n) + 2 sums.
  * Threads    Callers' threads may be any; a call uses up to `threads` of them, its own included,
  *            and returns when y is complete. Safe after fork, in the child too.
  * Errors     PW_NO_MEMORY is returned before anything is written. Arguments are not checked.

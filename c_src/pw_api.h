@@ -110,3 +110,17 @@ pw_status pw_run(const pw_plan *, const void *packed, const void *x, const void 
 pw_status pw_conv(const pw_plan *, const void *w, ptrdiff_t w_k, ptrdiff_t w_c, const void *bias,
                   ptrdiff_t bias_step, const void *x, const void *r, const void *mask, void *y,
                   int threads);
+/* Sums over pixels, for the gradients of weights and bias. y, of which the problem tells only where it
+ * lies, is the gradient that comes in; x_dtype is dtype. */
+typedef struct pw_gradient pw_gradient;
+
+/* Pixels that are summed at most before their sum is added to that of others. */
+enum { PW_GRADIENT_BLOCK = 512 };
+
+/* NULL: no memory. Immutable; any number of threads may use it. */
+pw_gradient *pw_gradient_new(const pw_kernel_set *, const pw_problem *);
+void pw_gradient_free(pw_gradient *);
+const char *pw_gradient_describe(const pw_gradient *);
+/* dw: (K, C/groups) elements one behind the other; NULL where C is 0. db: K of them; NULL: not wanted. */
+pw_status pw_gradient_run(const pw_gradient *, const void *x, const void *y, void *dw, void *db,
+                          int threads);

@@ -13,6 +13,8 @@ that fit it, weights ``(K, C/groups)`` and bias ``(K,)`` of ``problem.dtype``:
     None, or why it does not take this problem.
 ``plan(problem)``
     A `Plan`: what can be decided before there are weights and pixels.
+``gradient(problem)``
+    A `Gradient` for a problem without bias, activation and residual; None: the backend has none.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from pointwise_fast.problem import Problem
 
-__all__ = ["Backend", "Plan", "Repeat"]
+__all__ = ["Backend", "Gradient", "Plan", "Repeat"]
 
 Array = npt.NDArray[np.generic]
 
@@ -85,6 +87,27 @@ class Plan(Protocol):
         """
 
 
+class Gradient(Protocol):
+    """How the gradients of weights and bias will be summed; immutable and shared between threads.
+
+    The problem's output is the gradient that comes in.
+    """
+
+    def run(
+        self,
+        grad_out: Array,
+        x: Array,
+        grad_weight: Array | None,
+        grad_bias: Array | None,
+        threads: int,
+    ) -> None:
+        """Compute the C-contiguous ``(K, C/groups)`` and ``(K,)``; None: not wanted.
+
+        There is at least one pixel and one output channel, and a `grad_weight` unless the problem
+        has ``C = 0``.
+        """
+
+
 class Backend(Protocol):
     """What a module in this package offers."""
 
@@ -96,3 +119,5 @@ class Backend(Protocol):
     def unsupported(self, problem: Problem) -> str | None: ...
 
     def plan(self, problem: Problem) -> Plan: ...
+
+    def gradient(self, problem: Problem) -> Gradient | None: ...

@@ -33,10 +33,12 @@ if TYPE_CHECKING:
 __all__ = [
     "FEATURES",
     "NAME",
+    "CGradient",
     "CPlan",
     "available",
     "caches",
     "compiler",
+    "gradient",
     "has_fma",
     "isa",
     "isas",
@@ -187,6 +189,10 @@ def plan(problem: Problem) -> CPlan:
     return CPlan(problem)
 
 
+def gradient(problem: Problem) -> CGradient:
+    return CGradient(problem)
+
+
 class CPlan:
     """`pointwise_fast.kernels.Plan` on ``c_src``."""
 
@@ -290,6 +296,41 @@ class CPlan:
             bias,
         )
         return repeat
+
+
+class CGradient:
+    """`pointwise_fast.kernels.Gradient` on ``c_src``."""
+
+    def __init__(self, problem: Problem, isa: str | None = None) -> None:
+        kernel_set = _kernel_sets[_isa if isa is None else isa]
+        handle = lib.pw_gradient_new(kernel_set, _to_c(problem)[0])
+        if not handle:
+            raise MemoryError("no memory for a plan")
+        self._plan = ffi.gc(handle, lib.pw_gradient_free)
+
+    def describe(self) -> str:
+        """What the plan decided: kernels, blocks, segments, tiles."""
+        text: str = ffi.string(lib.pw_gradient_describe(self._plan)).decode()
+        return text
+
+    def run(
+        self,
+        grad_out: Array,
+        x: Array,
+        grad_weight: Array | None,
+        grad_bias: Array | None,
+        threads: int,
+    ) -> None:
+        status = lib.pw_gradient_run(
+            self._plan,
+            _pointer(x),
+            _pointer(grad_out),
+            _NULL if grad_weight is None else _pointer(grad_weight),
+            _NULL if grad_bias is None else _pointer(grad_bias),
+            threads,
+        )
+        if status:
+            raise MemoryError("no memory for scratch; nothing was written")
 
 
 def _pointer(array: Array) -> Any:

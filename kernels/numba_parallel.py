@@ -83,6 +83,10 @@ def plan(problem: Problem) -> NumbaPlan:
     return NumbaPlan(problem)
 
 
+def gradient(problem: Problem) -> None:
+    return None
+
+
 class Tile(NamedTuple):
     """What a worker is compiled for."""
 

@@ -8,7 +8,6 @@ the threads.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,19 +16,18 @@ import numpy.typing as npt
 from .features import FEATURES as _ALL
 from .features import first_lacking
 from .numpy_finish import absent, apply_head, lacking, rescale, store
+from .numpy_gradient import NumpyGradient
+from .panels import panels
 
 if TYPE_CHECKING:
     from pointwise_fast.activation import Activation
     from pointwise_fast.problem import Problem
 
-__all__ = ["FEATURES", "NAME", "activate", "available", "plan", "unsupported"]
+__all__ = ["FEATURES", "NAME", "activate", "available", "gradient", "plan", "unsupported"]
 
 NAME = "numpy"
 
 Array = npt.NDArray[Any]
-
-#: Bytes of input and output that one panel may hold; six temporaries of it stay below 4 MiB.
-_PANEL_BYTES = 1 << 19
 
 
 def available() -> str | None:
@@ -45,6 +43,10 @@ def unsupported(problem: Problem) -> str | None:
 
 def plan(problem: Problem) -> NumpyPlan:
     return NumpyPlan(problem)
+
+
+def gradient(problem: Problem) -> NumpyGradient:
+    return NumpyGradient(problem)
 
 
 class NumpyPlan:
@@ -76,7 +78,7 @@ class NumpyPlan:
         missing = problem.missing
         # The other backends do not warn of infinities and NaN either.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            for panel in _panels(problem):
+            for panel in panels(problem):
                 Xp = X[panel]
                 without: Any = False
                 if missing is not None:
@@ -121,15 +123,6 @@ class NumpyPlan:
 
     def repeat(self, *_: Any) -> None:
         return None
-
-
-def _panels(problem: Problem) -> Iterator[tuple[Any, ...]]:
-    """Index tuples over ``(*outer, channel, P)`` that cover every pixel once."""
-    pixel = max(1, (problem.C + problem.K) * problem.dtype.itemsize)
-    step = max(1, _PANEL_BYTES // pixel)
-    for index in np.ndindex(problem.outer):
-        for p in range(0, problem.P, step):
-            yield (*index, slice(None), slice(p, p + step))
 
 
 def activate(y: Array, activation: Activation | None) -> Array:

@@ -5,6 +5,7 @@ from .config import config, get_num_threads, set_num_threads, show_config
 from .conv import Conv1x1, conv1x1
 from .dispatch import backends
 from .folding import fold_batch_norm, fold_normalization, fold_scale
+from .gradient import conv1x1_backward
 
 __all__ = [
     "Conv1x1",
@@ -12,6 +13,7 @@ __all__ = [
     "backends",
     "config",
     "conv1x1",
+    "conv1x1_backward",
     "fold_batch_norm",
     "fold_normalization",
     "fold_scale",

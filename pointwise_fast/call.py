@@ -21,7 +21,7 @@ from .kernels import Backend, Plan, Repeat
 from .problem import Problem, reduce_axes
 from .settings import Settings, Shape
 
-__all__ = ["Call", "Geometry", "describe", "geometry"]
+__all__ = ["Call", "Geometry", "describe", "geometry", "reduce_call", "stepped"]
 
 Array = npt.NDArray[Any]
 
@@ -135,7 +135,23 @@ def describe(
     out: Geometry | None = None,
     mask: Geometry | None = None,
 ) -> Call:
-    """Check arrays against `settings` and each other, and reduce them to a `Problem`."""
+    """Check arrays against `settings` and each other, and find who computes them."""
+    problem, shape = reduce_call(settings, x, residual, out, mask)
+    backend, reason = dispatch.select(settings.backend, problem)
+    if backend is None:
+        raise ValueError(reason)
+    return Call(settings, problem, backend, shape)
+
+
+def reduce_call(
+    settings: Settings,
+    x: Geometry,
+    residual: Geometry | None = None,
+    out: Geometry | None = None,
+    mask: Geometry | None = None,
+    out_name: str = "out",
+) -> tuple[Problem, Shape]:
+    """Check arrays and reduce them to a `Problem`; also the shape of the result."""
     labels = settings.head == "argmax"
     dtypes = _choose_dtypes(settings, x.dtype)
     axis = _find_channel_axis(settings, x.shape)
@@ -146,7 +162,7 @@ def describe(
     shape = pixels if labels else (*x_shape[:axis], settings.K, *x_shape[axis + 1 :])
     if out is None:
         out = Geometry(shape, _contiguous_strides(shape, dtypes.out.itemsize), dtypes.out)
-    _check_fits(out, shape, dtypes.out, "out")
+    _check_fits(out, shape, dtypes.out, out_name)
     out_strides = (*out.strides[:axis], 0, *out.strides[axis:]) if labels else out.strides
     arrays = {"x": x_strides, "out": out_strides}
     if residual is not None:
@@ -188,10 +204,12 @@ def describe(
         missing=spec.resolve(dtypes.x, dtypes.out) if some_missing else None,
         mask_strides=strides.get("mask"),
     )
-    backend, reason = dispatch.select(settings.backend, problem)
-    if backend is None:
-        raise ValueError(reason)
-    return Call(settings, problem, backend, shape)
+    return problem, shape
+
+
+def stepped(settings: Settings, shape: Shape, strides: Shape) -> tuple[Shape, Shape]:
+    """Shape and strides of ``x[..., ::stride]``: those pixels of an `x` that are used."""
+    return _apply_stride(settings, _find_channel_axis(settings, shape), shape, strides)
 
 
 def _choose_dtypes(settings: Settings, x: np.dtype[Any]) -> Dtypes:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 
 from .config import choice_from_environment
-from .kernels import Backend, c_simd, numba_parallel, numpy_blas
+from .kernels import Backend, Gradient, c_simd, numba_parallel, numpy_blas
 from .problem import Problem
 
-__all__ = ["BACKENDS", "backends", "select"]
+__all__ = ["BACKENDS", "backends", "select", "select_gradient"]
 
 #: Best first. `auto` takes the first that works here and supports the problem.
 BACKENDS: dict[str, Backend] = {
@@ -63,6 +63,15 @@ def select(name: str, problem: Problem) -> tuple[Backend | None, str]:
             return BACKENDS[candidate], ""
         reason = f"backend {candidate!r} does not support {refused}"
     return None, reason
+
+
+def select_gradient(name: str, problem: Problem) -> Gradient:
+    """The sums over pixels of the first backend that is allowed and has them."""
+    for candidate in _candidates(name):
+        gradient = BACKENDS[candidate].gradient(problem)
+        if gradient is not None:
+            return gradient
+    raise ValueError(f"backend {candidate!r} does not support gradients of weight and bias")
 
 
 def _candidates(name: str) -> tuple[str, ...]:

@@ -65,7 +65,11 @@ def settings_of(feature: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
 
 def example(rng: np.random.Generator, dtype: np.dtype[Any], groups: int) -> tuple[Array, Array]:
     x = rng.integers(0, 2 if dtype.kind == "b" else 90, (6, 5, 9)).astype(dtype)
-    return x, rng.integers(-3, 4, (4, 6 // groups)).astype(np.float32)
+    x[:, 1, 1] = 1
+    x[1, 1, 1] = 0  # nodata, in one band
+    weight = rng.integers(1, 4, (4, 6 // groups)).astype(np.float32)
+    weight[0] *= -1
+    return x, weight
 
 
 @pytest.mark.parametrize("feature", FEATURES)

@@ -14,6 +14,7 @@
  *     V_SHIFT(v)                           the bits of v shifted left by the mantissa's 23 or 52 bits
  *     PLANAR_NV(KR) PLANAR_KR_MAX          vectors of pixels in a tile of KR channels
  *     ROWS(NV) NV_MAX                      pixels in an interleaved tile of NV vectors
+ *     DOTS_A DOTS_B                        planes in a tile of dot products: 2 x 2, 3 x 4 or 4 x 6
  *
  * and, for planar kernels that convert x, from LEAST_CONVERTED channels on,
  *
@@ -57,7 +58,8 @@
 enum { PW_CACHE_LINE = 64, PW_MOST_SUMS = 32 };
 
 /* Where pixels p..p+n of a run are, which goes on in the next row of x where one ends. */
-__attribute__((unused)) PW_NOINLINE void find_pixels(const pw_tile *t, int64_t p, int n, const char **found) {
+__attribute__((unused)) PW_NOINLINE void find_pixels(const pw_tile *t, int64_t p, int n,
+                                                     const char **found) {
     int64_t row = (t->in_row + p) / t->row, column = (t->in_row + p) % t->row;
     for (int i = 0; i < n; i++) {
         found[i] = t->x + row * t->x_row + column * t->x_p;

@@ -50,6 +50,7 @@
 #endif
 #include "convert.h"
 #include "finish.h"
+#include "gradient.h"
 
 static const pw_kernels FN(kernels) = {
     .vector = VW,
@@ -124,6 +125,29 @@ static const pw_kernels FN(kernels) = {
               {NULL, FN(dense_3_1), FN(dense_3_2), FN(dense_3_3), FN(dense_3_4)},
               {NULL, FN(dense_4_1), FN(dense_4_2), FN(dense_4_3), FN(dense_4_4)}},
 #endif
+    .dots_a = DOTS_A,
+    .dots_b = DOTS_B,
+    .dots = {{NULL},
+#if DOTS_A == 2
+             {NULL, FN(dots_1_1), FN(dots_1_2)},
+             {NULL, FN(dots_2_1), FN(dots_2_2)}},
+#elif DOTS_A == 3
+             {NULL, FN(dots_1_1), FN(dots_1_2), FN(dots_1_3), FN(dots_1_4)},
+             {NULL, FN(dots_2_1), FN(dots_2_2), FN(dots_2_3), FN(dots_2_4)},
+             {NULL, FN(dots_3_1), FN(dots_3_2), FN(dots_3_3), FN(dots_3_4)}},
+#else
+             {NULL, FN(dots_1_1), FN(dots_1_2), FN(dots_1_3), FN(dots_1_4), FN(dots_1_5),
+              FN(dots_1_6)},
+             {NULL, FN(dots_2_1), FN(dots_2_2), FN(dots_2_3), FN(dots_2_4), FN(dots_2_5),
+              FN(dots_2_6)},
+             {NULL, FN(dots_3_1), FN(dots_3_2), FN(dots_3_3), FN(dots_3_4), FN(dots_3_5),
+              FN(dots_3_6)},
+             {NULL, FN(dots_4_1), FN(dots_4_2), FN(dots_4_3), FN(dots_4_4), FN(dots_4_5),
+              FN(dots_4_6)}},
+#endif
+    .panel_of_planes = FN(panel_of_planes),
+    .panel_of_rows = FN(panel_of_rows),
+    .planes_of_rows = FN(planes_of_rows),
 };
 
 #undef T

@@ -9,6 +9,8 @@
 #define NV_MAX 4
 #define ROWS_KR_MAX 24
 #define ROWS(NV) ((NV) <= 2 ? 12 : (NV) == 3 ? 8 : 6)
+#define DOTS_A 4
+#define DOTS_B 6
 
 /* The first n elements through a buffer: there are no masked loads. */
 #define PART(T, VW)                                                                 \

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "convert_check.h"
+#include "gradient.h"
 
 static row_kind random_rows(int kinds) {
     return random_below(3) ? (row_kind)random_below(kinds) : ONE_RUN;
@@ -276,9 +277,13 @@ static void check_set(void) {
         check_streaming(dtype);
         check_activations(dtype);
         check_scratch(dtype);
+        check_gradients(dtype);
     }
     for (int i = 0; i < CONVERSIONS / every; i++) check_conversion();
-    if (every == 1) check_features();
+    if (every == 1) {
+        check_features();
+        check_ways();
+    }
 }
 
 int main(int argc, char **argv) {
@@ -304,6 +309,7 @@ int main(int argc, char **argv) {
         }
         random_state = seed;
         memset(seen, 0, sizeof seen);
+        memset(summed, 0, sizeof summed);
         check_set();
         printf("%s: %ld cases\n", pw_kernel_set_name(set), passed + failed - before);
         fflush(stdout);
