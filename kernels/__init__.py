@@ -24,7 +24,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from pointwise_fast.problem import Problem
 
-__all__ = ["Backend", "Plan", "Repeat"]
+__all__ = ["Backend", "Plan", "QuantisedPlan", "Repeat"]
 
 Array = npt.NDArray[np.generic]
 
@@ -84,3 +84,10 @@ class Backend(Protocol):
     def unsupported(self, problem: Problem) -> str | None: ...
 
     def plan(self, problem: Problem) -> Plan: ...
+
+
+class QuantisedPlan(Protocol):
+    """How one `QuantisedProblem` will be computed; immutable and shared between threads."""
+
+    def conv(self, weight: Array, bias: Array | None, x: Array, out: Array, threads: int) -> None:
+        """Compute `out`; weights are ``(K, C)``, the bias ``(K,)`` of int32."""

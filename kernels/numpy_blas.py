@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from pointwise_fast.activation import Activation
-    from pointwise_fast.problem import Problem
+    from pointwise_fast.problem import Problem, QuantisedProblem
 
 __all__ = ["NAME", "activate", "available", "plan", "unsupported"]
 
@@ -94,7 +94,7 @@ class NumpyPlan:
         return None
 
 
-def _panels(problem: Problem) -> Iterator[tuple[Any, ...]]:
+def _panels(problem: Problem | QuantisedProblem) -> Iterator[tuple[Any, ...]]:
     """Index tuples over ``(*outer, channel, P)`` that cover every pixel once."""
     pixel = max(1, (problem.C + problem.K) * problem.dtype.itemsize)
     step = max(1, _PANEL_BYTES // pixel)

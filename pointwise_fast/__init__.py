@@ -4,6 +4,7 @@ from ._version import __version__
 from .config import config, get_num_threads, set_num_threads, show_config
 from .conv import Conv1x1, conv1x1
 from .dispatch import backends
+from .quantised import qconv1x1
 
 __all__ = [
     "Conv1x1",
@@ -12,6 +13,7 @@ __all__ = [
     "config",
     "conv1x1",
     "get_num_threads",
+    "qconv1x1",
     "set_num_threads",
     "show_config",
 ]
