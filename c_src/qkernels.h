@@ -11,11 +11,13 @@
 
 enum { PW_Q_MAX_KR = 6, PW_Q_MAX_NV = 4, PW_Q_MAX_TILE = 64, PW_Q_LANE = 4 };
 
-/* What becomes of a sum, seen as uint8: its product with the scale, rounded, and moved by zero;
- * saturated and kept within lo..hi; bits flipped where the output is signed. */
+/* What becomes of a sum, seen as uint8: its product with the scale is rounded, moved by zero and
+ * saturated; where that is not all, it is kept within lo..hi and its bits are flipped. */
 typedef struct pw_qoutput {
     int16_t zero;
     uint8_t lo, hi, flip;
+    int is_all;
+    int in_reach; /* products are known to fit int32 */
 } pw_qoutput;
 
 /* A block of output channels for n pixels. Strides are in bytes.
@@ -24,7 +26,9 @@ typedef struct pw_qoutput {
  * apart from group to group of channels; w a lane for each group, w_k apart from channel to channel.
  * Interleaved kernels: x has a lane for each pixel, x_p apart; w whole vectors of lanes, one for
  * each channel, group after group; `channels` of y lie one behind the other.
- * Where `first` is unset, sums go on from acc; where `last` is unset they go back there.
+ * Dot kernels, for up to a tile of channels: x and w have rows of whole vectors of lanes, x_p and
+ * w_k apart. For a few pixels, which would leave most of a vector idle.
+ * Planar and interleaved: where `first` is unset, sums go on from acc; where `last` is unset they go back there.
  */
 typedef struct pw_qtile {
     const char *x;
@@ -32,14 +36,14 @@ typedef struct pw_qtile {
     const char *w;
     ptrdiff_t w_k;
     int64_t groups;        /* of channels, in this pass */
-    const int32_t *bias;   /* interleaved: in whole vectors, as are w_zero and scale */
+    const int32_t *bias;   /* readable for a tile of channels, as are w_zero and scale */
     const int32_t *x_sum;  /* of each pixel; its product with w_zero is taken off. NULL: none */
     const int32_t *w_zero;
     const float *scale;
     char *y;
-    ptrdiff_t y_step; /* planar: from channel to channel, else from pixel to pixel */
+    ptrdiff_t y_step; /* interleaved: from pixel to pixel, else from channel to channel */
     int32_t *acc;
-    int64_t acc_step; /* likewise, in elements */
+    int64_t acc_step; /* as y_step, in elements */
     int n, channels;
     int first, last;
     int stream; /* planar: y and its planes are aligned to a line: store past the caches */
@@ -70,12 +74,15 @@ struct pw_qkernels {
     pw_qkernel planar[PW_Q_MAX_KR + 1];      /* by channels */
     int nv_max;                              /* interleaved[1..nv_max] */
     pw_qkernel interleaved[PW_Q_MAX_NV + 1]; /* by vectors of channels */
+    pw_qkernel dot;
     /* A tile of n pixels side by side, of C channels x_c apart, to whole vectors of lanes, to_g
      * apart from group to group. Fetches what lies `ahead` bytes ahead, unless that is 0. */
     void (*stage)(pw_qbytes, char *to, ptrdiff_t to_g, const char *x, ptrdiff_t x_c, int64_t C,
                   int n, ptrdiff_t ahead);
-    /* Of the numbers in n lanes, whole vectors. S16: NULL. */
-    int32_t (*sum_w)(const char *lanes, int64_t n), (*sum_x)(const char *lanes, int64_t n);
+    /* Of the numbers in each of n rows of whole vectors of lanes, `bytes` long and `step` apart. Room
+     * for a multiple of four sums. S16: NULL. */
+    void (*sum_w)(const char *rows, ptrdiff_t step, int64_t bytes, int64_t n, int32_t *to);
+    void (*sum_x)(const char *rows, ptrdiff_t step, int64_t bytes, int64_t n, int32_t *to);
 };
 
 extern const pw_qkernels pw_qkernels_avx512_vnni, pw_qkernels_avx512, pw_qkernels_avx2,
@@ -87,18 +94,24 @@ int pw_cpu_has_dotprod(void);
 
 /* qpack.c: what a call needs beside its pixels. */
 typedef struct pw_qpacked {
-    char *w;          /* planar: rows of lanes; interleaved: see there */
+    const char *w;    /* planar: rows of lanes, which may be the caller's; interleaved: see there */
+    ptrdiff_t w_k;    /* from row to row */
     char *ones;       /* a row of w that sums x */
-    ptrdiff_t w_k;    /* bytes of a row: whole vectors of lanes */
     int32_t *bias;    /* with what the zero points of x and w add to every pixel's sum */
     int32_t *w_zero;
     float *scale;
     int needs_x_sum; /* a w_zero is not 0 */
+    int in_reach;    /* see pw_qoutput */
 } pw_qpacked;
-/* Bytes that it takes, 64-byte aligned; interleaved: kernels. */
-size_t pw_qpacked_bytes(const pw_qkernels *, int64_t C, int64_t K, int interleaved);
-pw_qpacked pw_qpack(const pw_qkernels *, const pw_qproblem *, int interleaved, const char *w,
-                    ptrdiff_t w_k, ptrdiff_t w_c, const int32_t *bias, char *memory);
+typedef struct pw_qweights {
+    const char *w, *bias;
+    ptrdiff_t w_k, w_c, bias_step;
+} pw_qweights;
+/* Bytes of memory that it takes, 64-byte aligned; interleaved: kernels. */
+size_t pw_qpacked_bytes(const pw_qkernels *, const pw_qproblem *, const pw_qweights *,
+                        int interleaved);
+pw_qpacked pw_qpack(const pw_qkernels *, const pw_qproblem *, const pw_qweights *, int interleaved,
+                    char *memory);
 
 /* Output channels in the blocks that kernels take: units are channels, or vectors of them. */
 typedef struct pw_qblocks {
@@ -114,6 +127,10 @@ static inline pw_qblocks pw_qblocks_of(const pw_qkernels *kernels, int64_t K, in
 /* The first unit of block i; of the block behind the last, the end of all. */
 static inline int64_t pw_qblock_at(const pw_qblocks *b, int64_t i) {
     return b->units * i / b->n;
+}
+/* The block of a unit. */
+static inline int64_t pw_qblock_of(const pw_qblocks *b, int64_t unit) {
+    return ((unit + 1) * b->n - 1) / b->units;
 }
 
 /* qstage.c */

@@ -55,18 +55,19 @@ static void four_adjacent(pw_qbytes bytes, char *to, const char *x, ptrdiff_t x_
     }
 }
 
-static void some(const pw_qkernels *kernels, pw_qbytes bytes, char *to, const char *x,
-                 ptrdiff_t x_c, ptrdiff_t x_p, int channels, int n) {
+static void some_bytes(pw_qbytes bytes, char *to, const char *x, ptrdiff_t x_c, ptrdiff_t x_p,
+                       int64_t channels, int n) {
+    for (int p = 0; p < n; p++, x += x_p, to += PW_Q_LANE)
+        for (int c = 0; c < 4; c++) to[c] = c < channels ? (char)byte_at(bytes, x + c * x_c) : 0;
+}
+
+static void some_pairs(pw_qbytes bytes, char *to, const char *x, ptrdiff_t x_c, ptrdiff_t x_p,
+                       int64_t channels, int n) {
     for (int p = 0; p < n; p++, x += x_p, to += PW_Q_LANE) {
-        uint32_t lane = 0;
-        for (int c = 0; c < channels; c++) {
-            const uint8_t byte = byte_at(bytes, x + c * x_c);
-            if (kernels->depth == 4)
-                ((uint8_t *)&lane)[c] = byte;
-            else
-                ((int16_t *)&lane)[c] = (int16_t)(byte - bytes.zero);
-        }
-        memcpy(to, &lane, sizeof lane);
+        int16_t pair[2] = {0};
+        for (int c = 0; c < 2; c++)
+            if (c < channels) pair[c] = (int16_t)(byte_at(bytes, x + c * x_c) - bytes.zero);
+        memcpy(to, pair, sizeof pair);
     }
 }
 
@@ -76,7 +77,9 @@ void pw_qstage_any(const pw_qkernels *kernels, pw_qbytes bytes, char *to, ptrdif
     for (; C > 0; C -= depth, x += depth * x_c, to += to_g) {
         if (depth == 4 && C >= 4 && x_c == 1)
             four_adjacent(bytes, to, x, x_p, n);
+        else if (depth == 4)
+            some_bytes(bytes, to, x, x_c, x_p, C, n);
         else
-            some(kernels, bytes, to, x, x_c, x_p, (int)pw_min(C, depth), n);
+            some_pairs(bytes, to, x, x_c, x_p, C, n);
     }
 }

@@ -15,6 +15,10 @@ enum {
     REGION_BYTES = 256 << 10,
     /* Where pixels have so many channels side by side, a row of lanes for each is quicker. */
     ROW_CHANNELS = 32,
+    /* What a sum in a dot kernel costs beside its products, in products. */
+    DOT_COST = 8,
+    /* Of so few, one by one, dot kernels make channels side by side too: weights as they are. */
+    FEW_PIXELS = 8,
     /* As in plan.c. */
     PREFETCH_FROM_BYTES = 512 << 10,
     AHEAD = 512,
@@ -44,8 +48,9 @@ typedef struct call {
     int64_t groups; /* of channels */
     int64_t pass;   /* groups at once */
     int64_t head;   /* pixels before y is aligned */
+    int dots;       /* most pixels left over that dot kernels take */
     int64_t panel, panels, parts, items;
-    size_t acc_at, y_at, scratch;
+    size_t rows_at, acc_at, y_at, scratch;
     pw_shares shares;
 } call;
 
@@ -112,8 +117,7 @@ static void stage_x(const call *c, const char *x, int64_t g, int64_t groups, int
 static void sum_x(const call *c, const pw_qtile *t, int32_t *sums) {
     static const int32_t none[1];
     if (c->rows) {
-        const int64_t row = pw_round_up(t->groups, c->kernels->vector);
-        for (int p = 0; p < t->n; p++) sums[p] = c->kernels->sum_x(t->x + p * t->x_p, row);
+        c->kernels->sum_x(t->x, t->x_p, t->x_p, t->n, sums);
         return;
     }
     const pw_qtile ones = {.x = t->x,
@@ -149,17 +153,14 @@ static void run_blocks(const call *c, const item *it, int64_t g, pw_qtile *t, pw
     }
 }
 
-/* n pixels from p on. */
-static void run_tile(const call *c, const item *it, int64_t p, int n, char *scratch) {
-    const pw_qproblem *q = c->q;
+/* n pixels side by side in y, by vectors of them or of channels. */
+static void run_vectors(const call *c, const item *it, const char *x, pw_matrix y, int n,
+                        char *scratch) {
     const int64_t K = first_channel(c, it->end) - first_channel(c, it->first);
     int32_t sums[PW_Q_MAX_TILE];
-    pw_matrix y = {.i = q->y_k, .j = q->y_p};
-    y.at = it->y + p * q->y_p + first_channel(c, it->first) * q->y_k;
-    const pw_matrix to = c->stage_y ? (pw_matrix){.at = scratch + c->y_at, .i = c->tile, .j = 1} : y;
     pw_qtile t = {
         .w_k = c->packed.w_k,
-        .y_step = c->interleaved ? to.j : to.i,
+        .y_step = c->interleaved ? y.j : y.i,
         .acc_step = c->interleaved ? K : c->tile,
         .n = n,
         .first = 1,
@@ -169,13 +170,61 @@ static void run_tile(const call *c, const item *it, int64_t p, int n, char *scra
     for (int64_t g = 0; !t.last; g += t.groups, t.first = 0) {
         t.groups = pw_min(c->pass, c->groups - g);
         t.last = g + t.groups == c->groups;
-        stage_x(c, it->x + p * q->x_p, g, t.groups, n, scratch, &t);
+        stage_x(c, x, g, t.groups, n, scratch, &t);
         t.x_sum = c->packed.needs_x_sum ? sums : NULL;
         if (t.x_sum) sum_x(c, &t, sums);
-        run_blocks(c, it, g, &t, to, (int32_t *)(scratch + c->acc_at));
+        run_blocks(c, it, g, &t, y, (int32_t *)(scratch + c->acc_at));
     }
-    if (!c->stage_y) return;
-    for (int64_t k = 0; k < pw_min(K, q->K - first_channel(c, it->first)); k++)
+}
+
+/* n pixels by vectors of groups of channels. */
+static void run_dots(const call *c, const item *it, const char *x, pw_matrix y, int n,
+                     char *scratch) {
+    const pw_qproblem *q = c->q;
+    const int64_t k_first = first_channel(c, it->first);
+    const int64_t k_end = pw_min(q->K, first_channel(c, it->end));
+    const int64_t row = pw_round_up(c->groups, c->kernels->vector);
+    int32_t sums[PW_Q_MAX_TILE];
+    pw_qtile t = {
+        .x = scratch + c->rows_at,
+        .x_p = (ptrdiff_t)row * PW_Q_LANE,
+        .w_k = c->packed.w_k,
+        .groups = row,
+        .x_sum = c->packed.needs_x_sum ? sums : NULL,
+        .y_step = y.i,
+        .n = n,
+        .output = c->output,
+    };
+    for (int p = 0; p < n; p++)
+        pw_qstage_row(c->kernels, c->bytes, scratch + c->rows_at + p * t.x_p, row,
+                      x + p * q->x_p, q->x_c, q->C);
+    if (t.x_sum) c->kernels->sum_x(t.x, t.x_p, t.x_p, n, sums);
+    for (int64_t k = k_first; k < k_end; k += c->tile) {
+        t.w = c->packed.w + k * t.w_k;
+        t.bias = c->packed.bias + k;
+        t.w_zero = c->packed.w_zero + k;
+        t.scale = c->packed.scale + k;
+        t.y = y.at + (k - k_first) * y.i;
+        t.channels = (int)pw_min(c->tile, k_end - k);
+        c->kernels->dot(&t);
+    }
+}
+
+/* n pixels from p on. */
+static void run_tile(const call *c, const item *it, int64_t p, int n, char *scratch) {
+    const pw_qproblem *q = c->q;
+    const int64_t k_first = first_channel(c, it->first);
+    const int64_t k_end = pw_min(q->K, first_channel(c, it->end));
+    const int left = n % c->kernels->vector, dots = left <= c->dots ? left : 0;
+    const pw_matrix y = {
+        .at = it->y + p * q->y_p + k_first * q->y_k, .i = q->y_k, .j = q->y_p};
+    const pw_matrix to = c->stage_y ? (pw_matrix){.at = scratch + c->y_at, .i = c->tile, .j = 1} : y;
+    const char *x = it->x + p * q->x_p;
+    pw_matrix behind = to;
+    behind.at += n - dots;
+    if (dots) run_dots(c, it, x + (n - dots) * q->x_p, behind, dots, scratch);
+    if (n > dots) run_vectors(c, it, x, to, n - dots, scratch);
+    for (int64_t k = 0; c->stage_y && k < k_end - k_first; k++)
         for (int i = 0; i < n; i++) y.at[k * y.i + i * y.j] = to.at[k * to.i + i];
 }
 
@@ -199,8 +248,9 @@ static void work(void *argument, int number) {
 static void choose_path(call *c, int64_t pixels) {
     const pw_qproblem *q = c->q;
     const int x_rows = q->x_c == 1 && q->C >= ROW_CHANNELS && (q->x_p != 1 || q->P == 1);
-    c->interleaved = (q->y_k == 1 || q->K == 1) && q->y_p != 1;
-    c->stage_y = !c->interleaved && q->y_p != 1;
+    const int y_planar = q->y_p == 1 || q->P == 1;
+    c->interleaved = (q->y_k == 1 || q->K == 1) && !(y_planar && pixels < FEW_PIXELS) && q->y_p != 1;
+    c->stage_y = !c->interleaved && !y_planar;
     c->rows = c->interleaved && x_rows;
     c->ahead = pixels * q->C < PREFETCH_FROM_BYTES ? 0 : AHEAD;
 }
@@ -249,24 +299,31 @@ static void cut(call *c, int64_t outer, int threads) {
     c->panels = pw_max(1, pw_ceil_div(q->P - c->head, c->panel));
     c->items = outer * c->panels * c->parts;
     const int64_t part = pw_ceil_div(c->blocks.n, c->parts) * block;
+    const int64_t vector = c->kernels->vector, vectors = pw_ceil_div(c->groups, vector);
+    if (!c->interleaved && !sums)
+        c->dots = (int)pw_min(vector - 1, c->groups / (vectors + DOT_COST));
     const int64_t row = pw_round_up(c->pass, c->kernels->vector);
     region(&c->scratch, 1, pw_max(row, 1) * lane_bytes);
+    c->rows_at = region(&c->scratch, c->dots, c->dots * row * PW_Q_LANE);
     c->acc_at = region(&c->scratch, sums, part * lane_bytes);
     c->y_at = region(&c->scratch, c->stage_y, part * c->tile);
 }
 
 static pw_qoutput output_of(const pw_qproblem *q) {
     const int moved = q->y_signed ? 128 : 0;
-    return (pw_qoutput){
+    pw_qoutput output = {
         .zero = (int16_t)(q->y_zero + moved),
         .lo = (uint8_t)(q->lo + moved),
         .hi = (uint8_t)(q->hi + moved),
         .flip = q->y_signed ? 0x80 : 0,
     };
+    output.is_all = output.lo == 0 && output.hi == 255 && !output.flip;
+    return output;
 }
 
 pw_status pw_qconv(const pw_qkernels *kernels, const pw_qproblem *q, const void *w, ptrdiff_t w_k,
-                   ptrdiff_t w_c, const int32_t *bias, const void *x, void *y, int threads) {
+                   ptrdiff_t w_c, const void *bias, ptrdiff_t bias_step, const void *x, void *y,
+                   int threads) {
     call c; /* not cleared: most of it is shares that are not used */
     int64_t outer = 1;
     for (int64_t i = 0; i < q->outer; i++) outer *= q->outer_n[i];
@@ -278,6 +335,7 @@ pw_status pw_qconv(const pw_qkernels *kernels, const pw_qproblem *q, const void 
     c.direct = c.stream = 0;
     c.head = 0;
     c.scratch = 0;
+    c.dots = 0;
     choose_path(&c, outer * q->P);
     choose_stores(&c, outer * q->P);
     c.blocks = pw_qblocks_of(kernels, q->K, c.interleaved);
@@ -285,11 +343,13 @@ pw_status pw_qconv(const pw_qkernels *kernels, const pw_qproblem *q, const void 
     cut(&c, outer, threads);
     if (!pw_thread_scratch(c.scratch)) return PW_NO_MEMORY;
 
-    const size_t bytes = pw_qpacked_bytes(kernels, q->C, q->K, c.interleaved);
+    const pw_qweights weights = {w, bias, w_k, w_c, bias_step};
+    const size_t bytes = pw_qpacked_bytes(kernels, q, &weights, c.interleaved);
     _Alignas(LINE) char on_stack[STACK_BYTES];
     char *memory = bytes <= sizeof on_stack ? on_stack : aligned_alloc(LINE, bytes);
     if (!memory) return PW_NO_MEMORY;
-    c.packed = pw_qpack(kernels, q, c.interleaved, w, w_k, w_c, bias, memory);
+    c.packed = pw_qpack(kernels, q, &weights, c.interleaved, memory);
+    c.output.in_reach = c.packed.in_reach;
     c.direct = c.rows && !q->in_place && !c.packed.needs_x_sum && !c.bytes.flip &&
                kernels->depth == 4 && q->C % 4 == 0;
     threads = (int)pw_max(1, pw_min(threads, c.items));

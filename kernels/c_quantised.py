@@ -53,7 +53,7 @@ class CQuantised:
             self._problem,
             _pointer(weight),
             *weight.strides,
-            ffi.NULL if bias is None else ffi.from_buffer("int32_t[]", np.ascontiguousarray(bias)),
+            *((ffi.NULL, 0) if bias is None else (_pointer(bias), bias.strides[0])),
             _pointer(x),
             _pointer(out),
             threads,

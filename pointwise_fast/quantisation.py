@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,70 +10,67 @@ import numpy.typing as npt
 from .activation import Activation
 from .arrays import as_input, as_parameter
 
-__all__ = [
-    "Quantisation",
-    "check_bytes",
-    "parse_output",
-    "parse_scale",
-    "parse_scales",
-    "parse_zero_point",
-    "parse_zero_points",
-]
+__all__ = ["Quantisation", "check_bytes"]
 
 Array = npt.NDArray[Any]
-
-#: The dtypes of quantised arrays.
-BYTES = (np.dtype(np.uint8), np.dtype(np.int8))
 
 #: What a clip of the output can say.
 ACTIVATIONS = ("relu", "relu6", "clip")
 
 
-class Quantisation(NamedTuple):
-    """Scales and zero points of one call, by value, so that it can be a key.
+class Quantisation:
+    """Scales and zero points of a call, checked.
+
+    Parameters
+    ----------
+    scales, zero_points : tuple
+        Of x, of the weights and of the output, as the user gave them.
+    dtypes : tuple of numpy.dtype
+        Of x and of the weights.
+    K : int
+        Output channels.
 
     Attributes
     ----------
-    x_scale, out_scale : float
-        Of float32.
     x_zero, out_zero : int
-    weight_scale : float or bytes
-        Of float32; bytes: one for each output channel.
-    weight_zero : int or bytes
-        Bytes: one of the weights' dtype for each output channel.
+    weight_zero : numpy.ndarray of int32, shape (K,)
+    multiplier : numpy.ndarray of float32, shape (K,)
+        Of sums, for the output's steps.
     out_dtype : numpy.dtype
     """
 
-    x_scale: float
-    x_zero: int
-    weight_scale: float | bytes
-    weight_zero: int | bytes
-    out_scale: float
-    out_zero: int
-    out_dtype: np.dtype[Any]
-
-    def multiplier(self, K: int) -> Array:
-        """What each channel's sums are multiplied by, ``(K,)`` of float32."""
-        scale = self.weight_scale
-        w = np.frombuffer(scale, np.float32) if isinstance(scale, bytes) else np.float32(scale)
+    def __init__(
+        self,
+        scales: tuple[Any, Any, Any],
+        zero_points: tuple[Any, Any, Any],
+        dtypes: tuple[np.dtype[Any], np.dtype[Any]],
+        K: int,
+    ) -> None:
+        x_dtype, weight_dtype = dtypes
+        x_scale = _parse_scales(scales[0], "x_scale", None)
+        weight_scale = _parse_scales(scales[1], "weight_scale", K)
+        self._out_scale = _parse_scales(scales[2], "out_scale", None)
+        given = zero_points[2]
+        self.out_dtype, of = x_dtype, "x"
+        if isinstance(given, np.generic | np.ndarray):
+            self.out_dtype, of = check_bytes(given.dtype, "out_zero_point"), "it"
+        self.x_zero = int(_parse_zeros(zero_points[0], "x_zero_point", x_dtype, "x", None))
+        self.out_zero = int(_parse_zeros(given, "out_zero_point", self.out_dtype, of, None))
+        self.weight_zero = np.empty(K, np.int32)
+        self.weight_zero[:] = _parse_zeros(
+            zero_points[1], "weight_zero_point", weight_dtype, "weight", K
+        )
+        self.multiplier = np.empty(K, np.float32)
         with np.errstate(over="ignore", under="ignore"):
-            found = np.float32(self.x_scale) * w / np.float32(self.out_scale)
-        if not np.all(np.isfinite(found)):
+            self.multiplier[:] = x_scale * weight_scale / self._out_scale
+        if not np.isfinite(self.multiplier).all():
             raise ValueError(
-                "x_scale * weight_scale / out_scale is beyond float32 for "
-                f"x_scale={self.x_scale} and out_scale={self.out_scale}"
+                "x_scale * weight_scale / out_scale is beyond float32: x_scale is "
+                f"{x_scale}, weight_scale up to {weight_scale.max()}, out_scale {self._out_scale}"
             )
-        return np.broadcast_to(found, K)
-
-    def weight_zeros(self, K: int, dtype: np.dtype[Any]) -> Array:
-        """The zero points of the weights, ``(K,)`` of int32."""
-        zero = self.weight_zero
-        found = np.frombuffer(zero, dtype) if isinstance(zero, bytes) else np.int32(zero)
-        return np.broadcast_to(found, K).astype(np.int32)
 
     def bounds(self, activation: Activation | None) -> tuple[int, int]:
         """The least and the largest output that the dtype and `activation` allow."""
-        limits = np.iinfo(self.out_dtype)
         lo, hi = -np.inf, np.inf
         if activation is not None:
             if activation.name not in ACTIVATIONS:
@@ -81,108 +78,60 @@ class Quantisation(NamedTuple):
                     f"activation {activation.name!r} is not supported by qconv1x1; "
                     f"choose from {', '.join(ACTIVATIONS)}"
                 )
-            lo, hi = {"relu": (0, np.inf), "relu6": (0, 6)}.get(
-                activation.name, (activation.a, activation.b)
-            )
+            ends = {"relu": (0.0, np.inf), "relu6": (0.0, 6.0)}
+            lo, hi = ends.get(activation.name, (activation.a, activation.b))
+        limits = np.iinfo(self.out_dtype)
         # As ONNX quantises a number.
         with np.errstate(over="ignore"):
-            ends = np.rint(np.array([lo, hi], np.float32) / np.float32(self.out_scale))
-        lo, hi = np.clip(ends + self.out_zero, limits.min, limits.max)
-        return int(lo), int(hi)
+            steps = np.rint(np.array([lo, hi]).astype(np.float32) / self._out_scale)
+        least, most = np.clip(steps + self.out_zero, limits.min, limits.max)
+        return int(least), int(most)
 
 
-def check_bytes(array: Array, name: str) -> Array:
-    """`array`, or an error where it is not of bytes."""
-    if array.dtype not in BYTES:
-        raise TypeError(f"{name} has dtype {array.dtype}; uint8 or int8 is expected")
-    return array
+def check_bytes(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
+    """`dtype`, or an error where it is not that of bytes."""
+    if dtype not in (np.uint8, np.int8):
+        raise TypeError(f"{name} has dtype {dtype}; uint8 or int8 is expected")
+    return dtype
 
 
-def parse_scale(value: Any, name: str) -> float:
-    """A positive, finite number, rounded to float32."""
-    if type(value) is not float:
-        value = _single(as_parameter(value, name), name)
-    with np.errstate(over="ignore", under="ignore"):
-        scale = float(np.float32(value))
-    if not 0 < scale < np.inf:
-        raise ValueError(f"{name} must be positive and finite in float32; got {value}")
-    return scale
-
-
-def parse_scales(value: Any, name: str, K: int) -> float | bytes:
-    """A scale, or one for each of K channels, as bytes of float32."""
-    if type(value) is float:
-        return parse_scale(value, name)
+def _parse_scales(value: Any, name: str, K: int | None) -> Array:
+    """float32, a single one or, for K channels, as many."""
     array = as_parameter(value, name)
-    if array.ndim == 0 or array.shape == (1,):
-        return parse_scale(array, name)
     _check_length(array, name, K)
     with np.errstate(over="ignore", under="ignore"):
         scales = array.astype(np.float32)
-    fine = (scales > 0) & (scales < np.inf)
-    if not fine.all():
-        i = int(np.argmin(fine))
-        raise ValueError(f"{name} must be positive and finite in float32; entry {i} is {array[i]}")
-    return scales.tobytes()
+    wrong = ~((scales > 0) & (scales < np.inf))
+    if wrong.any():
+        raise ValueError(
+            f"{name} must be positive and finite, in float32; got {array[wrong].flat[0]}"
+        )
+    return scales if K is not None else scales.reshape(())
 
 
-def parse_zero_point(value: Any, name: str, dtype: np.dtype[Any], of: str) -> int:
-    """An integer in the range of `dtype`, which is that of `of`."""
-    if type(value) is not int:
-        value = int(_single(_integers(value, name), name))
-    _check_range(value, name, dtype, of)
-    return value
-
-
-def parse_zero_points(
-    value: Any, name: str, dtype: np.dtype[Any], of: str, K: int
-) -> int | bytes:
-    """A zero point, or one for each of K channels, as bytes of `dtype`."""
-    if type(value) is int:
-        return parse_zero_point(value, name, dtype, of)
-    array = _integers(value, name)
-    if array.ndim == 0 or array.shape == (1,):
-        return parse_zero_point(array, name, dtype, of)
-    _check_length(array, name, K)
-    if array.dtype != dtype:
-        for entry in array:
-            _check_range(int(entry), name, dtype, of)
-    return array.astype(dtype).tobytes()
-
-
-def parse_output(value: Any, name: str, default: np.dtype[Any]) -> tuple[int, np.dtype[Any]]:
-    """The zero point of the output, and its dtype: `default`, that of x, for an int of Python."""
-    if isinstance(value, np.generic | np.ndarray):
-        array = check_bytes(as_input(value, name), name)
-        return int(_single(array, name)), array.dtype
-    return parse_zero_point(value, name, default, "x"), default
-
-
-def _integers(value: Any, name: str) -> Array:
+def _parse_zeros(value: Any, name: str, dtype: np.dtype[Any], of: str, K: int | None) -> Array:
+    """Integers in the range of `dtype`, that of `of`; a single one, or as many as channels."""
     array = as_input(value, name)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be an integer; got {value!r}")
-    return array
-
-
-def _single(array: Array, name: str) -> Any:
-    if array.ndim and array.shape != (1,):
-        raise ValueError(f"{name} has shape {array.shape}; a single number is expected")
-    return array.item()
-
-
-def _check_length(array: Array, name: str, K: int) -> None:
-    if array.shape != (K,):
-        raise ValueError(
-            f"{name} has shape {array.shape}; a single number, or ({K},) for the {K} output "
-            "channels of weight, is expected"
-        )
-
-
-def _check_range(value: int, name: str, dtype: np.dtype[Any], of: str) -> None:
+    _check_length(array, name, K)
     limits = np.iinfo(dtype)
-    if not limits.min <= value <= limits.max:
+    wrong = (array < limits.min) | (array > limits.max)
+    if wrong.any():
         raise ValueError(
             f"{name} must be between {limits.min} and {limits.max}, as {of} has dtype {dtype}; "
-            f"got {value}"
+            f"got {array[wrong].flat[0]}"
+        )
+    return array if K is not None else array.reshape(())
+
+
+def _check_length(array: Array, name: str, K: int | None) -> None:
+    if array.shape in ((), (1,)):
+        return
+    if K is None:
+        raise ValueError(f"{name} has shape {array.shape}; a single number is expected")
+    if array.shape != (K,):
+        raise ValueError(
+            f"{name} has shape {array.shape}; a single number is expected, or ({K},) for the {K} "
+            "output channels of weight"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,7 @@ from .kernels import QuantisedPlan
 from .kernels.c_quantised import CQuantised
 from .kernels.numpy_quantised import NumpyQuantised
 from .problem import QuantisedProblem, reduce_pixels
-from .quantisation import (
-    Quantisation,
-    check_bytes,
-    parse_output,
-    parse_scale,
-    parse_scales,
-    parse_zero_point,
-    parse_zero_points,
-)
+from .quantisation import Quantisation, check_bytes
 
 __all__ = ["qconv1x1"]
 
@@ -111,56 +103,71 @@ def qconv1x1(
     >>> pf.qconv1x1(x, 0.5, 0, np.ones((1, 2), np.int8), 0.5, 0, 0.25, np.uint8(10))
     array([[[12, 16, 22]]], dtype=uint8)
     """
-    x = check_bytes(as_input(x, "x"), "x")
-    weight = check_bytes(as_input(weight, "weight"), "weight")
+    x = as_input(x, "x")
+    weight = as_input(weight, "weight")
     if bias is not None:
         bias = as_input(bias, "bias")
-        if bias.dtype != np.int32:
-            raise TypeError(
-                f"bias has dtype {bias.dtype}; int32 is expected, in units of "
-                "x_scale * weight_scale"
-            )
-    K = weight.shape[0] if weight.ndim else 0
-    out_zero, out_dtype = parse_output(out_zero_point, "out_zero_point", x.dtype)
-    quantisation = Quantisation(
-        parse_scale(x_scale, "x_scale"),
-        parse_zero_point(x_zero_point, "x_zero_point", x.dtype, "x"),
-        parse_scales(weight_scale, "weight_scale", K),
-        parse_zero_points(weight_zero_point, "weight_zero_point", weight.dtype, "weight", K),
-        parse_scale(out_scale, "out_scale"),
-        out_zero,
-        out_dtype,
+    arrays = (
+        geometry(x),
+        geometry(weight),
+        None if bias is None else geometry(bias),
+        None if out is None else geometry(check_out(out)),
     )
-    arguments = (
-        weight.shape,
-        None if bias is None else bias.shape,
+    parameters = (
+        x_scale,
+        x_zero_point,
+        weight_scale,
+        weight_zero_point,
+        out_scale,
+        out_zero_point,
         activation,
         channel_axis,
         backend,
-        quantisation,
-        weight.dtype,
-        geometry(x),
     )
-    given = None if out is None else geometry(check_out(out))
     try:
-        call = _cached_call(*arguments, given)
-    except TypeError:  # something cannot be hashed, or is wrong: then this says what
-        call = _Call(*arguments, given)
+        # With types, for True is 1.
+        key = (arrays, tuple(map(_by_value, parameters)), tuple(map(type, parameters)))
+        call = _calls.get(key)
+    except TypeError:  # something that cannot be a key, or is wrong
+        key = call = None
+    if call is None:
+        call = _Call(arrays, *parameters)
+        _remember(key, call)
     n = resolve_threads(threads)
     if weight.ndim != 2:
         weight = weight.reshape(weight.shape[:2])
     plan: QuantisedPlan | None = call.plan
     if out is None:
         out = call.empty()
-    elif overlap(x, out):
+    # Two owners of memory share none.
+    elif (x.base is not None or out.base is not None or x is out) and overlap(x, out):
         plan = call.in_place if is_same(x, out) else None
-    if plan is None:
-        beside = call.empty()
-        _Call(*arguments, None).plan.conv(weight, bias, x, beside, n)
-        np.copyto(out, beside)
-        return out
+        if plan is None:
+            beside = call.empty()
+            _Call((*arrays[:3], None), *parameters).plan.conv(weight, bias, x, beside, n)
+            np.copyto(out, beside)
+            return out
     plan.conv(weight, bias, x, out, n)
     return out
+
+
+def _by_value(parameter: Any) -> Any:
+    """What stands for a parameter in a key; TypeError: nothing does."""
+    if type(parameter) is np.ndarray:
+        return parameter.tobytes(), parameter.shape, parameter.dtype
+    if isinstance(parameter, _IMMUTABLE):
+        return parameter
+    raise TypeError
+
+
+_IMMUTABLE = (int, float, str, tuple, np.generic, type(None))
+
+
+def _remember(key: Any, call: _Call) -> None:
+    if key is not None:
+        if len(_calls) >= _MOST_CALLS:
+            _calls.clear()
+        _calls[key] = call
 
 
 class _Call:
@@ -175,20 +182,33 @@ class _Call:
 
     def __init__(
         self,
-        weight_shape: tuple[int, ...],
-        bias_shape: tuple[int, ...] | None,
+        arrays: tuple[Geometry, Geometry, Geometry | None, Geometry | None],
+        x_scale: Any,
+        x_zero_point: Any,
+        weight_scale: Any,
+        weight_zero_point: Any,
+        out_scale: Any,
+        out_zero_point: Any,
         activation: ActivationSpec,
         channel_axis: int,
         backend: str,
-        quantisation: Quantisation,
-        weight_dtype: np.dtype[Any],
-        x: Geometry,
-        out: Geometry | None,
     ) -> None:
+        (x_shape, x_strides, x_dtype), weight, bias, out = arrays
+        check_bytes(x_dtype, "x")
+        check_bytes(weight[2], "weight")
+        if bias is not None and bias[2] != np.int32:
+            raise TypeError(
+                f"bias has dtype {bias[2]}; int32 is expected, in units of x_scale * weight_scale"
+            )
         settings = Settings(
-            weight_shape, bias_shape, activation, channel_axis, 1, 1, None, backend
+            weight[0], None if bias is None else bias[0], activation, channel_axis, 1, 1, None, backend
         )
-        x_shape, x_strides, x_dtype = x
+        quantisation = Quantisation(
+            (x_scale, weight_scale, out_scale),
+            (x_zero_point, weight_zero_point, out_zero_point),
+            (x_dtype, weight[2]),
+            settings.K,
+        )
         axis = _find_channel_axis(settings, x_shape)
         shape = (*x_shape[:axis], settings.K, *x_shape[axis + 1 :])
         dtype = quantisation.out_dtype
@@ -199,7 +219,7 @@ class _Call:
         lo, hi = quantisation.bounds(settings.activation)
         self._problem = QuantisedProblem(
             x_dtype=x_dtype,
-            weight_dtype=weight_dtype,
+            weight_dtype=weight[2],
             out_dtype=dtype,
             outer=extents[:-1],
             C=settings.C,
@@ -208,8 +228,8 @@ class _Call:
             x_strides=strides["x"],
             out_strides=strides["out"],
             x_zero=quantisation.x_zero,
-            weight_zero=quantisation.weight_zeros(settings.K, weight_dtype),
-            multiplier=quantisation.multiplier(settings.K),
+            weight_zero=quantisation.weight_zero,
+            multiplier=quantisation.multiplier,
             out_zero=quantisation.out_zero,
             lo=lo,
             hi=hi,
@@ -236,8 +256,11 @@ class _NothingToDo:
         pass
 
 
-#: Typed, so that True never meets the entry of 1.
-_cached_call = lru_cache(maxsize=256, typed=True)(_Call)
+#: Checked calls by the geometry of their arrays and the values of their parameters.
+_calls: dict[Any, _Call] = {}
+
+#: After which they are forgotten.
+_MOST_CALLS = 256
 
 
 def _select(name: str) -> type[CQuantised] | type[NumpyQuantised]:

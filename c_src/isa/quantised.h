@@ -5,12 +5,13 @@
  *                                     the CPU runs it
  *     Q_LANES Q_VW
  *     Q_V Q_F Q_B                     vectors of int32, of float, of 4 * Q_VW bytes
- *     Q_SET1(i) Q_LOAD(p) Q_STORE(p, v) Q_SUB(a, b) Q_MUL(a, b)
+ *     Q_SET1(i) Q_LOAD(p) Q_STORE(p, v) Q_ADD(a, b) Q_SUB(a, b) Q_MUL(a, b)
+ *     Q_SUM4(to, v)                   the sums of the lanes of each of Q_V v[4]
  *     Q_DOT(sum, x, w)                sum + the products of each lane's numbers, modulo 2**32
  *     QF_SET1(f) QF_LOAD(p)
- *     Q_ROUND(v, scale)               v * scale in float, rounded, halves to even; beyond int32 what
- *                                     saturates in the same direction
- *     Q_PACK(v, output)               Q_V v[4] to bytes
+ *     Q_ROUND(v, scale)               v * scale in float, rounded, halves to even
+ *     Q_ROUND_ANY(v, scale)           the same; beyond int32, what saturates in the same direction
+ *     Q_PACK(v, zero) Q_BOUND(b, output)      Q_V v[4] to bytes, and these within bounds and flipped
  *     QB_SET1(byte) QB_XOR(a, b) QB_LOAD(p) QB_STORE(p, b) QB_STREAM(p, b)
  *     QB_LOADN(p, n) QB_STOREN(p, n, b)       the first n < 4 * Q_VW bytes, nothing behind them
  *     Q_SPREAD(to, rows, zero)        a Q_B of each channel of a group to four vectors of lanes
@@ -40,6 +41,20 @@ PW_INLINE void QN(store)(char *y, int n, int stream, Q_B bytes) {
         QB_STREAM(y, bytes);
     else
         QB_STORE(y, bytes);
+}
+
+/* NV vectors of sums to bytes. */
+PW_INLINE Q_B QN(finish)(const pw_qtile *t, const Q_V *s, int NV, const Q_F *scales) {
+    Q_V v[4];
+    if (t->output.in_reach) {
+        PW_UNROLL
+        for (int j = 0; j < 4; j++) v[j] = j < NV ? Q_ROUND(s[j], scales[j]) : Q_SET1(0);
+    } else {
+        PW_UNROLL
+        for (int j = 0; j < 4; j++) v[j] = j < NV ? Q_ROUND_ANY(s[j], scales[j]) : Q_SET1(0);
+    }
+    const Q_B bytes = Q_PACK(v, t->output.zero);
+    return t->output.is_all ? bytes : Q_BOUND(bytes, &t->output);
 }
 
 PW_INLINE void QN(planar_tile)(const pw_qtile *t, int KR, int NV) {
@@ -73,10 +88,8 @@ PW_INLINE void QN(planar_tile)(const pw_qtile *t, int KR, int NV) {
             continue;
         }
         const Q_F scale = QF_SET1(t->scale[k]);
-        Q_V v[4];
-        PW_UNROLL
-        for (int j = 0; j < 4; j++) v[j] = j < NV ? Q_ROUND(s[k][j], scale) : Q_SET1(0);
-        QN(store)(t->y + k * t->y_step, t->n, t->stream, Q_PACK(v, &t->output));
+        const Q_F scales[4] = {scale, scale, scale, scale};
+        QN(store)(t->y + k * t->y_step, t->n, t->stream, QN(finish)(t, s[k], NV, scales));
     }
 }
 
@@ -125,17 +138,61 @@ PW_INLINE void QN(interleaved_tile)(const pw_qtile *t, int p, int rows, int R, i
             for (int j = 0; j < NV; j++) Q_STORE(t->acc + (p + i) * t->acc_step + j * Q_VW, s[i][j]);
             continue;
         }
-        Q_V v[4];
+        Q_F scales[4];
         PW_UNROLL
-        for (int j = 0; j < 4; j++)
-            v[j] = j < NV ? Q_ROUND(s[i][j], QF_LOAD(t->scale + j * Q_VW)) : Q_SET1(0);
-        QN(store)(t->y + (p + i) * t->y_step, t->channels, 0, Q_PACK(v, &t->output));
+        for (int j = 0; j < 4; j++) scales[j] = QF_LOAD(t->scale + (j < NV ? j * Q_VW : 0));
+        QN(store)(t->y + (p + i) * t->y_step, t->channels, 0, QN(finish)(t, s[i], NV, scales));
     }
 }
 
 PW_INLINE void QN(interleaved_run)(const pw_qtile *t, int R, int NV) {
     for (int p = 0; p < t->n; p += R)
         QN(interleaved_tile)(t, p, t->n - p < R ? t->n - p : R, R, NV);
+}
+
+/* R pixels from p on: each sum's lanes are groups of channels, which are added up in the end. */
+PW_INLINE void QN(dot_pixels)(const pw_qtile *t, int p, int R) {
+    const char *x = t->x + p * t->x_p;
+    int32_t sums[4][Q_BYTES] = {{0}};
+    for (int k = 0; k < t->channels; k += 4) {
+        const char *w[4];
+        Q_V s[4][4];
+        PW_UNROLL
+        for (int i = 0; i < 4; i++) {
+            w[i] = t->w + (k + i < t->channels ? k + i : k) * t->w_k;
+            PW_UNROLL
+            for (int r = 0; r < R; r++) s[r][i] = Q_SET1(0);
+        }
+        for (ptrdiff_t at = 0; at < t->groups * PW_Q_LANE; at += Q_BYTES)
+            PW_UNROLL
+            for (int r = 0; r < R; r++) {
+                const Q_V xr = Q_LOAD(x + r * t->x_p + at);
+                PW_UNROLL
+                for (int i = 0; i < 4; i++) s[r][i] = Q_DOT(s[r][i], xr, Q_LOAD(w[i] + at));
+            }
+        PW_UNROLL
+        for (int r = 0; r < R; r++) Q_SUM4(sums[r] + k, s[r]);
+    }
+    for (int r = 0; r < R; r++) {
+        char bytes[Q_BYTES];
+        Q_V v[4];
+        Q_F scales[4];
+        PW_UNROLL
+        for (int j = 0; j < 4; j++) {
+            v[j] = Q_ADD(Q_LOAD(sums[r] + j * Q_VW), Q_LOAD(t->bias + j * Q_VW));
+            if (t->x_sum)
+                v[j] = Q_SUB(v[j], Q_MUL(Q_SET1(t->x_sum[p + r]), Q_LOAD(t->w_zero + j * Q_VW)));
+            scales[j] = QF_LOAD(t->scale + j * Q_VW);
+        }
+        QB_STORE(bytes, QN(finish)(t, v, 4, scales));
+        for (int k = 0; k < t->channels; k++) t->y[k * t->y_step + p + r] = bytes[k];
+    }
+}
+
+static void QN(dot)(const pw_qtile *t) {
+    int p = 0;
+    for (; p + 4 <= t->n; p += 4) QN(dot_pixels)(t, p, 4);
+    for (; p < t->n; p++) QN(dot_pixels)(t, p, 1);
 }
 
 PW_INLINE Q_B QN(stage_row)(pw_qbytes bytes, const char *x, int n, ptrdiff_t ahead) {
@@ -167,22 +224,28 @@ static void QN(stage)(pw_qbytes bytes, char *to, ptrdiff_t to_g, const char *x, 
 }
 
 #if Q_DEPTH == 4
-PW_INLINE int32_t QN(sum_of)(Q_V v) {
-    int32_t lanes[Q_VW];
-    uint32_t sum = 0;
-    Q_STORE(lanes, v);
-    for (int i = 0; i < Q_VW; i++) sum += (uint32_t)lanes[i];
-    return (int32_t)sum;
+/* Of four rows at a time, the last repeated. */
+PW_INLINE void QN(sum_rows)(const char *lanes, ptrdiff_t step, int64_t bytes, int64_t n,
+                            int32_t *to, int are_x) {
+    const Q_V ones = Q_SET1(0x01010101);
+    for (int64_t i = 0; i < n; i += 4) {
+        Q_V sums[4];
+        PW_UNROLL
+        for (int j = 0; j < 4; j++) sums[j] = Q_SET1(0);
+        for (int64_t at = 0; at < bytes; at += Q_BYTES)
+            PW_UNROLL
+            for (int j = 0; j < 4; j++) {
+                const Q_V v = Q_LOAD(lanes + (i + j < n ? i + j : i) * step + at);
+                sums[j] = are_x ? Q_DOT(sums[j], v, ones) : Q_DOT(sums[j], ones, v);
+            }
+        Q_SUM4(to + i, sums);
+    }
 }
-static int32_t QN(sum_w)(const char *lanes, int64_t n) {
-    Q_V sum = Q_SET1(0);
-    for (; n > 0; n -= Q_VW, lanes += Q_BYTES) sum = Q_DOT(sum, Q_SET1(0x01010101), Q_LOAD(lanes));
-    return QN(sum_of)(sum);
+static void QN(sum_w)(const char *w, ptrdiff_t w_k, int64_t bytes, int64_t n, int32_t *to) {
+    QN(sum_rows)(w, w_k, bytes, n, to, 0);
 }
-static int32_t QN(sum_x)(const char *lanes, int64_t n) {
-    Q_V sum = Q_SET1(0);
-    for (; n > 0; n -= Q_VW, lanes += Q_BYTES) sum = Q_DOT(sum, Q_LOAD(lanes), Q_SET1(0x01010101));
-    return QN(sum_of)(sum);
+static void QN(sum_x)(const char *x, ptrdiff_t x_p, int64_t bytes, int64_t n, int32_t *to) {
+    QN(sum_rows)(x, x_p, bytes, n, to, 1);
 }
 #endif
 
@@ -246,6 +309,7 @@ const pw_qkernels QN(pw_qkernels) = {
             QN(q_interleaved_4),
 #endif
         },
+    .dot = QN(dot),
     .stage = QN(stage),
 #if Q_DEPTH == 4
     .sum_w = QN(sum_w),

@@ -21,20 +21,38 @@ PW_INLINE __m512i across_lanes(__m512i v) {
     return _mm512_permutexvar_epi32(order, v);
 }
 
-/* Beyond float's reach into int32 upwards the conversion would give the least one. */
 PW_INLINE __m512i round_avx512(__m512i v, __m512 scale) {
+    return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(v), scale));
+}
+/* What is too large would become the least int32, as does what is too small. */
+PW_INLINE __m512i round_any_avx512(__m512i v, __m512 scale) {
     const __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(v), scale);
     return _mm512_cvtps_epi32(_mm512_min_ps(product, _mm512_set1_ps(65536)));
 }
 
-PW_INLINE __m512i pack_avx512(const __m512i *v, const pw_qoutput *output) {
-    const __m512i zero = _mm512_set1_epi16(output->zero);
-    const __m512i a = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), zero);
-    const __m512i b = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), zero);
-    __m512i bytes = across_lanes(_mm512_packus_epi16(a, b));
+PW_INLINE __m512i pack_avx512(const __m512i *v, int16_t zero) {
+    const __m512i off = _mm512_set1_epi16(zero);
+    const __m512i a = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), off);
+    const __m512i b = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), off);
+    return across_lanes(_mm512_packus_epi16(a, b));
+}
+
+PW_INLINE __m512i bound_avx512(__m512i bytes, const pw_qoutput *output) {
     bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8((char)output->lo));
     bytes = _mm512_min_epu8(bytes, _mm512_set1_epi8((char)output->hi));
     return _mm512_xor_si512(bytes, _mm512_set1_epi8((char)output->flip));
+}
+
+PW_INLINE void sum4_avx512(int32_t *to, const __m512i *v) {
+    const __m512i a = _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]),
+                                       _mm512_unpackhi_epi32(v[0], v[1]));
+    const __m512i b = _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]),
+                                       _mm512_unpackhi_epi32(v[2], v[3]));
+    const __m512i c = _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+    const __m256i d =
+        _mm256_add_epi32(_mm512_castsi512_si256(c), _mm512_extracti64x4_epi64(c, 1));
+    _mm_storeu_si128((__m128i *)to, _mm_add_epi32(_mm256_castsi256_si128(d),
+                                                  _mm256_extracti128_si256(d, 1)));
 }
 
 PW_INLINE void spread_bytes(char *to, __m512i *rows) {
@@ -76,12 +94,16 @@ PW_INLINE void spread_pairs(char *to, const __m512i *rows, int16_t zero) {
 #define Q_SET1(i) _mm512_set1_epi32(i)
 #define Q_LOAD(p) _mm512_loadu_si512(p)
 #define Q_STORE(p, v) _mm512_storeu_si512(p, v)
+#define Q_ADD(a, b) _mm512_add_epi32(a, b)
 #define Q_SUB(a, b) _mm512_sub_epi32(a, b)
 #define Q_MUL(a, b) _mm512_mullo_epi32(a, b)
 #define QF_SET1(f) _mm512_set1_ps(f)
 #define QF_LOAD(p) _mm512_loadu_ps(p)
 #define Q_ROUND(v, scale) round_avx512(v, scale)
-#define Q_PACK(v, output) pack_avx512(v, output)
+#define Q_ROUND_ANY(v, scale) round_any_avx512(v, scale)
+#define Q_PACK(v, zero) pack_avx512(v, zero)
+#define Q_BOUND(b, output) bound_avx512(b, output)
+#define Q_SUM4(to, v) sum4_avx512(to, v)
 #define QB_SET1(byte) _mm512_set1_epi8(byte)
 #define QB_XOR(a, b) _mm512_xor_si512(a, b)
 #define QB_LOAD(p) _mm512_loadu_si512(p)

@@ -15,14 +15,21 @@ PW_INLINE void store_lanes(void *at, int32x4_t v) {
     vst1q_u8(at, vreinterpretq_u8_s32(v));
 }
 
-PW_INLINE uint8x16_t pack_neon(const int32x4_t *v, const pw_qoutput *output) {
-    const int16x8_t zero = vdupq_n_s16(output->zero);
-    const int16x8_t a = vqaddq_s16(vcombine_s16(vqmovn_s32(v[0]), vqmovn_s32(v[1])), zero);
-    const int16x8_t b = vqaddq_s16(vcombine_s16(vqmovn_s32(v[2]), vqmovn_s32(v[3])), zero);
-    uint8x16_t bytes = vcombine_u8(vqmovun_s16(a), vqmovun_s16(b));
+PW_INLINE uint8x16_t pack_neon(const int32x4_t *v, int16_t zero) {
+    const int16x8_t off = vdupq_n_s16(zero);
+    const int16x8_t a = vqaddq_s16(vcombine_s16(vqmovn_s32(v[0]), vqmovn_s32(v[1])), off);
+    const int16x8_t b = vqaddq_s16(vcombine_s16(vqmovn_s32(v[2]), vqmovn_s32(v[3])), off);
+    return vcombine_u8(vqmovun_s16(a), vqmovun_s16(b));
+}
+
+PW_INLINE uint8x16_t bound_neon(uint8x16_t bytes, const pw_qoutput *output) {
     bytes = vmaxq_u8(bytes, vdupq_n_u8(output->lo));
     bytes = vminq_u8(bytes, vdupq_n_u8(output->hi));
     return veorq_u8(bytes, vdupq_n_u8(output->flip));
+}
+
+PW_INLINE void sum4_neon(int32_t *to, const int32x4_t *v) {
+    vst1q_s32(to, vpaddq_s32(vpaddq_s32(v[0], v[1]), vpaddq_s32(v[2], v[3])));
 }
 
 PW_INLINE uint8x16_t load_few(const char *from, int n) {
@@ -42,7 +49,7 @@ PW_INLINE void spread_bytes(char *to, const uint8x16_t *rows) {
 }
 
 /* Two products of int8 would fit 16 bits, but for (-128)**2 twice. */
-PW_INLINE int32x4_t dot_widening(int32x4_t sum, int32x4_t x, int32x4_t w) {
+PW_INLINE int32x4_t widening_dot(int32x4_t sum, int32x4_t x, int32x4_t w) {
     const int8x16_t a = vreinterpretq_s8_s32(x), b = vreinterpretq_s8_s32(w);
     const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(b)));
     const int32x4_t high = vpaddlq_s16(vmull_high_s8(a, b));
@@ -57,12 +64,16 @@ PW_INLINE int32x4_t dot_widening(int32x4_t sum, int32x4_t x, int32x4_t w) {
 #define Q_SET1(i) vdupq_n_s32(i)
 #define Q_LOAD(p) load_lanes(p)
 #define Q_STORE(p, v) store_lanes(p, v)
+#define Q_ADD(a, b) vaddq_s32(a, b)
 #define Q_SUB(a, b) vsubq_s32(a, b)
 #define Q_MUL(a, b) vmulq_s32(a, b)
 #define QF_SET1(f) vdupq_n_f32(f)
 #define QF_LOAD(p) vld1q_f32(p)
 #define Q_ROUND(v, scale) vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(v), scale))
-#define Q_PACK(v, output) pack_neon(v, output)
+#define Q_ROUND_ANY(v, scale) Q_ROUND(v, scale)
+#define Q_PACK(v, zero) pack_neon(v, zero)
+#define Q_BOUND(b, output) bound_neon(b, output)
+#define Q_SUM4(to, v) sum4_neon(to, v)
 #define QB_SET1(byte) vdupq_n_u8((uint8_t)(byte))
 #define QB_XOR(a, b) veorq_u8(a, b)
 #define QB_LOAD(p) vld1q_u8((const uint8_t *)(p))
@@ -79,7 +90,7 @@ PW_INLINE int32x4_t dot_widening(int32x4_t sum, int32x4_t x, int32x4_t w) {
 #define Q_WORKS pw_cpu_always
 #define Q_LANES PW_Q_S8_S8
 #define Q_DEPTH 4
-#define Q_DOT(sum, x, w) dot_widening(sum, x, w)
+#define Q_DOT(sum, x, w) widening_dot(sum, x, w)
 #define Q_SPREAD(to, rows, zero) spread_bytes(to, rows)
 #include "quantised.h"
 
@@ -91,7 +102,7 @@ PW_INLINE int32x4_t dot_widening(int32x4_t sum, int32x4_t x, int32x4_t w) {
 #endif
 
 /* Not by its intrinsic, which some compilers declare only for a whole file. */
-PW_INLINE int32x4_t dot_neon(int32x4_t sum, int32x4_t x, int32x4_t w) {
+PW_INLINE int32x4_t sdot(int32x4_t sum, int32x4_t x, int32x4_t w) {
     __asm__("sdot %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(x), "w"(w));
     return sum;
 }
@@ -101,7 +112,7 @@ PW_INLINE int32x4_t dot_neon(int32x4_t sum, int32x4_t x, int32x4_t w) {
 #define Q_WORKS pw_cpu_has_dotprod
 #define Q_LANES PW_Q_S8_S8
 #define Q_DEPTH 4
-#define Q_DOT(sum, x, w) dot_neon(sum, x, w)
+#define Q_DOT(sum, x, w) sdot(sum, x, w)
 #define Q_SPREAD(to, rows, zero) spread_bytes(to, rows)
 #include "quantised.h"
 

@@ -14,6 +14,9 @@ PW_INLINE int32_t load_lane(const void *at) {
 PW_INLINE void store_lane(void *at, int32_t lane) {
     memcpy(at, &lane, sizeof lane);
 }
+PW_INLINE int32_t add(int32_t a, int32_t b) {
+    return (int32_t)((uint32_t)a + (uint32_t)b);
+}
 PW_INLINE int32_t subtract(int32_t a, int32_t b) {
     return (int32_t)((uint32_t)a - (uint32_t)b);
 }
@@ -35,14 +38,20 @@ PW_INLINE int32_t round_scaled(int32_t v, float scale) {
     return (int32_t)lrintf(product < -65536 ? -65536 : product > 65536 ? 65536 : product);
 }
 
-PW_INLINE uint32_t pack_scalar(const int32_t *v, const pw_qoutput *output) {
+PW_INLINE uint8_t clip(int32_t v, int32_t lo, int32_t hi) {
+    return (uint8_t)(v < lo ? lo : v > hi ? hi : v);
+}
+PW_INLINE uint32_t pack_scalar(const int32_t *v, int16_t zero) {
     uint8_t bytes[4];
     uint32_t packed;
-    for (int i = 0; i < 4; i++) {
-        const int32_t y = v[i] + output->zero;
-        bytes[i] = (uint8_t)(y < output->lo ? output->lo : y > output->hi ? output->hi : y);
-        bytes[i] ^= output->flip;
-    }
+    for (int i = 0; i < 4; i++) bytes[i] = clip(v[i] + zero, 0, 255);
+    memcpy(&packed, bytes, sizeof packed);
+    return packed;
+}
+PW_INLINE uint32_t bound_scalar(uint32_t packed, const pw_qoutput *output) {
+    uint8_t bytes[4];
+    memcpy(bytes, &packed, sizeof packed);
+    for (int i = 0; i < 4; i++) bytes[i] = clip(bytes[i], output->lo, output->hi) ^ output->flip;
     memcpy(&packed, bytes, sizeof packed);
     return packed;
 }
@@ -75,13 +84,17 @@ PW_INLINE void spread_bytes(char *to, const uint32_t *rows) {
 #define Q_SET1(i) ((int32_t)(i))
 #define Q_LOAD(p) load_lane(p)
 #define Q_STORE(p, v) store_lane(p, v)
+#define Q_ADD(a, b) add(a, b)
 #define Q_SUB(a, b) subtract(a, b)
 #define Q_MUL(a, b) multiply(a, b)
 #define Q_DOT(sum, x, w) dot(sum, x, w)
 #define QF_SET1(f) (f)
 #define QF_LOAD(p) (*(p))
 #define Q_ROUND(v, scale) round_scaled(v, scale)
-#define Q_PACK(v, output) pack_scalar(v, output)
+#define Q_ROUND_ANY(v, scale) round_scaled(v, scale)
+#define Q_PACK(v, zero) pack_scalar(v, zero)
+#define Q_BOUND(b, output) bound_scalar(b, output)
+#define Q_SUM4(to, v) memcpy(to, v, 4 * sizeof *(to))
 #define QB_SET1(byte) ((uint32_t)(uint8_t)(byte) * 0x01010101u)
 #define QB_XOR(a, b) ((a) ^ (b))
 #define QB_LOAD(p) load_bytes(p, 4)
