@@ -42,8 +42,7 @@ int pw_cpu_has_avx512(void) {
 
 int pw_cpu_has_avx512_vnni(void) {
     unsigned a, b, c, d;
-    return pw_cpu_has_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
-           (c & bit_AVX512VNNI);
+    return pw_cpu_has_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & bit_AVX512VNNI);
 }
 #elif defined(__aarch64__)
 #if defined(__linux__)

@@ -103,7 +103,7 @@ int pw_qkernels_works(const pw_qkernels *);
 
 /* y = saturate(round((w - w_zero) (x - x_zero) + bias) * scale) + y_zero), within lo and hi: sums
  * are int32, modulo 2**32, and become float32; halves are rounded to even. w: (K, C) bytes, w_k and
- * w_c apart; bias: K of int32, bias_step bytes apart, or NULL. */
+ * w_c apart, none of them in y; bias: K of int32, bias_step bytes apart, or NULL. */
 pw_status pw_qconv(const pw_qkernels *, const pw_qproblem *, const void *w, ptrdiff_t w_k,
                    ptrdiff_t w_c, const void *bias, ptrdiff_t bias_step, const void *x, void *y,
                    int threads);

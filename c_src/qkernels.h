@@ -35,9 +35,9 @@ typedef struct pw_qtile {
     ptrdiff_t x_g, x_p;
     const char *w;
     ptrdiff_t w_k;
-    int64_t groups;        /* of channels, in this pass */
-    const int32_t *bias;   /* readable for a tile of channels, as are w_zero and scale */
-    const int32_t *x_sum;  /* of each pixel; its product with w_zero is taken off. NULL: none */
+    int64_t groups;       /* of channels, in this pass */
+    const int32_t *bias;  /* readable for a tile of channels, as are w_zero and scale */
+    const int32_t *x_sum; /* of each pixel; its product with w_zero is taken off. NULL: none */
     const int32_t *w_zero;
     const float *scale;
     char *y;
@@ -94,10 +94,10 @@ int pw_cpu_has_dotprod(void);
 
 /* qpack.c: what a call needs beside its pixels. */
 typedef struct pw_qpacked {
-    const char *w;    /* planar: rows of lanes, which may be the caller's; interleaved: see there */
-    ptrdiff_t w_k;    /* from row to row */
-    char *ones;       /* a row of w that sums x */
-    int32_t *bias;    /* with what the zero points of x and w add to every pixel's sum */
+    const char *w; /* planar: rows of lanes, which may be the caller's; interleaved: see there */
+    ptrdiff_t w_k; /* from row to row */
+    char *ones;    /* a row of w that sums x */
+    int32_t *bias; /* with what the zero points of x and w add to every pixel's sum */
     int32_t *w_zero;
     float *scale;
     int needs_x_sum; /* a w_zero is not 0 */

@@ -36,8 +36,7 @@ static sizes sizes_of(const pw_qkernels *kernels, const pw_qproblem *q, const pw
     size_t end = 0;
     s.row = pw_round_up(s.groups, V);
     s.borrowed = !interleaved && kernels->depth == 4 && weights->w_c == 1 &&
-                 q->C == s.row * kernels->depth &&
-                 !pw_qbytes_of(kernels, 0, q->w_signed, 0).flip;
+                 q->C == s.row * kernels->depth && !pw_qbytes_of(kernels, 0, q->w_signed, 0).flip;
     s.w = after(&end, interleaved ? padded * s.groups : s.borrowed ? 0 : q->K * s.row);
     s.ones = after(&end, s.row);
     s.spare = after(&end, interleaved ? s.row : 0);
@@ -106,7 +105,8 @@ pw_qpacked pw_qpack(const pw_qkernels *kernels, const pw_qproblem *q, const pw_q
     for (int64_t k = 0; !s.borrowed && k < q->K; k++) {
         char *row = memory + (interleaved ? s.spare : s.w + (size_t)(k * row_bytes));
         bytes.zero = (int16_t)(moved + q->w_zero[k]);
-        pw_qstage_row(kernels, bytes, row, s.row, weights->w + k * weights->w_k, weights->w_c, q->C);
+        pw_qstage_row(kernels, bytes, row, s.row, weights->w + k * weights->w_k, weights->w_c,
+                      q->C);
         if (!interleaved) continue;
         if (needs_sums) kernels->sum_w(row, 0, row_bytes, 1, sums + k);
         spread(&blocks, &s, k, row, memory + s.w);
@@ -116,9 +116,10 @@ pw_qpacked pw_qpack(const pw_qkernels *kernels, const pw_qproblem *q, const pw_q
         packed.w_zero[k] = moved + q->w_zero[k];
         packed.needs_x_sum |= packed.w_zero[k];
         if (needs_sums)
-            packed.bias[k] = (int32_t)((uint32_t)packed.bias[k] +
-                                       (uint32_t)x_zero * ((uint32_t)q->C * (uint32_t)packed.w_zero[k] -
-                                                           (uint32_t)sums[k]));
+            packed.bias[k] =
+                (int32_t)((uint32_t)packed.bias[k] +
+                          (uint32_t)x_zero *
+                              ((uint32_t)q->C * (uint32_t)packed.w_zero[k] - (uint32_t)sums[k]));
     }
     return packed;
 }

@@ -4,8 +4,7 @@
 #include "qkernels.h"
 
 pw_qbytes pw_qbytes_of(const pw_qkernels *kernels, int is_x, int is_signed, int zero) {
-    const int signed_lane =
-        kernels->lanes == PW_Q_S8_S8 || (kernels->lanes == PW_Q_U8_S8 && !is_x);
+    const int signed_lane = kernels->lanes == PW_Q_S8_S8 || (kernels->lanes == PW_Q_U8_S8 && !is_x);
     pw_qbytes bytes = {.zero = (int16_t)zero};
     if (is_signed != signed_lane) {
         bytes.flip = 0x80;
@@ -18,7 +17,8 @@ static uint8_t byte_at(pw_qbytes bytes, const char *at) {
     return (uint8_t)*at ^ bytes.flip;
 }
 
-static void row_of_bytes(pw_qbytes bytes, uint8_t *to, const char *from, ptrdiff_t step, int64_t C) {
+static void row_of_bytes(pw_qbytes bytes, uint8_t *to, const char *from, ptrdiff_t step,
+                         int64_t C) {
     if (step == 1)
         for (int64_t c = 0; c < C; c++) to[c] = byte_at(bytes, from + c);
     else

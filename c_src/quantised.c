@@ -57,7 +57,7 @@ typedef struct call {
 typedef struct item {
     const char *x; /* of the first pixel of P, as y */
     char *y;
-    int64_t from, to; /* pixels */
+    int64_t from, to;   /* pixels */
     int64_t first, end; /* blocks */
 } item;
 
@@ -196,8 +196,8 @@ static void run_dots(const call *c, const item *it, const char *x, pw_matrix y, 
         .output = c->output,
     };
     for (int p = 0; p < n; p++)
-        pw_qstage_row(c->kernels, c->bytes, scratch + c->rows_at + p * t.x_p, row,
-                      x + p * q->x_p, q->x_c, q->C);
+        pw_qstage_row(c->kernels, c->bytes, scratch + c->rows_at + p * t.x_p, row, x + p * q->x_p,
+                      q->x_c, q->C);
     if (t.x_sum) c->kernels->sum_x(t.x, t.x_p, t.x_p, n, sums);
     for (int64_t k = k_first; k < k_end; k += c->tile) {
         t.w = c->packed.w + k * t.w_k;
@@ -216,9 +216,9 @@ static void run_tile(const call *c, const item *it, int64_t p, int n, char *scra
     const int64_t k_first = first_channel(c, it->first);
     const int64_t k_end = pw_min(q->K, first_channel(c, it->end));
     const int left = n % c->kernels->vector, dots = left <= c->dots ? left : 0;
-    const pw_matrix y = {
-        .at = it->y + p * q->y_p + k_first * q->y_k, .i = q->y_k, .j = q->y_p};
-    const pw_matrix to = c->stage_y ? (pw_matrix){.at = scratch + c->y_at, .i = c->tile, .j = 1} : y;
+    const pw_matrix y = {.at = it->y + p * q->y_p + k_first * q->y_k, .i = q->y_k, .j = q->y_p};
+    const pw_matrix to =
+        c->stage_y ? (pw_matrix){.at = scratch + c->y_at, .i = c->tile, .j = 1} : y;
     const char *x = it->x + p * q->x_p;
     pw_matrix behind = to;
     behind.at += n - dots;
@@ -249,7 +249,8 @@ static void choose_path(call *c, int64_t pixels) {
     const pw_qproblem *q = c->q;
     const int x_rows = q->x_c == 1 && q->C >= ROW_CHANNELS && (q->x_p != 1 || q->P == 1);
     const int y_planar = q->y_p == 1 || q->P == 1;
-    c->interleaved = (q->y_k == 1 || q->K == 1) && !(y_planar && pixels < FEW_PIXELS) && q->y_p != 1;
+    c->interleaved =
+        (q->y_k == 1 || q->K == 1) && !(y_planar && pixels < FEW_PIXELS) && q->y_p != 1;
     c->stage_y = !c->interleaved && !y_planar;
     c->rows = c->interleaved && x_rows;
     c->ahead = pixels * q->C < PREFETCH_FROM_BYTES ? 0 : AHEAD;

@@ -8,7 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from . import c_simd
-from .c_simd import _kernel_sets, _pointer, ffi, lib
+from .c_simd import _kernel_sets, _pointer
+
+try:
+    from ._c import ffi, lib
+except ImportError:  # `c_simd.available` says why
+    ffi = lib = None
 
 if TYPE_CHECKING:
     from pointwise_fast.problem import QuantisedProblem

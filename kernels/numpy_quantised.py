@@ -47,5 +47,6 @@ class NumpyQuantised:
 def requantise(sums: Array, problem: QuantisedProblem) -> Array:
     """int32 sums ``(K, pixels)`` as bytes."""
     with np.errstate(over="ignore"):
-        y = np.rint(sums.astype(np.float32) * problem.multiplier[:, np.newaxis])
-    return np.clip(y + problem.out_zero, problem.lo, problem.hi).astype(problem.out_dtype)
+        steps = np.rint(sums.astype(np.float32) * problem.multiplier[:, np.newaxis])
+    y: Array = np.clip(steps + problem.out_zero, problem.lo, problem.hi).astype(problem.out_dtype)
+    return y

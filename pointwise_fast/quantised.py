@@ -124,50 +124,68 @@ def qconv1x1(
         channel_axis,
         backend,
     )
-    try:
-        # With types, for True is 1.
-        key = (arrays, tuple(map(_by_value, parameters)), tuple(map(type, parameters)))
-        call = _calls.get(key)
-    except TypeError:  # something that cannot be a key, or is wrong
-        key = call = None
+    types = tuple(map(type, parameters))
+    call = key = None
+    if _KEYS.issuperset(types):
+        # With types, for 1.0 is 1.
+        key = (arrays, types, *[_by_value(p) if type(p) is np.ndarray else p for p in parameters])
+        try:
+            call = _calls.get(key)
+        except TypeError:  # a tuple with something else in it
+            key = None
     if call is None:
         call = _Call(arrays, *parameters)
-        _remember(key, call)
+        if key is not None:
+            _remember(key, call)
     n = resolve_threads(threads)
-    if weight.ndim != 2:
-        weight = weight.reshape(weight.shape[:2])
-    plan: QuantisedPlan | None = call.plan
+    plan = call.plan
     if out is None:
         out = call.empty()
-    # Two owners of memory share none.
-    elif (x.base is not None or out.base is not None or x is out) and overlap(x, out):
-        plan = call.in_place if is_same(x, out) else None
-        if plan is None:
-            beside = call.empty()
-            _Call((*arrays[:3], None), *parameters).plan.conv(weight, bias, x, beside, n)
-            np.copyto(out, beside)
-            return out
-    plan.conv(weight, bias, x, out, n)
+    elif not _owners(x, weight, out):
+        if overlap(weight, out):
+            weight = weight.copy()
+        if overlap(x, out):
+            in_place = call.in_place if is_same(x, out) else None
+            if in_place is None:
+                apart = _Call((*arrays[:3], None), *parameters)
+                beside = apart.empty()
+                apart.plan.conv(_as_matrix(weight), bias, x, beside, n)
+                np.copyto(out, beside)
+                return out
+            plan = in_place
+    plan.conv(_as_matrix(weight), bias, x, out, n)
     return out
 
 
-def _by_value(parameter: Any) -> Any:
-    """What stands for a parameter in a key; TypeError: nothing does."""
-    if type(parameter) is np.ndarray:
-        return parameter.tobytes(), parameter.shape, parameter.dtype
-    if isinstance(parameter, _IMMUTABLE):
-        return parameter
-    raise TypeError
+def _owners(x: Array, weight: Array, out: Array) -> bool:
+    """Whether each has memory of its own: the quick answer to what `overlap` asks."""
+    return (
+        x.base is None
+        and weight.base is None
+        and out.base is None
+        and x is not out
+        and weight is not out
+    )
 
 
-_IMMUTABLE = (int, float, str, tuple, np.generic, type(None))
+def _as_matrix(weight: Array) -> Array:
+    return weight if weight.ndim == 2 else weight.reshape(weight.shape[:2])
+
+
+def _by_value(array: Array) -> Any:
+    return array.tobytes(), array.shape, array.dtype
 
 
 def _remember(key: Any, call: _Call) -> None:
-    if key is not None:
-        if len(_calls) >= _MOST_CALLS:
-            _calls.clear()
-        _calls[key] = call
+    if len(_calls) >= _MOST_CALLS:
+        _calls.clear()
+    _calls[key] = call
+
+
+#: Types of parameters whose value says all, or, of arrays, the bytes. A call with others is checked
+#: anew each time.
+_NUMBERS = (int, float, np.float32, np.float64, np.uint8, np.int8, np.int32, np.int64)
+_KEYS = frozenset((*_NUMBERS, str, tuple, type(None), np.ndarray))
 
 
 class _Call:
@@ -200,9 +218,8 @@ class _Call:
             raise TypeError(
                 f"bias has dtype {bias[2]}; int32 is expected, in units of x_scale * weight_scale"
             )
-        settings = Settings(
-            weight[0], None if bias is None else bias[0], activation, channel_axis, 1, 1, None, backend
-        )
+        given = weight[0], None if bias is None else bias[0], activation, channel_axis
+        settings = Settings(*given, stride=1, groups=1, dtype=None, backend=backend)
         quantisation = Quantisation(
             (x_scale, weight_scale, out_scale),
             (x_zero_point, weight_zero_point, out_zero_point),
@@ -242,7 +259,7 @@ class _Call:
     def in_place(self) -> QuantisedPlan | None:
         """The plan whose output is its input; None where there is none."""
         problem = replace(self._problem, in_place=True)
-        return self._plan(problem) if problem.C <= self._make.most_in_place else None
+        return self._plan(problem) if self._make.most_in_place >= problem.C else None
 
     def _plan(self, problem: QuantisedProblem) -> QuantisedPlan:
         nothing = 0 in (problem.K, problem.P, *problem.outer)

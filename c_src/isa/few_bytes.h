@@ -8,11 +8,11 @@
 
 /* The first n < 32 bytes, and no others; in two copies of a known size, which may overlap. */
 PW_INLINE void copy_few_bytes(char *to, const char *from, int n) {
-#define TWO(size)                                               \
-    if (n >= size) {                                            \
-        memcpy(to, from, size);                                 \
-        memcpy(to + n - size, from + n - size, size);           \
-        return;                                                 \
+#define TWO(size)                                     \
+    if (n >= size) {                                  \
+        memcpy(to, from, size);                       \
+        memcpy(to + n - size, from + n - size, size); \
+        return;                                       \
     }
     TWO(16)
     TWO(8)

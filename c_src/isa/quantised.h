@@ -47,7 +47,7 @@ PW_INLINE void QN(store)(char *y, int n, int stream, Q_B bytes) {
 PW_INLINE Q_B QN(finish)(const pw_qtile *t, const Q_V *s, int NV, const Q_F *scales) {
     Q_V v[4];
     if (t->output.in_reach) {
-        PW_UNROLL
+    PW_UNROLL
         for (int j = 0; j < 4; j++) v[j] = j < NV ? Q_ROUND(s[j], scales[j]) : Q_SET1(0);
     } else {
         PW_UNROLL

@@ -39,10 +39,10 @@ PW_INLINE __m256i bound_avx2(__m256i bytes, const pw_qoutput *output) {
 }
 
 PW_INLINE void sum4_avx2(int32_t *to, const __m256i *v) {
-    const __m256i s = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]),
-                                        _mm256_hadd_epi32(v[2], v[3]));
-    _mm_storeu_si128((__m128i *)to, _mm_add_epi32(_mm256_castsi256_si128(s),
-                                                  _mm256_extracti128_si256(s, 1)));
+    const __m256i s =
+        _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
+    _mm_storeu_si128((__m128i *)to,
+                     _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1)));
 }
 
 PW_INLINE void spread_pairs(char *to, const __m256i *rows, int16_t zero) {
@@ -50,8 +50,7 @@ PW_INLINE void spread_pairs(char *to, const __m256i *rows, int16_t zero) {
     const __m256i high = _mm256_unpackhi_epi8(rows[0], rows[1]);
     const __m256i off = _mm256_set1_epi16(zero);
     const __m128i eights[4] = {_mm256_castsi256_si128(low), _mm256_castsi256_si128(high),
-                               _mm256_extracti128_si256(low, 1),
-                               _mm256_extracti128_si256(high, 1)};
+                               _mm256_extracti128_si256(low, 1), _mm256_extracti128_si256(high, 1)};
     PW_UNROLL
     for (int i = 0; i < 4; i++)
         _mm256_storeu_si256((__m256i *)(to + i * 32),

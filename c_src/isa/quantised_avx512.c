@@ -16,8 +16,7 @@
 
 /* Of a vector of 32-bit elements, 4 i + l to l + 4 i and back. */
 PW_INLINE __m512i across_lanes(__m512i v) {
-    const __m512i order =
-        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     return _mm512_permutexvar_epi32(order, v);
 }
 
@@ -44,15 +43,14 @@ PW_INLINE __m512i bound_avx512(__m512i bytes, const pw_qoutput *output) {
 }
 
 PW_INLINE void sum4_avx512(int32_t *to, const __m512i *v) {
-    const __m512i a = _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]),
-                                       _mm512_unpackhi_epi32(v[0], v[1]));
-    const __m512i b = _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]),
-                                       _mm512_unpackhi_epi32(v[2], v[3]));
+    const __m512i a =
+        _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
+    const __m512i b =
+        _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
     const __m512i c = _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
-    const __m256i d =
-        _mm256_add_epi32(_mm512_castsi512_si256(c), _mm512_extracti64x4_epi64(c, 1));
-    _mm_storeu_si128((__m128i *)to, _mm_add_epi32(_mm256_castsi256_si128(d),
-                                                  _mm256_extracti128_si256(d, 1)));
+    const __m256i d = _mm256_add_epi32(_mm512_castsi512_si256(c), _mm512_extracti64x4_epi64(c, 1));
+    _mm_storeu_si128((__m128i *)to,
+                     _mm_add_epi32(_mm256_castsi256_si128(d), _mm256_extracti128_si256(d, 1)));
 }
 
 PW_INLINE void spread_bytes(char *to, __m512i *rows) {

@@ -116,7 +116,8 @@ static void convolve(const char *w, const char *bias, const char *x, view xv, ch
 /* What a case does not say is drawn. */
 static void draw(pw_qproblem *q, view xv, view yv) {
     const double usual = 60 / (70.0 * 70 * sqrt((double)now.C + 1));
-    const int wild = random_below(8) == 0, same_zero = random_below(4), big_bias = random_below(8) == 0;
+    const int wild = random_below(8) == 0, same_zero = random_below(4),
+              big_bias = random_below(8) == 0;
     q->C = now.C, q->K = now.K, q->P = now.P;
     q->x_c = xv.c, q->x_p = xv.p, q->y_k = yv.c, q->y_p = yv.p;
     if (now.outer > 1) {
@@ -129,7 +130,8 @@ static void draw(pw_qproblem *q, view xv, view yv) {
     q->lo = q->y_signed ? -128 : 0, q->hi = q->lo + 255;
     if (random_below(3) == 0) q->lo += random_below(100), q->hi -= random_below(100);
     for (int64_t k = 0; k < now.K; k++) {
-        const int zero = same_zero ? (k ? w_zero[0] : random_byte(q->w_signed)) : random_byte(q->w_signed);
+        const int zero =
+            same_zero ? (k ? w_zero[0] : random_byte(q->w_signed)) : random_byte(q->w_signed);
         w_zero[k] = same_zero == 3 ? (q->w_signed ? 0 : 128) : zero;
         scale[k] = (float)(usual * (1 + random_below(100) / 50.0));
         if (wild) scale[k] = ldexpf(1, random_below(140) - 70);
