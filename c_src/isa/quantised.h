@@ -102,6 +102,19 @@ PW_INLINE void QN(planar_run)(const pw_qtile *t, int KR) {
     }
 }
 
+/* Sums of pixel p to y, or back to acc. */
+PW_INLINE void QN(interleaved_finish)(const pw_qtile *t, int p, const Q_V *s, int NV) {
+    Q_F scales[4];
+    if (!t->last) {
+        PW_UNROLL
+        for (int j = 0; j < NV; j++) Q_STORE(t->acc + p * t->acc_step + j * Q_VW, s[j]);
+        return;
+    }
+    PW_UNROLL
+    for (int j = 0; j < 4; j++) scales[j] = QF_LOAD(t->scale + (j < NV ? j * Q_VW : 0));
+    QN(store)(t->y + p * t->y_step, t->channels, 0, QN(finish)(t, s, NV, scales));
+}
+
 /* R pixels from p on; of them the last is repeated past the first `rows`. */
 PW_INLINE void QN(interleaved_tile)(const pw_qtile *t, int p, int rows, int R, int NV) {
     const char *w = t->w, *x[Q_ROWS_MAX];
@@ -131,18 +144,8 @@ PW_INLINE void QN(interleaved_tile)(const pw_qtile *t, int p, int rows, int R, i
         }
     }
     PW_UNROLL
-    for (int i = 0; i < R; i++) {
-        if (i >= rows) break;
-        if (!t->last) {
-            PW_UNROLL
-            for (int j = 0; j < NV; j++) Q_STORE(t->acc + (p + i) * t->acc_step + j * Q_VW, s[i][j]);
-            continue;
-        }
-        Q_F scales[4];
-        PW_UNROLL
-        for (int j = 0; j < 4; j++) scales[j] = QF_LOAD(t->scale + (j < NV ? j * Q_VW : 0));
-        QN(store)(t->y + (p + i) * t->y_step, t->channels, 0, QN(finish)(t, s[i], NV, scales));
-    }
+    for (int i = 0; i < R; i++)
+        if (i < rows) QN(interleaved_finish)(t, p + i, s[i], NV);
 }
 
 PW_INLINE void QN(interleaved_run)(const pw_qtile *t, int R, int NV) {
