@@ -1,16 +1,14 @@
 /* Runs a plan: cuts the work into items, which threads take one by one. */
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "plan.h"
+#include "shares.h"
 
 enum {
     LINE = 64,
     /* Items a thread should get at least, for cores are unequally fast. */
     ITEMS_PER_THREAD = 12,
-    /* Shares of the items; with more threads several begin with the same. */
-    MOST_SHARES = 64,
     /* Of a row that is staged, what may be fetched ahead. */
     MOST_FETCHED = 4096,
     /* One-shot weights up to this size are packed on the stack. */
@@ -18,12 +16,6 @@ enum {
     /* Packed weights that are worth waking a thread for: 240 -> 960 of one pixel 10.8 -> 6.1 us. */
     PARALLEL_FROM_BYTES = 192 << 10,
 };
-
-/* Consecutive items, of which a thread takes the next. */
-typedef struct share {
-    _Alignas(LINE) atomic_llong next;
-    int64_t end;
-} share;
 
 /* One call. An item is a panel of pixels of one outer index and group, for some of the blocks. */
 typedef struct call {
@@ -35,8 +27,7 @@ typedef struct call {
     int64_t panels; /* in a row of P */
     int parts;      /* of the blocks */
     int64_t items;
-    int shares;
-    share share[MOST_SHARES];
+    pw_shares shares;
 } call;
 
 typedef struct item {
@@ -281,31 +272,19 @@ static void run_item(const call *call, const item *it, int64_t head, char *scrat
                    plan->finishes ? plan->y_channels : K, it->pixels, plan->planes);
 }
 
-/* Each thread begins with a share of its own, the same in every call, whose pixels its cache may
- * still have; then it helps with the others. */
 static void work(void *argument, int number) {
     call *call = argument;
     const pw_plan *plan = call->plan;
     char *scratch = NULL;
+    int turn = 0;
     if (plan->scratch.bytes && !(scratch = pw_thread_scratch(plan->scratch.bytes))) return;
-    for (int i = 0; i < call->shares; i++) {
-        share *share = &call->share[(number + i) % call->shares];
-        for (int64_t index; (index = atomic_fetch_add(&share->next, 1)) < share->end;) {
-            const item it = item_at(call, index);
-            run_item(call, &it, index % call->panels ? 0 : call->head, scratch);
-        }
+    for (int64_t index; (index = pw_next_item(&call->shares, number, &turn)) >= 0;) {
+        const item it = item_at(call, index);
+        run_item(call, &it, index % call->panels ? 0 : call->head, scratch);
     }
 #if defined(__x86_64__)
     if (plan->stream) __builtin_ia32_sfence();
 #endif
-}
-
-static void share_out(call *call, int threads) {
-    call->shares = (int)pw_min(threads, MOST_SHARES);
-    for (int i = 0; i < call->shares; i++) {
-        atomic_init(&call->share[i].next, call->items * i / call->shares);
-        call->share[i].end = call->items * (i + 1) / call->shares;
-    }
 }
 
 /* Pixels up to the first at which every row of y is aligned to a line; 0 if there is none. */
@@ -355,7 +334,7 @@ pw_status pw_run(const pw_plan *plan, const void *packed, const void *x, const v
         threads = 1;
     cut(&call, threads);
     threads = (int)pw_max(1, pw_min(threads, call.items));
-    share_out(&call, threads);
+    pw_share_out(&call.shares, call.items, threads);
     if (threads > 1)
         pw_parallel(threads, work, &call);
     else

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "kernels.h"
+#include "qkernels.h"
 
 int pw_cpu_always(void) {
     return 1;
@@ -44,6 +44,24 @@ int pw_cpu_has_avx512_bf16(void) {
     unsigned a, b, c, d;
     return pw_cpu_has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & bit_AVX512BF16);
 }
+
+int pw_cpu_has_avx512_vnni(void) {
+    unsigned a, b, c, d;
+    return pw_cpu_has_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & bit_AVX512VNNI);
+}
+#elif defined(__aarch64__)
+#if defined(__linux__)
+#include <sys/auxv.h>
+
+int pw_cpu_has_dotprod(void) {
+    enum { ASIMDDP = 1 << 20 };
+    return (getauxval(AT_HWCAP) & ASIMDDP) != 0;
+}
+#else
+int pw_cpu_has_dotprod(void) {
+    return 0;
+}
+#endif
 #endif
 
 static const pw_kernel_set *const sets[] = {

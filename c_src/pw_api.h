@@ -110,6 +110,7 @@ pw_status pw_run(const pw_plan *, const void *packed, const void *x, const void 
 pw_status pw_conv(const pw_plan *, const void *w, ptrdiff_t w_k, ptrdiff_t w_c, const void *bias,
                   ptrdiff_t bias_step, const void *x, const void *r, const void *mask, void *y,
                   int threads);
+
 /* Sums over pixels, for the gradients of weights and bias. y, of which the problem tells only where it
  * lies, is the gradient that comes in; x_dtype is dtype. */
 typedef struct pw_gradient pw_gradient;
@@ -124,3 +125,36 @@ const char *pw_gradient_describe(const pw_gradient *);
 /* dw: (K, C/groups) elements one behind the other; NULL where C is 0. db: K of them; NULL: not wanted. */
 pw_status pw_gradient_run(const pw_gradient *, const void *x, const void *y, void *dw, void *db,
                           int threads);
+
+/* One quantised convolution without its data, of bytes; strides as in pw_problem. */
+typedef struct {
+    int64_t C, K;
+    int64_t P;
+    int64_t outer;
+    int64_t outer_n[64];
+    ptrdiff_t x_outer[64], y_outer[64];
+    ptrdiff_t x_c, x_p;
+    ptrdiff_t y_k, y_p;
+    int x_signed, w_signed, y_signed;
+    int x_zero, y_zero;    /* zero points, in the range of their dtypes, as lo and hi are */
+    int lo, hi;            /* bounds of the output */
+    const int32_t *w_zero; /* K zero points of weights */
+    const float *scale;    /* K scales of sums, finite: x_scale * w_scale / y_scale */
+    int in_place;          /* y is x, element for element; C and K are PW_QCONV_IN_PLACE at most */
+} pw_qproblem;
+
+enum { PW_QCONV_IN_PLACE = 2048 };
+
+typedef struct pw_qkernels pw_qkernels;
+
+/* Kernels of a set for quantised convolutions, best first; NULL past the last. */
+const pw_qkernels *pw_qkernels_at(const pw_kernel_set *, int i);
+const char *pw_qkernels_name(const pw_qkernels *);
+int pw_qkernels_works(const pw_qkernels *);
+
+/* y = saturate(round((w - w_zero) (x - x_zero) + bias) * scale) + y_zero), within lo and hi: sums
+ * are int32, modulo 2**32, and become float32; halves are rounded to even. w: (K, C) bytes, w_k and
+ * w_c apart, none of them in y; bias: K of int32, bias_step bytes apart, or NULL. */
+pw_status pw_qconv(const pw_qkernels *, const pw_qproblem *, const void *w, ptrdiff_t w_k,
+                   ptrdiff_t w_c, const void *bias, ptrdiff_t bias_step, const void *x, void *y,
+                   int threads);

@@ -28,7 +28,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from pointwise_fast.problem import Problem
 
-__all__ = ["Backend", "Gradient", "Plan", "Repeat"]
+__all__ = ["Backend", "Gradient", "Plan", "QuantisedPlan", "Repeat"]
 
 Array = npt.NDArray[np.generic]
 
@@ -121,3 +121,10 @@ class Backend(Protocol):
     def plan(self, problem: Problem) -> Plan: ...
 
     def gradient(self, problem: Problem) -> Gradient | None: ...
+
+
+class QuantisedPlan(Protocol):
+    """How one `QuantisedProblem` will be computed; immutable and shared between threads."""
+
+    def conv(self, weight: Array, bias: Array | None, x: Array, out: Array, threads: int) -> None:
+        """Compute `out`; weights are ``(K, C)``, the bias ``(K,)`` of int32."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from pointwise_fast.problem import Problem
+    from pointwise_fast.problem import Problem, QuantisedProblem
 
 __all__ = ["panels"]
 
@@ -16,7 +16,7 @@ __all__ = ["panels"]
 _PANEL_BYTES = 1 << 19
 
 
-def panels(problem: Problem) -> Iterator[tuple[Any, ...]]:
+def panels(problem: Problem | QuantisedProblem) -> Iterator[tuple[Any, ...]]:
     """Index tuples over ``(*outer, channel, P)`` that cover every pixel once."""
     pixel = max(1, (problem.C + problem.K) * problem.dtype.itemsize)
     step = max(1, _PANEL_BYTES // pixel)

@@ -6,6 +6,7 @@ from .conv import Conv1x1, conv1x1
 from .dispatch import backends
 from .folding import fold_batch_norm, fold_normalization, fold_scale
 from .gradient import conv1x1_backward
+from .quantised import qconv1x1
 
 __all__ = [
     "Conv1x1",
@@ -18,6 +19,7 @@ __all__ = [
     "fold_normalization",
     "fold_scale",
     "get_num_threads",
+    "qconv1x1",
     "set_num_threads",
     "show_config",
 ]

@@ -18,10 +18,20 @@ from . import dispatch
 from .arrays import is_same, overlap
 from .dtypes import Dtypes, choose_dtypes, label_dtype
 from .kernels import Backend, Plan, Repeat
-from .problem import Problem, reduce_axes
+from .problem import Problem, reduce_pixels
 from .settings import Settings, Shape
 
-__all__ = ["Call", "Geometry", "describe", "geometry", "reduce_call", "stepped"]
+__all__ = [
+    "Call",
+    "Geometry",
+    "check_fits",
+    "contiguous_strides",
+    "describe",
+    "find_channel_axis",
+    "geometry",
+    "reduce_call",
+    "stepped",
+]
 
 Array = npt.NDArray[Any]
 
@@ -154,35 +164,26 @@ def reduce_call(
     """Check arrays and reduce them to a `Problem`; also the shape of the result."""
     labels = settings.head == "argmax"
     dtypes = _choose_dtypes(settings, x.dtype)
-    axis = _find_channel_axis(settings, x.shape)
+    axis = find_channel_axis(settings, x.shape)
     if mask is not None:
         mask = _spread_mask(mask, x.shape, axis)
     x_shape, x_strides = _apply_stride(settings, axis, x.shape, x.strides)
     pixels = (*x_shape[:axis], *x_shape[axis + 1 :])
     shape = pixels if labels else (*x_shape[:axis], settings.K, *x_shape[axis + 1 :])
     if out is None:
-        out = Geometry(shape, _contiguous_strides(shape, dtypes.out.itemsize), dtypes.out)
-    _check_fits(out, shape, dtypes.out, out_name)
+        out = Geometry(shape, contiguous_strides(shape, dtypes.out.itemsize), dtypes.out)
+    check_fits(out, shape, dtypes.out, out_name)
     out_strides = (*out.strides[:axis], 0, *out.strides[axis:]) if labels else out.strides
     arrays = {"x": x_strides, "out": out_strides}
     if residual is not None:
         if labels:
             raise ValueError("residual cannot be added to the labels of head='argmax'")
-        _check_fits(residual, shape, dtypes.out, "residual")
+        check_fits(residual, shape, dtypes.out, "residual")
         arrays["residual"] = residual.strides
     if mask is not None:
         arrays["mask"] = _apply_stride(settings, axis, mask.shape, mask.strides)[1]
 
-    pixel_axes = [a for a in range(len(x_shape)) if a != axis]
-    # The leading axis of length 1 stands for a single pixel where x is one channel vector.
-    extents, steps = reduce_axes(
-        [1, *pixels],
-        [(0,) * len(arrays), *(tuple(s[a] for s in arrays.values()) for a in pixel_axes)],
-    )
-    strides = {
-        name: (*(step[i] for step in steps[:-1]), array[axis], steps[-1][i])
-        for i, (name, array) in enumerate(arrays.items())
-    }
+    extents, strides = reduce_pixels(x_shape, axis, arrays)
     spec = settings.missing
     some_missing = mask is not None or spec.nodata is not None
     problem = Problem(
@@ -209,7 +210,7 @@ def reduce_call(
 
 def stepped(settings: Settings, shape: Shape, strides: Shape) -> tuple[Shape, Shape]:
     """Shape and strides of ``x[..., ::stride]``: those pixels of an `x` that are used."""
-    return _apply_stride(settings, _find_channel_axis(settings, shape), shape, strides)
+    return _apply_stride(settings, find_channel_axis(settings, shape), shape, strides)
 
 
 def _choose_dtypes(settings: Settings, x: np.dtype[Any]) -> Dtypes:
@@ -232,7 +233,7 @@ def _choose_dtypes(settings: Settings, x: np.dtype[Any]) -> Dtypes:
     return dtypes
 
 
-def _find_channel_axis(settings: Settings, shape: Shape) -> int:
+def find_channel_axis(settings: Settings, shape: Shape) -> int:
     """The channel axis of `x` counted from the front."""
     ndim, axis = len(shape), settings.channel_axis
     if not -ndim <= axis < ndim:
@@ -293,7 +294,7 @@ def _spread_mask(mask: Geometry, x_shape: Shape, axis: int) -> Geometry:
     return mask._replace(shape=x_shape, strides=(*mask.strides[:axis], 0, *mask.strides[axis:]))
 
 
-def _contiguous_strides(shape: Shape, itemsize: int) -> Shape:
+def contiguous_strides(shape: Shape, itemsize: int) -> Shape:
     strides = []
     step = itemsize
     for n in reversed(shape):
@@ -302,7 +303,7 @@ def _contiguous_strides(shape: Shape, itemsize: int) -> Shape:
     return tuple(reversed(strides))
 
 
-def _check_fits(array: Geometry, shape: Shape, dtype: np.dtype[Any], name: str) -> None:
+def check_fits(array: Geometry, shape: Shape, dtype: np.dtype[Any], name: str) -> None:
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}; the result has {shape}")
     if array.dtype != dtype:

@@ -8,7 +8,7 @@ from .config import choice_from_environment
 from .kernels import Backend, Gradient, c_simd, numba_parallel, numpy_blas
 from .problem import Problem
 
-__all__ = ["BACKENDS", "backends", "select", "select_gradient"]
+__all__ = ["BACKENDS", "backends", "candidates", "select", "select_gradient"]
 
 #: Best first. `auto` takes the first that works here and supports the problem.
 BACKENDS: dict[str, Backend] = {
@@ -57,7 +57,7 @@ def check_name(name: str) -> None:
 def select(name: str, problem: Problem) -> tuple[Backend | None, str]:
     """The backend for `problem`: None, and the reason, where none of those allowed takes it."""
     reason = ""
-    for candidate in _candidates(name):
+    for candidate in candidates(name):
         refused = BACKENDS[candidate].unsupported(problem)
         if refused is None:
             return BACKENDS[candidate], ""
@@ -67,14 +67,14 @@ def select(name: str, problem: Problem) -> tuple[Backend | None, str]:
 
 def select_gradient(name: str, problem: Problem) -> Gradient:
     """The sums over pixels of the first backend that is allowed and has them."""
-    for candidate in _candidates(name):
+    for candidate in candidates(name):
         gradient = BACKENDS[candidate].gradient(problem)
         if gradient is not None:
             return gradient
     raise ValueError(f"backend {candidate!r} does not support gradients of weight and bias")
 
 
-def _candidates(name: str) -> tuple[str, ...]:
+def candidates(name: str) -> tuple[str, ...]:
     if name != "auto":
         return (name,)
     return (_forced,) if _forced else backends()

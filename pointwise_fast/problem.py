@@ -9,7 +9,7 @@ cropped image an inner axis of its width, and so on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from .activation import Activation
 from .missing import Missing
 
-__all__ = ["Problem", "reduce_axes"]
+__all__ = ["Problem", "QuantisedProblem", "reduce_axes", "reduce_pixels"]
 
 Array = npt.NDArray[Any]
 
@@ -105,6 +105,66 @@ class Problem:
         return _view(mask, (*self.outer, self.C, self.P), self.mask_strides)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class QuantisedProblem:
+    """One quantised 1x1 convolution: extents, strides and scales, but no data.
+
+    Strides as in `Problem`. The sum of ``(weight - weight_zero) * (x - x_zero)`` and the bias is an
+    int32, modulo 2**32. As float32 it is multiplied by `multiplier`, rounded (halves to even),
+    moved by `out_zero`, and kept within `lo` and `hi`.
+
+    Attributes
+    ----------
+    x_dtype, weight_dtype, out_dtype : numpy.dtype
+        Of the input, the weights, the output: uint8 or int8.
+    outer : tuple of int
+        Extents of the outer pixel axes, in C order.
+    C, K, P : int
+        Input channels, output channels, inner pixels.
+    x_strides, out_strides : tuple of int
+        Byte strides over ``(*outer, channel, P)``.
+    x_zero, out_zero : int
+        Zero points.
+    weight_zero : numpy.ndarray of int32, shape (K,)
+    multiplier : numpy.ndarray of float32, shape (K,)
+        Finite.
+    lo, hi : int
+        Bounds of the output, in the range of `out_dtype`.
+    in_place : bool
+        The output *is* the input, element for element.
+    """
+
+    x_dtype: np.dtype[Any]
+    weight_dtype: np.dtype[Any]
+    out_dtype: np.dtype[Any]
+    outer: tuple[int, ...]
+    C: int
+    K: int
+    P: int
+    x_strides: tuple[int, ...]
+    out_strides: tuple[int, ...]
+    x_zero: int
+    weight_zero: Array
+    multiplier: Array
+    out_zero: int
+    lo: int
+    hi: int
+    in_place: bool = False
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the sums."""
+        return np.dtype(np.int32)
+
+    def x_view(self, x: Array) -> Array:
+        """`x` as ``(*outer, C, P)``, without a copy."""
+        return _view(x, (*self.outer, self.C, self.P), self.x_strides)
+
+    def out_view(self, out: Array) -> Array:
+        """`out` as ``(*outer, K, P)``, without a copy."""
+        return _view(out, (*self.outer, self.K, self.P), self.out_strides)
+
+
 def _view(array: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
     return np.lib.stride_tricks.as_strided(array, shape, strides)
 
@@ -146,3 +206,36 @@ def reduce_axes(
     if not merged:
         merged.append((1, (0,) * len(strides[0])))
     return tuple(n for n, _ in merged), [s for _, s in merged]
+
+
+def reduce_pixels(
+    shape: Sequence[int], axis: int, strides: Mapping[str, Sequence[int]]
+) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
+    """Reduce axes other than the channel axis.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of any of the arrays: they differ on the channel axis alone.
+    axis : int
+        The channel axis.
+    strides : mapping of str to sequence of int
+        Each array's byte strides, the input's first.
+
+    Returns
+    -------
+    extents : tuple of int
+        ``(*outer, P)``.
+    strides : dict
+        Each array's over ``(*outer, channel, P)``.
+    """
+    pixel_axes = [a for a in range(len(shape)) if a != axis]
+    # The leading axis of length 1 stands for a single pixel where x is one channel vector.
+    extents, steps = reduce_axes(
+        [1, *(shape[a] for a in pixel_axes)],
+        [(0,) * len(strides), *(tuple(s[a] for s in strides.values()) for a in pixel_axes)],
+    )
+    return extents, {
+        name: (*(step[i] for step in steps[:-1]), given[axis], steps[-1][i])
+        for i, (name, given) in enumerate(strides.items())
+    }

@@ -41,18 +41,9 @@
 #include "../kernels.h"
 #include "erfcx.h"
 #include "half.h"
+#include "macros.h"
 
-#define PW_INLINE static inline __attribute__((always_inline))
-#define PW_NOINLINE static __attribute__((noinline))
-#define PW_PASTE_(a, b) a##_##b
-#define PW_PASTE(a, b) PW_PASTE_(a, b)
 #define FN(name) PW_PASTE(name, SUFFIX)
-/* Loops over registers: unrolled whole, so that the arrays they walk become registers. */
-#if defined(__clang__)
-#define PW_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define PW_UNROLL _Pragma("GCC unroll 32")
-#endif
 
 /* Sums of a tile: no more than there are registers. */
 enum { PW_CACHE_LINE = 64, PW_MOST_SUMS = 32 };

@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "memory.h"
 #include "pointwise.h"
 
-enum { PAGE_BYTES = 65536, MARGIN = 256 };
+enum { MARGIN = 256 };
 
 typedef enum {
     PLANAR,
@@ -64,26 +64,9 @@ typedef struct {
     size_t bytes;
 } view;
 
-typedef struct {
-    char *start, *end; /* between the guard pages */
-} arena;
-
 static arena x_arena, w_arena, bias_arena, r_arena, y_arena, packed_arena;
 static char *expected;
-static uint64_t random_state;
 static const test_case *now;
-
-static uint64_t random_bits(void) {
-    /* splitmix64, Steele, Lea and Flood 2014 */
-    uint64_t z = (random_state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-static int random_below(int n) {
-    return (int)(random_bits() % (uint64_t)n);
-}
 
 /* In [-1, 1), with as many bits as a float64 has. */
 static double random_value(void) {
@@ -117,18 +100,6 @@ static void store(pw_dtype dtype, char *at, double value) {
         memcpy(at, &f, sizeof f);
     else
         memcpy(at, &value, sizeof value);
-}
-
-static arena new_arena(size_t bytes) {
-    bytes = (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
-    char *all = mmap(NULL, bytes + 2 * PAGE_BYTES, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (all == MAP_FAILED || mprotect(all, PAGE_BYTES, PROT_NONE) ||
-        mprotect(all + PAGE_BYTES + bytes, PAGE_BYTES, PROT_NONE)) {
-        perror("guard pages");
-        exit(2);
-    }
-    return (arena){all + PAGE_BYTES, all + PAGE_BYTES + bytes};
 }
 
 static char *place(arena a, size_t bytes) {

@@ -42,15 +42,6 @@ static const pw_kernel_set *set;
 static int every = 1;
 static const pw_plan *plan_now;
 
-/* In the place of pw_cache_bytes, which the linker renames: with small caches, small cases too are
- * stored past them and summed in passes. */
-int64_t __real_pw_cache_bytes(int level);
-int64_t __wrap_pw_cache_bytes(int level);
-static int64_t cache_bytes;
-int64_t __wrap_pw_cache_bytes(int level) {
-    return cache_bytes ? cache_bytes : __real_pw_cache_bytes(level);
-}
-
 static void print_case(const char *what, int threads) {
     static const char *const residuals[] = {"none", "its own", "y"};
     printf("%s: %s %s <- %s C=%" PRId64 " K=%" PRId64 " groups=%" PRId64 " P=%" PRId64

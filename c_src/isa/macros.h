@@ -1,0 +1,16 @@
+/* How kernels are written, of any kind. */
+#ifndef PW_MACROS_H
+#define PW_MACROS_H
+
+#define PW_INLINE static inline __attribute__((always_inline))
+#define PW_NOINLINE static __attribute__((noinline))
+#define PW_PASTE_(a, b) a##_##b
+#define PW_PASTE(a, b) PW_PASTE_(a, b)
+/* Loops over registers: unrolled whole, so that the arrays they walk become registers. */
+#if defined(__clang__)
+#define PW_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define PW_UNROLL _Pragma("GCC unroll 32")
+#endif
+
+#endif

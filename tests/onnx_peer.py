@@ -1,0 +1,51 @@
+"""ONNX Runtime's QLinearConv, for the tests that compare with it."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+from onnx import TensorProto, helper
+from quantised import Case
+from support import Array
+
+TYPES = {
+    "float32": TensorProto.FLOAT,
+    "int32": TensorProto.INT32,
+    "uint8": TensorProto.UINT8,
+    "int8": TensorProto.INT8,
+}
+
+
+def qlinear_conv(case: Case) -> Array:
+    """`case`, whose x is (N, C, H, W), by ONNX Runtime."""
+    K, C = case.weight.shape
+    # It wants zero points as many as scales.
+    zeros = np.broadcast_to(np.asarray(case.weight_zero_point), np.shape(case.weight_scale))
+    constants = {
+        "x_scale": np.float32(case.x_scale),
+        "x_zero": case.x.dtype.type(case.x_zero_point),
+        "w": case.weight.reshape(K, C, 1, 1),
+        "w_scale": np.asarray(case.weight_scale, np.float32),
+        "w_zero": zeros.astype(case.weight.dtype),
+        "y_scale": np.float32(case.out_scale),
+        "y_zero": case.out_zero_point,
+    }
+    if case.bias is not None:
+        constants["bias"] = case.bias
+    tensors = [
+        helper.make_tensor(name, TYPES[a.dtype.name], a.shape, a.tobytes(), raw=True)
+        for name, a in constants.items()
+    ]
+    ends = [
+        helper.make_tensor_value_info("x", TYPES[case.x.dtype.name], case.x.shape),
+        helper.make_tensor_value_info("y", TYPES[case.out_zero_point.dtype.name], None),
+    ]
+    node = helper.make_node("QLinearConv", ["x", *constants], ["y"])
+    graph = helper.make_graph([node], "one", ends[:1], ends[1:], tensors)
+    opsets = [helper.make_opsetid("", 13)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    y: Array = session.run(None, {"x": case.x})[0]
+    return y
