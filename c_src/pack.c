@@ -30,7 +30,8 @@ size_t pw_packed_bytes(const pw_plan *plan) {
 PACK_BLOCK(float)
 PACK_BLOCK(double)
 
-/* Rows of whole vectors, if kernels turn weights of these strides into them: ten times as fast. */
+/* Rows of whole vectors, if kernels turn weights of these strides into them: 3.9 -> 1.1 ms for
+ * 2048x7x7-512, one thread, Zen 4. */
 static int pack_vectors(const pw_plan *plan, const pw_block *block, const char *w, ptrdiff_t w_k,
                         ptrdiff_t w_c, char *to) {
     const pw_kernels *kernels = plan->kernels;
