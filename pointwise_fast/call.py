@@ -19,7 +19,7 @@ from . import dispatch
 from .activation import ActivationSpec, parse_activation
 from .arrays import is_same, overlap, refuse_objects
 from .kernels import Backend, Plan, Repeat
-from .problem import Problem, reduce_axes
+from .problem import Problem, reduce_pixels
 
 __all__ = ["Call", "Geometry", "Settings", "describe", "geometry"]
 
@@ -198,21 +198,11 @@ def describe(
     if out is None:
         out = shape, _contiguous_strides(shape, dtype.itemsize), dtype
     _check_fits(out, shape, dtype, "out")
-    arrays = [x_strides, out[1]]
+    arrays = {"x": x_strides, "out": out[1]}
     if residual is not None:
         _check_fits(residual, shape, dtype, "residual")
-        arrays.append(residual[1])
-
-    pixel_axes = [a for a in range(len(shape)) if a != axis]
-    # The leading axis of length 1 stands for a single pixel where x is one channel vector.
-    extents, steps = reduce_axes(
-        [1, *(shape[a] for a in pixel_axes)],
-        [(0,) * len(arrays), *(tuple(s[a] for s in arrays) for a in pixel_axes)],
-    )
-    strides = [
-        (*(step[i] for step in steps[:-1]), array[axis], steps[-1][i])
-        for i, array in enumerate(arrays)
-    ]
+        arrays["residual"] = residual[1]
+    extents, strides = reduce_pixels(shape, axis, arrays)
     problem = Problem(
         dtype=dtype,
         x_dtype=x_dtype,
@@ -221,9 +211,9 @@ def describe(
         K=settings.K,
         P=extents[-1],
         groups=settings.groups,
-        x_strides=strides[0],
-        out_strides=strides[1],
-        residual_strides=strides[2] if residual is not None else None,
+        x_strides=strides["x"],
+        out_strides=strides["out"],
+        residual_strides=strides.get("residual"),
         bias=settings.bias,
         activation=settings.activation,
     )
