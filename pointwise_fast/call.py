@@ -19,10 +19,7 @@ from .arrays import is_same, overlap
 from .dtypes import Dtypes, choose_dtypes, label_dtype
 from .kernels import Backend, Plan, Repeat
 from .problem import Problem, reduce_pixels
-<<<<<<< HEAD
 from .settings import Settings, Shape
-=======
->>>>>>> quantised
 
 __all__ = [
     "Call",
@@ -148,39 +145,8 @@ def describe(
     out: Geometry | None = None,
     mask: Geometry | None = None,
 ) -> Call:
-<<<<<<< HEAD
     """Check arrays against `settings` and each other, and find who computes them."""
     problem, shape = reduce_call(settings, x, residual, out, mask)
-=======
-    """Check arrays against `settings` and each other, and reduce them to a `Problem`."""
-    x_dtype = _float_dtype(x_dtype, "x")
-    dtype = x_dtype if settings.dtype is None else settings.dtype
-    axis = _find_channel_axis(settings, x_shape)
-    x_shape, x_strides = _apply_stride(settings, axis, x_shape, x_strides)
-    shape = (*x_shape[:axis], settings.K, *x_shape[axis + 1 :])
-    if out is None:
-        out = shape, _contiguous_strides(shape, dtype.itemsize), dtype
-    _check_fits(out, shape, dtype, "out")
-    arrays = {"x": x_strides, "out": out[1]}
-    if residual is not None:
-        _check_fits(residual, shape, dtype, "residual")
-        arrays["residual"] = residual[1]
-    extents, strides = reduce_pixels(shape, axis, arrays)
-    problem = Problem(
-        dtype=dtype,
-        x_dtype=x_dtype,
-        outer=extents[:-1],
-        C=settings.C,
-        K=settings.K,
-        P=extents[-1],
-        groups=settings.groups,
-        x_strides=strides["x"],
-        out_strides=strides["out"],
-        residual_strides=strides.get("residual"),
-        bias=settings.bias,
-        activation=settings.activation,
-    )
->>>>>>> quantised
     backend, reason = dispatch.select(settings.backend, problem)
     if backend is None:
         raise ValueError(reason)
