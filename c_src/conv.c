@@ -1,27 +1,13 @@
 /* Runs a plan: cuts the work into items, which threads take one by one. */
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "plan.h"
 
 enum {
     LINE = 64,
-    /* Items a thread should get at least, for cores are unequally fast. */
-    ITEMS_PER_THREAD = 12,
-    /* Shares of the items; with more threads several begin with the same. */
-    MOST_SHARES = 64,
     /* One-shot weights up to this size are packed on the stack. */
     STACK_BYTES = 16 << 10,
 };
-
-/* Multiply-adds that are worth waking a thread for. */
-static const double parallel_from = 0.5e6;
-
-/* Consecutive items, of which a thread takes the next. */
-typedef struct share {
-    _Alignas(LINE) atomic_llong next;
-    int64_t end;
-} share;
 
 /* One call. An item is a panel of pixels of one outer index and group, for some of the blocks. */
 typedef struct call {
@@ -33,8 +19,7 @@ typedef struct call {
     int64_t panels; /* in a row of P */
     int parts;      /* of the blocks */
     int64_t items;
-    int shares;
-    share share[MOST_SHARES];
+    pw_shares shares;
 } call;
 
 typedef struct item {
@@ -45,7 +30,7 @@ typedef struct item {
     int first_block, end_block;
 } item;
 
-static ptrdiff_t outer_offset(const pw_problem *p, const ptrdiff_t *strides, int64_t index) {
+ptrdiff_t pw_outer_offset(const pw_problem *p, const ptrdiff_t *strides, int64_t index) {
     ptrdiff_t offset = 0;
     for (int64_t i = p->outer - 1; i >= 0; i--) {
         offset += (ptrdiff_t)(index % p->outer_n[i]) * strides[i];
@@ -66,9 +51,9 @@ static item item_at(const call *call, int64_t index) {
     const int64_t from = panel ? call->head + panel * call->panel : 0;
     const int64_t to = pw_min(p->P, call->head + (panel + 1) * call->panel);
     return (item){
-        .x = call->x + outer_offset(p, p->x_outer, outer) + g * plan->C * p->x_c,
-        .y = call->y + outer_offset(p, p->y_outer, outer) + g * plan->K * p->y_k + from * p->y_p,
-        .r = call->r ? call->r + outer_offset(p, p->r_outer, outer) + g * plan->K * p->r_k +
+        .x = call->x + pw_outer_offset(p, p->x_outer, outer) + g * plan->C * p->x_c,
+        .y = call->y + pw_outer_offset(p, p->y_outer, outer) + g * plan->K * p->y_k + from * p->y_p,
+        .r = call->r ? call->r + pw_outer_offset(p, p->r_outer, outer) + g * plan->K * p->r_k +
                            from * p->r_p
                      : NULL,
         .packed = call->packed + (size_t)g * plan->group_bytes,
@@ -116,8 +101,7 @@ typedef struct pass {
 } pass;
 
 /* All blocks of an item over one tile of pixels after the other. */
-static void run_tiles(const call *call, const item *it, const pass *pass, int64_t head) {
-    const pw_plan *plan = call->plan;
+static void run_tiles(const pw_plan *plan, const item *it, const pass *pass, int64_t head) {
     const ptrdiff_t size = (ptrdiff_t)pw_size(plan->problem.dtype);
     const int64_t room = plan->room;
     const pw_block *first = &plan->blocks[it->first_block], *end = &plan->blocks[it->end_block];
@@ -166,8 +150,7 @@ static void run_tiles(const call *call, const item *it, const pass *pass, int64_
     }
 }
 
-static void run_item(const call *call, const item *it, int64_t head, char *scratch) {
-    const pw_plan *plan = call->plan;
+static void run_item(const pw_plan *plan, const item *it, int64_t head, char *scratch) {
     const pw_problem *p = &plan->problem;
     const pw_block *first = &plan->blocks[it->first_block],
                    *last = &plan->blocks[it->end_block - 1];
@@ -194,41 +177,58 @@ static void run_item(const call *call, const item *it, int64_t head, char *scrat
             stage_x(plan, panel, pass.x, pass.channels, it->from, it->pixels);
             pass.x = panel;
         }
-        run_tiles(call, it, &pass, head);
+        run_tiles(plan, it, &pass, head);
         pass.c += pass.channels;
     } while (!pass.last);
     if (plan->stage_y) copy_panel(y, pass.y, K, it->pixels, plan->planes);
 }
 
-/* Each thread begins with a share of its own, the same in every call, whose pixels its cache may
- * still have; then it helps with the others. */
 static void work(void *argument, int number) {
     call *call = argument;
     const pw_plan *plan = call->plan;
     char *scratch = NULL;
     if (plan->scratch.bytes && !(scratch = pw_thread_scratch(plan->scratch.bytes))) return;
-    for (int i = 0; i < call->shares; i++) {
-        share *share = &call->share[(number + i) % call->shares];
-        for (int64_t index; (index = atomic_fetch_add(&share->next, 1)) < share->end;) {
-            const item it = item_at(call, index);
-            run_item(call, &it, index % call->panels ? 0 : call->head, scratch);
-        }
+    int64_t index;
+    for (int turn = 0; (index = pw_next_item(&call->shares, number, &turn)) >= 0;) {
+        const item it = item_at(call, index);
+        run_item(plan, &it, index % call->panels ? 0 : call->head, scratch);
     }
-#if defined(__x86_64__)
-    if (plan->stream) __builtin_ia32_sfence();
-#endif
+    pw_end_streaming(plan);
 }
 
-static void share_out(call *call, int threads) {
-    call->shares = (int)pw_min(threads, MOST_SHARES);
-    for (int i = 0; i < call->shares; i++) {
-        atomic_init(&call->share[i].next, call->items * i / call->shares);
-        call->share[i].end = call->items * (i + 1) / call->shares;
-    }
+/* As few parts of the blocks as scratch asks for. */
+static int64_t fewest_parts(const pw_plan *plan) {
+    const pw_block *last = &plan->blocks[plan->n_blocks - 1];
+    int64_t parts = pw_ceil_div(last->at + last->width, plan->part_width);
+    /* Blocks are of unequal width by one vector at most, so parts may exceed part_width's share. */
+    while (parts > 1 &&
+           pw_ceil_div(plan->n_blocks, parts) * plan->blocks[0].width > plan->part_width)
+        parts++;
+    return pw_min(parts, plan->n_blocks);
 }
 
-/* Pixels up to the first at which every row of y is aligned to a line; 0 if there is none. */
-static int64_t unaligned_head(const pw_plan *plan, const void *y) {
+void pw_run_strip(const pw_plan *plan, const pw_strip *strip, int64_t head, char *scratch) {
+    const pw_problem *p = &plan->problem;
+    const int64_t parts = fewest_parts(plan);
+    for (int64_t g = 0; g < p->groups; g++)
+        for (int64_t part = 0; part < parts; part++)
+            for (int64_t done = 0, n; done < strip->pixels; done += n, head = 0) {
+                n = pw_min(strip->pixels - done, plan->panel + head);
+                const item it = {
+                    .x = strip->x + g * plan->C * p->x_c,
+                    .y = strip->y + g * plan->K * p->y_k + done * p->y_p,
+                    .r = strip->r ? strip->r + g * plan->K * p->r_k + done * p->r_p : NULL,
+                    .packed = strip->packed + (size_t)g * plan->group_bytes,
+                    .from = strip->from + done,
+                    .pixels = n,
+                    .first_block = (int)(plan->n_blocks * part / parts),
+                    .end_block = (int)(plan->n_blocks * (part + 1) / parts),
+                };
+                run_item(plan, &it, head, scratch);
+            }
+}
+
+int64_t pw_unaligned_head(const pw_plan *plan, const void *y) {
     if (!plan->stream) return 0;
     const int64_t most = pw_min(LINE, plan->problem.P);
     for (int64_t head = 0; head < most; head++)
@@ -241,14 +241,9 @@ static int64_t unaligned_head(const pw_plan *plan, const void *y) {
 static void cut(call *call, int threads) {
     const pw_plan *plan = call->plan;
     const pw_problem *p = &plan->problem;
-    const int64_t rows = plan->outer * p->groups, wanted = (int64_t)threads * ITEMS_PER_THREAD;
-    const pw_block *last = &plan->blocks[plan->n_blocks - 1];
-    int64_t parts = pw_ceil_div(last->at + last->width, plan->part_width);
-    /* Blocks are of unequal width by one vector at most, so parts may exceed part_width's share. */
-    while (parts > 1 &&
-           pw_ceil_div(plan->n_blocks, parts) * plan->blocks[0].width > plan->part_width)
-        parts++;
-    call->head = unaligned_head(plan, call->y);
+    const int64_t rows = plan->outer * p->groups, wanted = (int64_t)threads * PW_ITEMS_PER_THREAD;
+    int64_t parts = fewest_parts(plan);
+    call->head = pw_unaligned_head(plan, call->y);
     call->panel = plan->panel;
     if (threads > 1) {
         const int64_t tiles = rows * pw_ceil_div(p->P, plan->step);
@@ -257,7 +252,7 @@ static void cut(call *call, int threads) {
         const int64_t pixels = pw_ceil_div(rows * p->P * parts, wanted);
         call->panel = pw_min(call->panel, pw_round_up(pw_max(pixels, 1), plan->step));
     }
-    call->parts = (int)pw_min(parts, plan->n_blocks);
+    call->parts = (int)parts;
     call->panels = pw_max(1, pw_ceil_div(p->P - call->head, call->panel));
     call->items = rows * call->parts * call->panels;
 }
@@ -265,18 +260,14 @@ static void cut(call *call, int threads) {
 pw_status pw_run(const pw_plan *plan, const void *packed, const void *x, const void *r, void *y,
                  int threads) {
     const pw_problem *p = &plan->problem;
+    if (plan->chain) return pw_run_chain(plan->chain, packed, x, r, y, threads);
     call call; /* not cleared: most of it is shares that are not used */
     call.plan = plan, call.packed = packed, call.x = x, call.r = r, call.y = y;
     if (plan->scratch.bytes && !pw_thread_scratch(plan->scratch.bytes)) return PW_NO_MEMORY;
     const double sums = (double)plan->outer * (double)p->P * (double)p->K;
-    if (sums * (double)plan->C < parallel_from) threads = 1;
+    threads = pw_worth_threads(sums * (double)plan->C, threads);
     cut(&call, threads);
-    threads = (int)pw_max(1, pw_min(threads, call.items));
-    share_out(&call, threads);
-    if (threads > 1)
-        pw_parallel(threads, work, &call);
-    else
-        work(&call, 0);
+    pw_spread(&call.shares, call.items, threads, work, &call);
     return PW_OK;
 }
 

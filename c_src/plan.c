@@ -59,12 +59,6 @@ static double smaller(double a, double b) {
     return a < b ? a : b;
 }
 
-static int64_t outer_count(const pw_problem *p) {
-    int64_t n = 1;
-    for (int64_t i = 0; i < p->outer; i++) n *= p->outer_n[i];
-    return n;
-}
-
 /* Whether pixels of the last outer axis and of P are one run in y and the residual: of `row`
  * pixels in x then. */
 static int has_rows(const pw_problem *p) {
@@ -306,7 +300,7 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     head.epilogue = epilogue_of(problem);
     head.C = problem->C / problem->groups;
     head.K = problem->K / problem->groups;
-    head.outer = outer_count(problem);
+    head.outer = pw_product(problem->outer_n, problem->outer);
     choose_path(&head);
     const int n = count_blocks(&head);
     pw_plan *plan = malloc(sizeof *plan + (size_t)n * sizeof *plan->blocks);
@@ -338,6 +332,7 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
 }
 
 void pw_plan_free(pw_plan *plan) {
+    if (plan && plan->chain) pw_chain_free(plan->chain);
     free(plan);
 }
 

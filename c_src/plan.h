@@ -2,6 +2,8 @@
 #ifndef PW_PLAN_H
 #define PW_PLAN_H
 
+#include <stdatomic.h>
+
 #include "kernels.h"
 
 /* Output channels that one kernel call computes. */
@@ -18,7 +20,10 @@ typedef struct pw_scratch_layout {
     size_t x, y, r, acc, bytes;
 } pw_scratch_layout;
 
+typedef struct pw_chain pw_chain;
+
 struct pw_plan {
+    pw_chain *chain; /* NULL; else there is nothing here but the chain and its description */
     pw_problem problem;
     const pw_kernels *kernels;
     pw_epilogue epilogue;
@@ -54,12 +59,64 @@ typedef struct pw_matrix {
 } pw_matrix;
 void pw_copy(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j);
 
+/* Pixels of one outer index. */
+typedef struct pw_strip {
+    const char *packed, *x, *r; /* x of the first pixel of P, */
+    char *y;                    /* y and r of pixel `from` */
+    int64_t from, pixels;
+} pw_strip;
+
+/* conv.c */
+/* All channels of a strip. `head`: pixels before y is aligned, which the first kernel call takes.
+ * scratch: plan->scratch.bytes. */
+void pw_run_strip(const pw_plan *, const pw_strip *, int64_t head, char *scratch);
+/* Pixels up to the first at which every row of y is aligned to a line; 0 if there is none. */
+int64_t pw_unaligned_head(const pw_plan *, const void *y);
+ptrdiff_t pw_outer_offset(const pw_problem *, const ptrdiff_t *strides, int64_t index);
+
+/* sequence.c */
+pw_status pw_run_chain(const pw_chain *, const void *packed, const void *x, const void *r, void *y,
+                       int threads);
+/* chain.c */
+void pw_chain_free(pw_chain *);
+
 /* threads.c */
 /* Runs work(argument, number) in up to `threads` threads, the caller's included; returns when all
  * have returned. The caller's number is 0; a worker keeps its own, from 1 on, for life. */
 void pw_parallel(int threads, void (*work)(void *, int), void *argument);
+/* Items 0, 1, 2... of a call. Each thread begins with a share of its own, the same in every call,
+ * whose pixels its cache may still have; then it helps with the others. */
+enum {
+    /* Items a thread should get at least, for cores are unequally fast. */
+    PW_ITEMS_PER_THREAD = 12,
+    /* With more threads several begin with the same share. */
+    PW_MOST_SHARES = 64,
+};
+typedef struct pw_share {
+    _Alignas(64) atomic_llong next;
+    int64_t end;
+} pw_share;
+typedef struct pw_shares {
+    int n;
+    pw_share share[PW_MOST_SHARES];
+} pw_shares;
+/* pw_parallel with no more threads than items, which pw_next_item hands out: -1 when none is left,
+ * turn: 0 at first. */
+void pw_spread(pw_shares *, int64_t items, int threads, void (*work)(void *, int), void *argument);
+int64_t pw_next_item(pw_shares *, int number, int *turn);
+/* `threads`, or 1 where so few multiply-adds are not worth waking another for. */
+int pw_worth_threads(double multiply_adds, int threads);
 /* Scratch of the calling thread, kept for its next call; NULL: no memory. */
 void *pw_thread_scratch(size_t bytes);
+
+/* Before a thread that may have stored past the caches says that it has finished. */
+static inline void pw_end_streaming(const pw_plan *plan) {
+#if defined(__x86_64__)
+    if (plan->stream) __builtin_ia32_sfence();
+#else
+    (void)plan;
+#endif
+}
 
 static inline int64_t pw_min(int64_t a, int64_t b) {
     return a < b ? a : b;
@@ -72,6 +129,11 @@ static inline int64_t pw_ceil_div(int64_t a, int64_t b) {
 }
 static inline int64_t pw_round_up(int64_t a, int64_t b) {
     return pw_ceil_div(a, b) * b;
+}
+static inline int64_t pw_product(const int64_t *extents, int64_t n) {
+    int64_t product = 1;
+    for (int64_t i = 0; i < n; i++) product *= extents[i];
+    return product;
 }
 
 #endif

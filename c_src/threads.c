@@ -187,6 +187,33 @@ void pw_parallel(int threads, void (*work)(void *, int), void *argument) {
     pthread_mutex_unlock(&pool.lock);
 }
 
+int pw_worth_threads(double multiply_adds, int threads) {
+    return multiply_adds < 0.5e6 ? 1 : threads;
+}
+
+void pw_spread(pw_shares *shares, int64_t items, int threads, void (*work)(void *, int),
+               void *argument) {
+    threads = (int)pw_max(1, pw_min(threads, items));
+    shares->n = (int)pw_min(threads, PW_MOST_SHARES);
+    for (int i = 0; i < shares->n; i++) {
+        atomic_init(&shares->share[i].next, items * i / shares->n);
+        shares->share[i].end = items * (i + 1) / shares->n;
+    }
+    if (threads > 1)
+        pw_parallel(threads, work, argument);
+    else
+        work(argument, 0);
+}
+
+int64_t pw_next_item(pw_shares *shares, int number, int *turn) {
+    for (; *turn < shares->n; ++*turn) {
+        pw_share *share = &shares->share[(number + *turn) % shares->n];
+        const int64_t index = atomic_fetch_add(&share->next, 1);
+        if (index < share->end) return index;
+    }
+    return -1;
+}
+
 void *pw_thread_scratch(size_t bytes) {
     static _Thread_local struct {
         void *memory;

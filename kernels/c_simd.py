@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import module_from_spec, spec_from_file_location
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from . import Parameters, Plan, run_in_turn
 
 try:
     from . import _c
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NAME",
+    "CChainPlan",
     "CPlan",
     "available",
     "caches",
@@ -37,6 +40,8 @@ __all__ = [
     "isa",
     "isas",
     "plan",
+    "repeat_branches",
+    "run_branches",
     "select_isa",
     "unsupported",
 ]
@@ -68,8 +73,8 @@ def _find_kernel_sets() -> dict[str, Any]:
     return found
 
 
-def _find_remember() -> Callable[..., Any] | None:
-    """`remember` of ``repeat.c``, a module in the file of `_c`."""
+def _find_repeats() -> Any:
+    """``repeat.c``, a module in the file of `_c`."""
     if lib is None:
         return None
     spec = spec_from_file_location(f"{__package__}._repeat", _c.__file__)
@@ -77,11 +82,10 @@ def _find_remember() -> Callable[..., Any] | None:
     assert spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    remember: Callable[..., Any] = module.remember
-    return remember
+    return module
 
 
-_remember = _find_remember()
+_repeats = _find_repeats()
 _kernel_sets = _find_kernel_sets()
 _isa = next(iter(_kernel_sets), "")
 
@@ -127,7 +131,29 @@ def caches() -> tuple[int, ...]:
 
 
 def plan(problem: Problem) -> CPlan:
-    return CPlan(problem)
+    return CChainPlan(problem) if problem.hidden else CPlan(problem)
+
+
+def run_branches(
+    plans: Sequence[Plan], packed: Sequence[Any], x: Array, outs: Sequence[Array], threads: int
+) -> None:
+    handles = [plan.handle for plan in plans if isinstance(plan, CPlan)]
+    if len(handles) < len(plans):
+        run_in_turn(plans, packed, x, outs, threads)
+        return
+    pointers = [_pointer(out) for out in outs]  # which keep the arrays alive
+    status = lib.pw_run_branches(handles, packed, len(handles), _pointer(x), pointers, threads)
+    if status:
+        raise MemoryError("no memory for scratch; nothing was written")
+
+
+def repeat_branches(repeats: Sequence[Repeat]) -> Repeat:
+    """A call of several repeats on one input, of ``x, None or a tuple of outputs, threads``.
+
+    The result is a tuple of outputs or, where nothing was done, None.
+    """
+    repeat: Repeat = _repeats.remember_branches(*repeats)
+    return repeat
 
 
 class CPlan:
@@ -135,32 +161,46 @@ class CPlan:
 
     def __init__(self, problem: Problem, isa: str | None = None) -> None:
         kernel_set = _kernel_sets[_isa if isa is None else isa]
-        handle = lib.pw_plan_new(kernel_set, _to_c(problem))
+        layers = problem.layers()
+        handle = self._new(kernel_set, [_to_c(layer) for layer in layers])
         if not handle:
             raise MemoryError("no memory for a plan")
-        self._plan = ffi.gc(handle, lib.pw_plan_free)
-        outputs = problem.K * problem.P * math.prod(problem.outer)
-        self._long = outputs * (problem.C // problem.groups + 16) > _SHORT
-        self.pack_key = (isa or _isa, lib.pw_plan_layout(handle))
+        self.handle = ffi.gc(handle, lib.pw_plan_free)
+        work = sum(layer.K * (layer.C // layer.groups + 16) for layer in layers)
+        self._long = work * problem.P * math.prod(problem.outer) > _SHORT
+        self.pack_key = (isa or _isa, *map(lib.pw_plan_layout, self._layers(len(layers))))
+
+    def _new(self, kernel_set: Any, problems: list[Any]) -> Any:
+        return lib.pw_plan_new(kernel_set, problems[0])
+
+    def _layers(self, n: int) -> list[Any]:
+        """The plans that weights are packed with, one for each layer."""
+        return [self.handle]
 
     def describe(self) -> str:
         """What the plan decided: path, blocks, stores, chunks."""
-        text: str = ffi.string(lib.pw_plan_describe(self._plan)).decode()
+        text: str = ffi.string(lib.pw_plan_describe(self.handle)).decode()
         return text
 
     def pack(self, weight: Array, bias: Array | None) -> Any:
-        size = lib.pw_packed_bytes(self._plan)
+        return self.pack_chain([(weight, bias)])
+
+    def pack_chain(self, layers: Sequence[Parameters]) -> Any:
+        plans = self._layers(len(layers))
+        sizes = [lib.pw_packed_bytes(plan) for plan in plans]
         # An array, so that the memory lives as long as someone holds the pointer's owner.
-        buffer = np.empty(size + _LINE, np.uint8)
+        buffer = np.empty(sum(sizes) + _LINE, np.uint8)
         start = -_address(buffer) % _LINE
-        packed = buffer[start : start + size]
-        address = ffi.from_buffer(packed)
-        lib.pw_pack(self._plan, *_weights(weight, bias), address)
+        address = ffi.from_buffer(buffer[start : start + sum(sizes)])
+        at = 0
+        for plan, size, (weight, bias) in zip(plans, sizes, layers, strict=True):
+            lib.pw_pack(plan, *_weights(weight, bias), address + at)
+            at += size
         return address
 
     def run(self, packed: Any, x: Array, residual: Array | None, out: Array, threads: int) -> None:
         status = lib.pw_run(
-            self._plan,
+            self.handle,
             packed,
             _pointer(x),
             _NULL if residual is None else _pointer(residual),
@@ -180,7 +220,7 @@ class CPlan:
         threads: int,
     ) -> None:
         status = lib.pw_conv(
-            self._plan,
+            self.handle,
             *_weights(weight, bias),
             _pointer(x),
             _NULL if residual is None else _pointer(residual),
@@ -200,12 +240,10 @@ class CPlan:
         out: Array,
         empty: Callable[[], Array],
     ) -> Repeat | None:
-        if _remember is None:
-            return None
-        repeat: Repeat | None = _remember(
-            _integer(self._plan),
+        repeat: Repeat | None = _repeats.remember(
+            _integer(self.handle),
             0 if packed is None else _integer(packed),
-            (self._plan, packed),
+            (self.handle, packed),
             self._long,
             empty,
             x,
@@ -215,6 +253,16 @@ class CPlan:
             bias,
         )
         return repeat
+
+
+class CChainPlan(CPlan):
+    """`pointwise_fast.kernels.ChainPlan` on ``c_src``."""
+
+    def _new(self, kernel_set: Any, problems: list[Any]) -> Any:
+        return lib.pw_chain_new(kernel_set, problems, len(problems))
+
+    def _layers(self, n: int) -> list[Any]:
+        return [lib.pw_chain_layer(self.handle, i) for i in range(n)]
 
 
 def _pointer(array: Array) -> Any:

@@ -27,10 +27,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from . import run_in_turn as run_branches
+
 if TYPE_CHECKING:
     from pointwise_fast.problem import Problem
 
-__all__ = ["NAME", "NumbaPlan", "Tile", "available", "choose_tile", "plan", "unsupported"]
+__all__ = [
+    "NAME",
+    "NumbaPlan",
+    "Tile",
+    "available",
+    "choose_tile",
+    "plan",
+    "run_branches",
+    "unsupported",
+]
 
 NAME = "numba"
 
@@ -56,6 +67,8 @@ def available() -> str | None:
 
 
 def unsupported(problem: Problem) -> str | None:
+    if problem.hidden:
+        return "chains of layers"
     # One block of filters reads a tile of x whole before it writes.
     if problem.in_place and _blocks(problem, choose_tile(problem, *_machine())) > 1:
         return f"{problem.K} channels written over x"

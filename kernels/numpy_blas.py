@@ -8,17 +8,20 @@ the threads.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from . import Parameters
+from . import run_in_turn as run_branches
+
 if TYPE_CHECKING:
     from pointwise_fast.activation import Activation
     from pointwise_fast.problem import Problem
 
-__all__ = ["NAME", "activate", "available", "plan", "unsupported"]
+__all__ = ["NAME", "activate", "available", "plan", "run_branches", "unsupported"]
 
 NAME = "numpy"
 
@@ -47,36 +50,36 @@ class NumpyPlan:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
+        self._layers = problem.layers()
 
-    def pack(self, weight: Array, bias: Array | None) -> tuple[Array, Array | None]:
-        return weight.copy(), None if bias is None else bias.copy()
+    def pack(self, weight: Array, bias: Array | None) -> list[Parameters]:
+        return self.pack_chain([(weight, bias)])
+
+    def pack_chain(self, layers: Sequence[Parameters]) -> list[Parameters]:
+        return [(w.copy(), None if b is None else b.copy()) for w, b in layers]
 
     def run(
         self,
-        packed: tuple[Array, Array | None],
+        packed: Sequence[Parameters],
         x: Array,
         residual: Array | None,
         out: Array,
         threads: int,
     ) -> None:
-        weight, bias = packed
         problem = self.problem
         X = problem.x_view(x)
         Y = problem.out_view(out)
         R = None if residual is None else problem.residual_view(residual)
-        G = problem.groups
-        W = weight.reshape(G, problem.K // G, problem.C // G)
         # The other backends do not warn of infinities and NaN either.
         with np.errstate(over="ignore", invalid="ignore"):
             for panel in _panels(problem):
-                Xp = X[panel].astype(problem.dtype, copy=False)
-                parts = [W[g] @ Xg for g, Xg in enumerate(np.split(Xp, G, axis=-2))]
-                Yp = np.concatenate(parts, axis=-2)
-                if bias is not None:
-                    Yp += bias[:, np.newaxis]
-                if R is not None:
-                    Yp += R[panel]
-                Y[panel] = activate(Yp, problem.activation)
+                Yp = X[panel].astype(problem.dtype, copy=False)
+                for layer, (weight, bias) in zip(self._layers, packed, strict=True):
+                    Yp = _sums(layer, weight, bias, Yp)
+                    if R is not None and layer is self._layers[-1]:
+                        Yp += R[panel]
+                    Yp = activate(Yp, layer.activation)
+                Y[panel] = Yp
 
     def conv(
         self,
@@ -94,9 +97,20 @@ class NumpyPlan:
         return None
 
 
+def _sums(problem: Problem, weight: Array, bias: Array | None, Xp: Array) -> Array:
+    """A new array of a panel's sums, from the bias on."""
+    G = problem.groups
+    W = weight.reshape(G, problem.K // G, problem.C // G)
+    Yp = np.concatenate([W[g] @ Xg for g, Xg in enumerate(np.split(Xp, G, axis=-2))], axis=-2)
+    if bias is not None:
+        Yp += bias[:, np.newaxis]
+    return Yp
+
+
 def _panels(problem: Problem) -> Iterator[tuple[Any, ...]]:
     """Index tuples over ``(*outer, channel, P)`` that cover every pixel once."""
-    pixel = max(1, (problem.C + problem.K) * problem.dtype.itemsize)
+    channels = problem.C + sum(layer.K for layer in problem.hidden) + problem.K
+    pixel = max(1, channels * problem.dtype.itemsize)
     step = max(1, _PANEL_BYTES // pixel)
     for index in np.ndindex(problem.outer):
         for p in range(0, problem.P, step):

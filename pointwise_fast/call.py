@@ -18,8 +18,8 @@ import numpy.typing as npt
 from . import dispatch
 from .activation import ActivationSpec, parse_activation
 from .arrays import is_same, overlap, refuse_objects
-from .kernels import Backend, Plan, Repeat
-from .problem import Problem, reduce_axes
+from .kernels import Backend, Parameters, Plan, Repeat
+from .problem import Hidden, Problem, reduce_axes
 
 __all__ = ["Call", "Geometry", "Settings", "describe", "geometry"]
 
@@ -42,6 +42,9 @@ def geometry(array: Array) -> Geometry:
 
 class Settings:
     """What a layer is before it meets an array; checked."""
+
+    #: Of a chain: the layers before the last, which the other settings are of.
+    hidden: tuple[Hidden, ...] = ()
 
     def __init__(
         self,
@@ -90,6 +93,13 @@ class Settings:
             bias = bias.astype(dtype)
         return weight, bias
 
+    def expects(self, who: str = "weight") -> str:
+        """How many channels `who` wants, for errors."""
+        text = f"{who} expects {self.C}"
+        if self.groups != 1:
+            text += f" ({self.groups} groups of {self.weight_shape[1]})"
+        return text
+
     def __str__(self) -> str:
         parts = [f"{self.C} -> {self.K}"]
         if self.activation is not None:
@@ -116,6 +126,8 @@ class Call:
         Of the result.
     empty : callable
         Makes an array for the result.
+    backend : Backend
+        Whose plan it is.
     repeat : Repeat or None
         The plan's, once it has been made.
     """
@@ -129,7 +141,7 @@ class Call:
         self.problem = problem
         self.dtype = problem.dtype
         self.empty: Callable[[], Array] = partial(np.empty, shape, problem.dtype)
-        self._backend = backend
+        self.backend = backend
         self._empty = 0 in (problem.K, problem.P, *problem.outer)
         self.plan: Plan = _NothingToDo() if self._empty else backend.plan(problem)
 
@@ -150,9 +162,9 @@ class Call:
         problem = replace(self.problem, in_place=True)
         if self._empty:
             return self.plan
-        if self._backend.unsupported(problem) is not None:
+        if self.backend.unsupported(problem) is not None:
             return None
-        return self._backend.plan(problem)
+        return self.backend.plan(problem)
 
 
 class _NothingToDo:
@@ -161,6 +173,9 @@ class _NothingToDo:
     pack_key: Hashable = "nothing"
 
     def pack(self, weight: Array, bias: Array | None) -> None:
+        pass
+
+    def pack_chain(self, layers: Sequence[Parameters]) -> None:
         pass
 
     def run(self, packed: Any, x: Array, residual: Array | None, out: Array, threads: int) -> None:
@@ -226,6 +241,7 @@ def describe(
         residual_strides=strides[2] if residual is not None else None,
         bias=settings.bias,
         activation=settings.activation,
+        hidden=settings.hidden,
     )
     backend, reason = dispatch.select(settings.backend, problem)
     if backend is None:
@@ -253,16 +269,13 @@ def _find_channel_axis(settings: Settings, shape: Shape) -> int:
         )
     channels = shape[axis]
     if channels != settings.C:
-        expects = f"weight expects {settings.C}"
-        if settings.groups != 1:
-            expects += f" ({settings.groups} groups of {settings.weight_shape[1]})"
         fits = [a - ndim for a in range(ndim) if shape[a] == settings.C and a != axis % ndim]
         hint = ""
         if -1 in fits:
             hint = "; for channels-last arrays pass channel_axis=-1"
         elif fits:
             hint = f"; axis {fits[0]} has {settings.C}: channel_axis={fits[0]}?"
-        raise ValueError(f"x has {channels} channels on axis {axis}, {expects}{hint}")
+        raise ValueError(f"x has {channels} channels on axis {axis}, {settings.expects()}{hint}")
     return axis % ndim
 
 

@@ -10,17 +10,26 @@ cropped image an inner axis of its width, and so on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .activation import Activation
 
-__all__ = ["Problem", "reduce_axes"]
+__all__ = ["Hidden", "Problem", "reduce_axes"]
 
 Array = npt.NDArray[Any]
+
+
+class Hidden(NamedTuple):
+    """A layer of a chain before its last: what `Problem` says of the last, of this one."""
+
+    K: int
+    groups: int
+    bias: bool
+    activation: Activation | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,9 @@ class Problem:
     in_place : bool
         The output *is* the input, element for element: a pixel's channels must all be read
         before any is written.
+    hidden : tuple of Hidden
+        Of a chain: the layers before the last, the first of which reads the C channels of the
+        input. The other attributes, but for C and the strides of the input, are of the last.
     """
 
     dtype: np.dtype[Any]
@@ -64,6 +76,29 @@ class Problem:
     bias: bool
     activation: Activation | None
     in_place: bool = False
+    hidden: tuple[Hidden, ...] = ()
+
+    def layers(self) -> list[Problem]:
+        """Each layer of a chain as a problem of its own; the strides of hidden channels are open."""
+        found = []
+        C, x_dtype = self.C, self.x_dtype
+        for layer in self.hidden:
+            found.append(
+                replace(
+                    self,
+                    x_dtype=x_dtype,
+                    C=C,
+                    K=layer.K,
+                    groups=layer.groups,
+                    bias=layer.bias,
+                    activation=layer.activation,
+                    residual_strides=None,
+                    hidden=(),
+                )
+            )
+            C, x_dtype = layer.K, self.dtype
+        found.append(replace(self, x_dtype=x_dtype, C=C, hidden=()))
+        return found
 
     def x_view(self, x: Array) -> Array:
         """`x` as ``(*outer, C, P)``, without a copy."""

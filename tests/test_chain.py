@@ -1,0 +1,528 @@
+"""Chains: the bits of their layers one after another, in one pass."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scenes import LAYOUTS, assert_only_wrote, assert_same_bits, image, isa, layers, room
+from support import BACKENDS, DTYPES, Array, python_environment, run_python
+from test_memory import MALLOC, MEASURE
+
+import pointwise_fast as pf
+from pointwise_fast.kernels import c_simd
+
+__all__ = ["isa"]  # a fixture
+
+needs_c = pytest.mark.skipif(c_simd.available() is not None, reason=str(c_simd.available()))
+
+
+def in_turn(found: list[pf.Conv1x1], x: Array, residual: Array | None = None) -> Array:
+    """What a chain stands for."""
+    for layer in found[:-1]:
+        x = layer(x)
+    return found[-1](x, residual=residual)
+
+
+def described(chain: pf.Chain, x: Array) -> str:
+    """What the plan decided for `x`."""
+    call, _ = chain._find(x, None, None)
+    assert isinstance(call.plan, c_simd.CPlan)
+    return call.plan.describe()
+
+
+#: Channels; few and many, with whole vectors and without.
+SHAPES = [(3, 16, 3), (8, 24, 8), (50, 20, 50), (1, 1, 1), (5, 70, 33), (4, 4, 2), (20, 7, 40, 3)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channels", SHAPES, ids=str)
+def test_bits(isa: str, dtype: Any, channels: tuple[int, ...], rng: np.random.Generator) -> None:
+    """In every layout, of many pixels and of few, whatever the threads."""
+    found = layers(channels, rng)
+    chain = pf.Chain(*found)
+    ways = set()
+    sizes = [(1, 60, 61), (2, 9, 14)] if isa == "scalar" else [(2, 61, 67), (1, 48, 96), (3, 5, 7)]
+    for n, h, w in sizes:
+        for x_layout in LAYOUTS:
+            x = image(x_layout, (n, channels[0], h, w), dtype, rng)
+            expected = in_turn(found, x)
+            y_layout = str(rng.choice(LAYOUTS))
+            for layout in (x_layout, y_layout):
+                out = room(layout, expected.shape, dtype)
+                assert chain(x, out=out, threads=int(rng.integers(1, 5))) is out
+                assert_same_bits(out.copy("C"), expected)
+                assert_only_wrote(out)
+            assert_same_bits(chain(x), expected)
+            ways.add(described(chain, x).split(": ")[1].split()[-2])
+    assert ways == {"all", "by"}  # "through all layers", "layer by layer"
+
+
+@needs_c
+@pytest.mark.parametrize("groups", [2, 5])
+def test_groups(isa: str, groups: int, rng: np.random.Generator) -> None:
+    found = layers((10, 20, 30, 10), rng, groups=groups)
+    for h, w in ((70, 41), (5, 3)):
+        for layout in LAYOUTS[:2]:
+            x = image(layout, (2, 10, h, w), np.float32, rng)
+            expected = in_turn(found, x)
+            out = room(layout, expected.shape, np.float32)
+            pf.Chain(*found)(x, out=out, threads=3)
+            assert_same_bits(out.copy("C"), expected)
+
+
+@needs_c
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_residual(isa: str, layout: str, rng: np.random.Generator) -> None:
+    """The input, another array, the output; before the activation of the last layer."""
+    found = [*layers((12, 30), rng), *layers((30, 12), rng, activation="relu")]
+    chain = pf.Chain(*found)
+    for h, w in ((53, 59), (4, 6)):
+        x = image(layout, (2, 12, h, w), np.float32, rng)
+        expected = in_turn(found, x, x)
+        assert_same_bits(chain(x, residual=x, threads=2), expected)
+        assert_same_bits(pf.Chain(*found, residual=True)(x), expected)
+        out = room(layout, x.shape, np.float32)
+        chain(x, residual=x, out=out)
+        assert_same_bits(out.copy("C"), expected)
+        assert_only_wrote(out)
+        other = image("planar", x.shape, np.float32, rng)
+        expected = in_turn(found, x, other)
+        assert_same_bits(chain(x, residual=other), expected)
+        assert chain(x, residual=other, out=other, threads=3) is other
+        assert_same_bits(other, expected)
+
+
+@needs_c
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_in_place(isa: str, layout: str, rng: np.random.Generator) -> None:
+    for channels, h, w in (((9, 33, 9), 50, 55), ((9, 33, 9), 6, 5), ((40, 8, 40), 50, 51)):
+        found = layers(channels, rng)
+        chain = pf.Chain(*found)
+        for add in (False, True):
+            x = image(layout, (2, channels[0], h, w), np.float32, rng)
+            expected = in_turn(found, x, x if add else None)
+            assert chain(x, out=x, residual=x if add else None, threads=3) is x
+            assert_same_bits(x.copy("C"), expected)
+            assert_only_wrote(x)
+
+
+@needs_c
+def test_out_overlaps_x(rng: np.random.Generator) -> None:
+    """Shifted by some pixels, by a channel, and with other channels."""
+    for h, w in ((60, 70), (3, 5)):
+        memory = image("planar", (1, 8, h, w), np.float32, rng)[0]
+        for source, target in (
+            (np.s_[:6, 1:], np.s_[:6, :-1]),
+            (np.s_[1:7], np.s_[:6]),
+            (np.s_[:6, ::-1], np.s_[:6]),
+            (np.s_[:6], np.s_[:4]),
+        ):
+            inside = memory.copy()
+            x, out = inside[source], inside[target]
+            found = layers((6, 11, len(out)), rng)
+            expected = in_turn(found, x.copy())
+            assert pf.Chain(*found)(x, out=out) is out
+            assert_same_bits(out.copy("C"), expected)
+
+
+@needs_c
+def test_stride_and_channels_last(isa: str, rng: np.random.Generator) -> None:
+    """Only of the first layer; single images, signals and tables too."""
+    for shape, axis, stride in (
+        ((6, 121, 90), -3, 2),
+        ((2, 6, 101, 80), -3, (1, 3)),
+        ((120, 101, 6), -1, 2),
+        ((3, 6, 5001), -2, 1),
+        ((4000, 6), -1, 1),
+        ((6,), -1, 1),
+    ):
+        x = rng.standard_normal(shape).astype(np.float32)
+        found = [
+            *layers((6, 19), rng, channel_axis=axis, stride=stride),
+            *layers((19, 5), rng, channel_axis=axis),
+        ]
+        assert_same_bits(pf.Chain(*found)(x, threads=2), in_turn(found, x))
+
+
+@needs_c
+def test_input_of_another_dtype(isa: str, rng: np.random.Generator) -> None:
+    for x_dtype, dtype in ((np.float64, np.float32), (np.float32, np.float64)):
+        x = rng.standard_normal((7, 60, 50)).astype(x_dtype)
+        first, last = layers((7, 20, 6), rng)
+        first = pf.Conv1x1(first.weight, first.bias, dtype=dtype, backend="c")
+        result = pf.Chain(first, last)(x)
+        assert result.dtype == dtype
+        assert_same_bits(result, last(first(x)))
+
+
+@needs_c
+def test_batches(isa: str, rng: np.random.Generator) -> None:
+    """Layers too large to fuse: batches along the pixels, along the images, the last one smaller."""
+    k = 1024 if isa == "scalar" else 2048
+    for n, h, w in ((1, 25, 60), (9, 10, 14), (3, 7, 150)):
+        for layout in LAYOUTS[:3]:
+            found = layers((9, k, 200, 9), rng)
+            x = image(layout, (n, 9, h, w), np.float32, rng)
+            chain = pf.Chain(*found)
+            assert "layer by layer" in described(chain, x)
+            assert_same_bits(chain(x, threads=2), in_turn(found, x))
+            expected = in_turn(found, x, x)
+            assert_same_bits(chain(x, residual=x, out=x).copy("C"), expected)
+
+
+@needs_c
+@pytest.mark.parametrize("layout", LAYOUTS[:2])
+def test_large(isa: str, layout: str, rng: np.random.Generator) -> None:
+    """Streaming stores, aligned and not; no number of threads makes a difference."""
+    if isa == "scalar":
+        pytest.skip("stores nothing past the caches")
+    found = layers((4, 12, 16), rng)
+    chain = pf.Chain(*found)
+    x = image(layout, (1, 4, 700, 1024), np.float32, rng)
+    whole = np.empty(16 * 700 * 1024 + 16, np.float32)
+    for offset in (0, 1, 5):
+        part = whole[offset : offset + 16 * 700 * 1024]
+        planar = part.reshape(1, 16, 700, 1024)
+        out = planar if layout == "planar" else part.reshape(1, 700, 1024, 16).transpose(0, 3, 1, 2)
+        call, _ = chain._find(x, None, out)
+        assert ("streaming" in call.plan.describe()) == (layout == "planar")
+        expected = in_turn(found, x)
+        for threads in (1, 2, 3, 7):
+            whole[...] = np.nan
+            chain(x, out=out, threads=threads)
+            assert_same_bits(out.copy("C"), expected)
+            assert np.isnan(whole).sum() == 16
+
+
+@needs_c
+def test_chunks(rng: np.random.Generator) -> None:
+    """An image at a time, a row at a time or all at once: the same bits."""
+    found = layers((10, 40, 12), rng)
+    chain = pf.Chain(*found)
+    x = rng.standard_normal((3, 10, 64, 65)).astype(np.float32)
+    whole = chain(x)
+    assert_same_bits(np.stack([chain(single) for single in x]), whole)
+    for r in range(0, 64, 7):
+        assert_same_bits(chain(x[:, :, r : r + 1]), whole[:, :, r : r + 1].copy())
+
+
+def test_against_numpy(backend: str, rng: np.random.Generator) -> None:
+    """Every backend that takes chains computes the same, and `auto` finds one."""
+    x = rng.standard_normal((2, 6, 40, 41))
+    expected = x
+    found = layers((6, 30, 30, 6), rng, backend=backend)
+    for layer in found[:-1]:
+        expected = np.einsum("kc,nchw->nkhw", layer.weight, expected)
+        expected += 0 if layer.bias is None else layer.bias[:, None, None]
+        expected = {"relu": np.maximum(expected, 0)}.get(
+            str(layer._settings.activation.name), np.where(expected > 0, expected, 0.1 * expected)
+        )
+    expected = np.einsum("kc,nchw->nkhw", found[-1].weight, expected)
+    expected += found[-1].bias[:, None, None] + x
+    expected = np.clip(expected, 0, 6)
+    chain = pf.Chain(*found)
+    if backend == "numba":
+        with pytest.raises(ValueError, match="'numba' does not support chains of layers"):
+            chain(x)
+        chain = pf.Chain(*layers_of(found, "auto"))
+    np.testing.assert_allclose(chain(x, residual=x), expected, atol=1e-10)
+    np.testing.assert_allclose(chain(x, residual=x, out=x), expected, atol=1e-10)
+
+
+def layers_of(found: list[pf.Conv1x1], backend: str) -> list[pf.Conv1x1]:
+    return [
+        pf.Conv1x1(
+            layer.weight,
+            layer.bias,
+            activation=tuple(layer._settings.activation)[: 1 + (i == 1)],
+            backend=backend,
+        )
+        for i, layer in enumerate(found)
+    ]
+
+
+def test_auto_passes_numba_over() -> None:
+    """Where C is missing, NumPy serves chains even if Numba is there."""
+    code = """
+        import sys
+        sys.modules["pointwise_fast.kernels._c"] = None
+        import numpy as np
+        import pointwise_fast as pf
+        assert "c" not in pf.backends()
+        chain = pf.Chain(pf.Conv1x1(np.ones((4, 3)), activation="relu"), pf.Conv1x1(np.ones((2, 4))))
+        assert (chain(np.ones((3, 2, 2))) == 12).all()
+        print(chain._find(np.ones((3, 2, 2)), None, None)[0].backend.NAME)
+    """
+    assert run_python(code).stdout == "numpy\n"
+
+
+def test_empty(backend: str) -> None:
+    if backend == "numba":
+        pytest.skip("takes no chains")
+    chain = pf.Chain(*(pf.Conv1x1(np.ones((k, c)), backend=backend) for c, k in ((3, 4), (4, 0))))
+    assert chain(np.ones((3, 2, 2))).shape == (0, 2, 2)
+    chain = pf.Chain(*(pf.Conv1x1(np.ones((k, c)), backend=backend) for c, k in ((0, 4), (4, 2))))
+    assert (chain(np.ones((0, 2, 2))) == 0).all()
+    assert chain(np.ones((0, 2, 0))).shape == (2, 2, 0)
+
+
+def conv(k: int, c: int, **settings: Any) -> pf.Conv1x1:
+    return pf.Conv1x1(np.ones((k, c)), **settings)
+
+
+REFUSED = {
+    "one layer": (lambda: pf.Chain(conv(2, 3)), ValueError, "two layers or more; got 1"),
+    "no layer": (
+        lambda: pf.Chain(conv(2, 3), np.ones((2, 2))),  # type: ignore[arg-type]
+        TypeError,
+        "layer 2 of Chain must be a Conv1x1; got ndarray",
+    ),
+    "channels": (
+        lambda: pf.Chain(conv(4, 3), conv(2, 4), conv(6, 3, groups=1)),
+        ValueError,
+        "layer 3 expects 3 channels, layer 2 gives 2",
+    ),
+    "channels of groups": (
+        lambda: pf.Chain(conv(4, 3), conv(2, 3, groups=2)),
+        ValueError,
+        r"layer 2 expects 6 \(2 groups of 3\) channels, layer 1 gives 4",
+    ),
+    "no hidden channels": (
+        lambda: pf.Chain(conv(0, 3), conv(2, 0)),
+        ValueError,
+        "layer 1 gives no channels",
+    ),
+    "channel axis": (
+        lambda: pf.Chain(conv(4, 3), conv(2, 4, channel_axis=-1)),
+        ValueError,
+        "layer 2 has channel_axis=-1, layer 1 has -3",
+    ),
+    "stride": (
+        lambda: pf.Chain(conv(4, 3, stride=2), conv(2, 4, stride=2)),
+        ValueError,
+        "layer 2 has stride=2; only the first layer",
+    ),
+    "dtype": (
+        lambda: pf.Chain(conv(4, 3, dtype="float32"), conv(2, 4, dtype="float64")),
+        ValueError,
+        "layer 2 has dtype=float64, layer 1 has float32",
+    ),
+    "dtype of the first": (
+        lambda: pf.Chain(conv(4, 3), conv(2, 4, dtype="float64")),
+        ValueError,
+        "layer 2 has dtype=float64, layer 1 has none; .* pass dtype='float64' to layer 1",
+    ),
+    "backends": (
+        lambda: pf.Chain(
+            conv(4, 3, backend="numpy"), conv(4, 4), conv(2, 4, backend=BACKENDS[0])
+        ),
+        ValueError,
+        f"layer 3 has backend='{BACKENDS[0]}', layer 1 has 'numpy'",
+    ),
+    "residual": (
+        lambda: pf.Chain(conv(4, 3), conv(3, 4), residual=1),  # type: ignore[arg-type]
+        TypeError,
+        "residual must be True or False; got 1",
+    ),
+    "residual of other channels": (
+        lambda: pf.Chain(conv(4, 3), conv(2, 4), residual=True),
+        ValueError,
+        "layer 1 expects 3, the last gives 2",
+    ),
+    "residual and stride": (
+        lambda: pf.Chain(conv(4, 3, stride=2), conv(3, 4), residual=True),
+        ValueError,
+        "residual=True needs stride 1; layer 1 has 2",
+    ),
+    "residual twice": (
+        lambda: pf.Chain(conv(4, 3), conv(3, 4), residual=True)(
+            np.ones((3, 2, 2)), residual=np.ones((3, 2, 2))
+        ),
+        ValueError,
+        "residual was passed to a chain that adds its own input",
+    ),
+    "channels of x": (
+        lambda: pf.Chain(conv(4, 3), conv(2, 4))(np.ones((5, 5, 3))),
+        ValueError,
+        "x has 5 channels on axis -3, layer 1 expects 3; for channels-last",
+    ),
+    "x": (
+        lambda: pf.Chain(conv(4, 3), conv(2, 4))(np.ones((3, 2, 2), "U3")),
+        TypeError,
+        "x has dtype <U3",
+    ),
+    "out": (
+        lambda: pf.Chain(conv(4, 3), conv(2, 4))(np.ones((3, 2, 2)), out=np.ones((4, 2, 2))),
+        ValueError,
+        r"out has shape \(4, 2, 2\); the result has \(2, 2, 2\)",
+    ),
+    "shape of the residual": (
+        lambda: pf.Chain(conv(4, 3), conv(2, 4))(
+            x := np.ones((3, 2, 2)), residual=x, out=np.ones((2, 2, 2))
+        ),
+        ValueError,
+        r"residual has shape \(3, 2, 2\)",
+    ),
+    "threads": (
+        lambda: pf.Chain(conv(4, 3), conv(2, 4))(np.ones((3, 2, 2)), threads=0),
+        ValueError,
+        "threads must be between 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case: str) -> None:
+    make, error, match = REFUSED[case]
+    with pytest.raises(error, match=match):
+        make()
+
+
+def test_backend_of_one_layer(backend: str) -> None:
+    """What one layer names holds for all."""
+    if backend == "numba":
+        pytest.skip("takes no chains")
+    x = np.ones((3, 2, 2))
+    chain = pf.Chain(conv(4, 3), conv(2, 4, backend=backend), conv(2, 2))
+    assert chain._find(x, None, None)[0].backend.NAME == backend
+
+
+def test_repr_and_pickle(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((3, 20, 30))
+    chain = pf.Chain(conv(4, 3, activation="relu", groups=1), conv(3, 4), residual=True)
+    assert repr(chain) == (
+        "Chain(Conv1x1(3 -> 4, activation='relu', channel_axis=-3), "
+        "Conv1x1(4 -> 3, channel_axis=-3), residual=True)"
+    )
+    expected = chain(x)
+    again = pickle.loads(pickle.dumps(chain))
+    assert repr(again) == repr(chain)
+    assert_same_bits(again(x), expected)
+    assert [layer.weight.flags.writeable for layer in again.layers] == [False, False]
+
+
+def test_repeats_notice_what_differs(rng: np.random.Generator) -> None:
+    """A chain that was called often meets other arrays."""
+    found = layers((3, 8, 3), rng, backend="auto")
+    chain = pf.Chain(*found)
+    x, out = rng.standard_normal((3, 4, 5)), np.empty((3, 4, 5))
+    for _ in range(4):
+        assert chain(x, out=out) is out
+        np.testing.assert_array_equal(chain(x), out)
+    other = rng.standard_normal((3, 5, 4)).astype(np.float32)
+    np.testing.assert_array_equal(chain(other), pf.Chain(*found)(other))
+    expected = chain(x, residual=x)
+    np.testing.assert_array_equal(chain(x, residual=x, out=x), expected)
+    with pytest.raises(ValueError, match="read-only"):
+        out.flags.writeable = False
+        chain(x, out=out)
+
+
+def test_many_threads_share_a_chain(rng: np.random.Generator) -> None:
+    found = layers((5, 30, 6), rng, backend="auto")
+    chain = pf.Chain(*found)
+    x = [rng.standard_normal((5, n, 60)).astype(np.float32) for n in (3, 50, 90, 120)]
+    expected = [pf.Chain(*found)(image) for image in x]
+    wrong: list[int] = []
+
+    def work(i: int) -> None:
+        for _ in range(30):
+            if chain(x[i], threads=2).tobytes() != expected[i].tobytes():
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i % 4,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork here")
+def test_fork() -> None:
+    """In the child, and in the parent afterwards."""
+    code = """
+        import os, warnings
+        import numpy as np
+        import pointwise_fast as pf
+        warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
+        rng = np.random.default_rng(0)
+        first, last = (pf.Conv1x1(rng.random((k, c))) for c, k in ((20, 30), (30, 20)))
+        x = rng.random((20, 200, 200))
+        chain, branches = pf.Chain(first, last), pf.Branches(first, pf.Conv1x1(rng.random((9, 20))))
+        def results():
+            return chain(x, threads=3).tobytes(), branches(x, threads=3)[1].tobytes()
+        expected = results()
+        pid = os.fork()
+        if pid == 0:
+            os._exit(results() != expected)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert results() == expected
+        print("all is well")
+    """
+    assert run_python(code).stdout == "all is well\n"
+
+
+MEMORY = {
+    "planar": "lambda: chain(image, out=answer)",
+    "residual": "lambda: chain(image, residual=image, out=answer)",
+    "interleaved": "lambda x=turned(image), y=turned(answer): chain(x, out=y)",
+    "in place": "lambda: chain(image, residual=image, out=image)",
+    "cropped": "lambda: chain(image[:, 3:, 5:], out=answer[:, 3:, 5:])",
+    "three layers": "lambda: pf.Chain(first, middle, last)(image, out=answer)",
+    "large layers": "lambda: large(image, out=answer)",
+    "branches": "lambda: branches(image, out=(answer, second))",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self")
+@pytest.mark.parametrize("case", MEMORY)
+def test_memory(case: str, backend: str) -> None:
+    """Where hidden channels would fill 184 MB, or with large layers 2.9 GB."""
+    if backend == "numba" and case != "branches":
+        pytest.skip("takes no chains")
+    rows = 60 if case == "large layers" else 600
+    code = f"""
+    w = lambda k, c: pf.Conv1x1(np.full((k, c), 1e-3), activation="relu", backend=backend)
+    first, middle, last = w(128, 10), w(128, 128), w(10, 128)
+    chain, large = pf.Chain(first, last), pf.Chain(w(2048, 10), w(10, 2048))
+    branches = pf.Branches(w(10, 10), w(30, 10))
+    turned = lambda a: np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 0, -1)), -1, 0)
+    image, answer = np.ones((10, {rows}, 600), np.float32), np.ones((10, {rows}, 600), np.float32)
+    second = np.ones((30, {rows}, 600), np.float32)
+    print(peak({MEMORY[case]}))
+    """
+    text = MEASURE + "\n".join(line[4:] for line in code.splitlines())
+    done = run_python(text, backend, case, timeout=120, **MALLOC)
+    assert int(done.stdout) < 4 << 10
+
+
+@needs_c
+@pytest.mark.skipif(sys.platform == "win32", reason="needs mprotect")
+@pytest.mark.parametrize("isa_name", c_simd.isas() or ("none",))
+def test_guard_pages(isa_name: str, seed: int) -> None:
+    """Chains and branches read and write nothing outside their arrays."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "error",
+            str(Path(__file__).parent / "guarded_layers.py"),
+            isa_name,
+            str(seed),
+        ],
+        env=python_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    lines = done.stdout.splitlines() or ["nothing"]
+    assert done.returncode == 0, f"exit {done.returncode} in: {lines[-1]}\n{done.stderr}"
+    assert int(lines[-1].removeprefix("cases: ")) > 150
