@@ -16,6 +16,10 @@ enum {
     /* Fewer steps of pixels are left to be shared out layer by layer, by channels too. */
     FEWEST_STEPS = 24,
     DEFAULT_LEVEL_2_BYTES = 512 << 10,
+    /* Two layers at once: input channels, pixels of a panel, how far ahead rows are fetched. */
+    PAIR_MOST_CHANNELS = 32,
+    PAIR_PANEL = 3072,
+    AHEAD_PAIR = 4096,
 };
 
 /* Hidden channels are laid out as the kernels of the last layer want to read them. */
@@ -79,10 +83,56 @@ static void merge_rows(pw_chain *chain) {
     p->outer--;
 }
 
+/* Whether the plans of two layers, as plan_panels made them, may become one kernel: both read and
+ * write in place, and the second has one block. */
+static pw_pair_kernel find_pair(const pw_chain *chain) {
+    const pw_plan *first = chain->layers[0], *last = chain->layers[1];
+    const pw_problem *whole = &chain->whole;
+    const int64_t C = whole->C, K = whole->K;
+    if (chain->n != 2 || K > PW_MAX_PAIR || C > PAIR_MOST_CHANNELS || first->problem.groups > 1 ||
+        last->problem.groups > 1 || chain->row || first->row || last->row || first->stage_x ||
+        last->stage_y || last->stage_r || first->transposed || last->transposed || C == 0)
+        return NULL;
+    if (!chain->interleaved) return first->kernels->pair_planar[K];
+    const int adjacent = C == 1 || whole->x_c == (ptrdiff_t)pw_size(whole->dtype);
+    return adjacent && C <= PW_PAIR_CHANNELS ? first->kernels->pair_rows[K] : NULL;
+}
+
+static int plan_pair(pw_chain *chain, const pw_kernel_set *set) {
+    const pw_problem *whole = &chain->whole;
+    const ptrdiff_t size = (ptrdiff_t)pw_size(whole->dtype);
+    const int64_t C = whole->C, K = whole->K;
+    pw_plan *first = chain->layers[0], *last = chain->layers[1];
+    chain->pair_dense = chain->interleaved && C <= PW_MAX_DENSE && K <= PW_MAX_DENSE &&
+                        whole->x_p == C * size && whole->y_p == K * size &&
+                        (!whole->has_residual || whole->r_p == K * size);
+    int stream = last->stream;
+    if (chain->pair_dense) {
+        const int64_t pixels = chain->outer * whole->P * size;
+        stream = !whole->has_residual && !whole->in_place &&
+                 pw_worth_streaming(pixels * K, pixels * C);
+        for (int64_t a = 0; a < whole->outer; a++) stream &= whole->y_outer[a] % LINE == 0;
+    }
+    chain->prefetch = first->prefetch && chain->interleaved ? AHEAD_PAIR : first->prefetch;
+    chain->panel = PAIR_PANEL;
+    chain->hidden = chain->bytes = 0;
+    const int width = first->kernels->pair_width;
+    chain->layers[0] = pw_plan_packing(set, &first->problem, width);
+    chain->layers[1] = pw_plan_packing(set, &last->problem, (int)K);
+    if (chain->layers[0]) chain->layers[0]->epilogue = first->epilogue;
+    if (chain->layers[1]) {
+        chain->layers[1]->epilogue = last->epilogue;
+        chain->layers[1]->stream = stream;
+    }
+    pw_plan_free(first);
+    pw_plan_free(last);
+    return chain->layers[0] && chain->layers[1];
+}
+
 static int plan_panels(pw_chain *chain, const pw_kernel_set *set,
                        const pw_problem *const *layers) {
     const int64_t size = (int64_t)pw_size(chain->whole.dtype);
-    const int64_t pixels = PANEL_BYTES / pixel_bytes(layers, chain->n);
+    const int64_t pixels = (getenv("PW_PANEL") ? atoll(getenv("PW_PANEL")) : PANEL_BYTES) / pixel_bytes(layers, chain->n);
     chain->panel = pw_max(pixels / PANEL_STEP, 1) * PANEL_STEP;
     chain->room = chain->panel + LINE / size;
     if (chain->room * size % PAGE == 0) chain->room += LINE / size;
@@ -113,7 +163,8 @@ static int plan_panels(pw_chain *chain, const pw_kernel_set *set,
     chain->step = pw_max(chain->layers[0]->step, chain->layers[chain->n - 1]->step);
     chain->hidden = (size_t)pw_round_up(chain->room * widest * size, LINE);
     chain->bytes = scratch + chain->hidden * (size_t)(chain->n > 2 ? 2 : 1);
-    return 1;
+    chain->pair = find_pair(chain);
+    return chain->pair ? plan_pair(chain, set) : 1;
 }
 
 /* Which axis batches divide, so that one holds as many pixels as BATCH_BYTES. */
@@ -208,6 +259,7 @@ static int may_fuse(const pw_chain *chain, const pw_problem *const *layers) {
     double weights = 0;
     for (int i = 0; i < chain->n; i++) weights += weight_bytes(layers[i]);
     const int64_t steps = chain->outer * chain->whole.P / PANEL_STEP;
+    if (getenv("PW_FUSE")) return atoi(getenv("PW_FUSE"));
     return 2 * weights <= (double)cache && steps >= FEWEST_STEPS &&
            pixel_bytes(layers, chain->n) * PANEL_STEP <= cache / 4;
 }
@@ -240,9 +292,13 @@ pw_plan *pw_chain_new(const pw_kernel_set *set, const pw_problem *const *layers,
     }
     chain->outer = pw_product(chain->whole.outer_n, chain->whole.outer);
     snprintf(plan->description, sizeof plan->description,
-             chain->fused ? "%s chain of %d layers: %s panels of %lld pixels through all layers%s"
-                          : "%s chain of %d layers: %s batches of %lld pixels layer by layer%s",
-             set->name, n, chain->interleaved ? "interleaved" : "planar",
+             chain->pair    ? "%s chain of %d layers: %s panels of %lld pixels, in registers%s"
+             : chain->fused ? "%s chain of %d layers: %s panels of %lld pixels through all layers%s"
+                            : "%s chain of %d layers: %s batches of %lld pixels layer by layer%s",
+             set->name, n,
+             chain->pair_dense    ? "dense"
+             : chain->interleaved ? "interleaved"
+                                  : "planar",
              (long long)(chain->fused ? chain->panel
                                       : chain->layers[0]->outer * chain->layers[0]->problem.P),
              chain->layers[n - 1]->stream ? ", streaming" : "");

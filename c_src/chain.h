@@ -3,7 +3,9 @@
  * Fused: a thread takes a panel of pixels through all layers, hidden channels in its scratch. All
  * weights are read for every panel, so they have to fit into level 2. Where they do not, or where
  * pixels are too few to share out, a batch of pixels goes through one layer after another, each
- * computed by all threads; a batch's hidden channels are in the caller's scratch. */
+ * computed by all threads; a batch's hidden channels are in the caller's scratch.
+ *
+ * Paired: fused, by kernels of two layers whose hidden channels stay in registers. */
 #ifndef PW_CHAIN_H
 #define PW_CHAIN_H
 
@@ -14,6 +16,9 @@ struct pw_chain {
     int64_t outer;    /* product of its outer extents */
     int n;            /* layers */
     int fused;
+    pw_pair_kernel pair; /* fused, of two layers: hidden channels stay in registers; or NULL */
+    int pair_dense;
+    ptrdiff_t prefetch;
     int interleaved;    /* the hidden channels, or in planes */
     size_t hidden;      /* bytes of those that one layer writes; two such regions if n > 2 */
     size_t bytes;       /* of scratch: that of the layers, then hidden channels */

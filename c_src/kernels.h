@@ -8,6 +8,9 @@
  * dense one. */
 enum { PW_MAX_KR = 14, PW_MAX_NV = 4, PW_MAX_ROWS_KR = 24, PW_MAX_DENSE = 4 };
 
+/* Output channels of two layers at once; input channels, where they are interleaved. */
+enum { PW_MAX_PAIR = 8, PW_PAIR_CHANNELS = 16 };
+
 /* From so many bytes ahead on, interleaved and rows kernels fetch x into level 2, else into level 1. */
 enum { PW_FAR = 16 << 10 };
 
@@ -51,6 +54,19 @@ typedef struct pw_tile {
 
 typedef void (*pw_kernel)(const pw_tile *);
 
+/* Two layers at once. x, its strides, C, n and prefetch are the first layer's, all else of t is the
+ * second's, whose sums are first and last. Interleaved: the channels of x lie one behind the other,
+ * PW_PAIR_CHANNELS of them at most. */
+typedef struct pw_pair {
+    pw_tile t;
+    const void *first; /* its packed weights */
+    const pw_epilogue *first_epilogue;
+    int64_t hidden;
+    int dense; /* pixels of x, y and r have no gaps, and PW_MAX_DENSE channels at most */
+} pw_pair;
+
+typedef void (*pw_pair_kernel)(const pw_pair *);
+
 /* Kernels of one dtype. The tile sizes stand beside them, so that they cannot disagree. */
 typedef struct pw_kernels {
     int vector;                           /* elements in a vector */
@@ -62,6 +78,9 @@ typedef struct pw_kernels {
     int rows_max;                         /* rows[1..rows_max], by channels; 0: none */
     pw_kernel rows[PW_MAX_ROWS_KR + 1];
     pw_kernel dense[PW_MAX_DENSE + 1][PW_MAX_DENSE + 1]; /* by C and K; NULL: none */
+    int pair_width;                                      /* hidden channels at a time */
+    pw_pair_kernel pair_planar[PW_MAX_PAIR + 1];         /* by output channels; NULL: none */
+    pw_pair_kernel pair_rows[PW_MAX_PAIR + 1];
 } pw_kernels;
 
 struct pw_kernel_set {

@@ -31,6 +31,7 @@ struct pw_plan {
     int transposed;                /* interleaved kernels that write planes */
     int planes;                    /* y and r are written and read in planes */
     int dense;                     /* interleaved, by kernels of few channels without gaps */
+    int paired;                    /* blocks of so many channels, for pw_pair_kernel; 0: not */
     int stage_x, stage_y, stage_r; /* through panels in scratch */
     int stream;                    /* where y turns out to be aligned to a line */
     ptrdiff_t prefetch;
@@ -58,6 +59,13 @@ typedef struct pw_matrix {
     ptrdiff_t i, j;
 } pw_matrix;
 void pw_copy(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j);
+
+/* plan.c */
+/* A plan that weights can be packed with, in blocks of `width` channels and then of one. It cannot
+ * be run. */
+pw_plan *pw_plan_packing(const pw_kernel_set *, const pw_problem *, int width);
+/* Whether output of so many bytes, and input, is better stored past the caches. */
+int pw_worth_streaming(int64_t out, int64_t in);
 
 /* Pixels of one outer index. */
 typedef struct pw_strip {

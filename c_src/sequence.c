@@ -23,6 +23,44 @@ static void run_rows(const pw_chain *chain, pw_strip strip, char *scratch) {
     }
 }
 
+/* Two layers at once. strip: of the second, but for x. */
+static void run_pair(const pw_chain *chain, pw_strip strip, const char *packed, int64_t head) {
+    const pw_problem *whole = &chain->whole;
+    const pw_plan *first = chain->layers[0], *last = chain->layers[1];
+    const ptrdiff_t size = (ptrdiff_t)pw_size(whole->dtype);
+    const int planar = !chain->interleaved;
+    pw_pair pair = {
+        .t =
+            {
+                .x_c = whole->x_c,
+                .x_p = whole->x_p,
+                .bias = strip.packed,
+                .w = strip.packed + whole->K * size,
+                .y_step = planar ? whole->y_k : whole->y_p,
+                .r_step = planar ? whole->r_k : whole->r_p,
+                .C = whole->C,
+                .channels = (int)whole->K,
+                .first = 1,
+                .last = 1,
+                .prefetch = chain->prefetch,
+                .epilogue = &last->epilogue,
+            },
+        .first = packed,
+        .first_epilogue = &first->epilogue,
+        .hidden = first->K,
+        .dense = chain->pair_dense,
+    };
+    for (int64_t p = 0, n; p < strip.pixels; p += n) {
+        n = p == 0 && head ? pw_min(head, strip.pixels) : strip.pixels - p;
+        pair.t.n = n;
+        pair.t.x = strip.x + (strip.from + p) * whole->x_p;
+        pair.t.y = strip.y + p * whole->y_p;
+        pair.t.r = strip.r ? strip.r + p * whole->r_p : NULL;
+        pair.t.stream = last->stream && (uintptr_t)pair.t.y % 64 == 0;
+        chain->pair(&pair);
+    }
+}
+
 static void run_panel(const call *call, int64_t index, char *scratch) {
     const pw_chain *chain = call->chain;
     const pw_problem *whole = &chain->whole;
@@ -30,8 +68,18 @@ static void run_panel(const call *call, int64_t index, char *scratch) {
     /* The first panel takes the head on top. */
     const int64_t from = panel ? call->head + panel * call->panel : 0;
     const int64_t to = pw_min(whole->P, call->head + (panel + 1) * call->panel);
-    char *const hidden = scratch + chain->bytes - chain->hidden;
     pw_strip strip = {.packed = call->packed, .pixels = to - from};
+    if (chain->pair) {
+        strip.x = call->x + pw_outer_offset(whole, whole->x_outer, outer);
+        strip.y = call->y + pw_outer_offset(whole, whole->y_outer, outer) + from * whole->y_p;
+        if (call->r)
+            strip.r = call->r + pw_outer_offset(whole, whole->r_outer, outer) + from * whole->r_p;
+        strip.from = from;
+        strip.packed += pw_packed_bytes(chain->layers[0]);
+        run_pair(chain, strip, call->packed, panel ? 0 : call->head);
+        return;
+    }
+    char *const hidden = scratch + chain->bytes - chain->hidden;
     for (int i = 0; i < chain->n; i++) {
         const pw_plan *plan = chain->layers[i];
         const int last = i + 1 == chain->n;
@@ -55,8 +103,8 @@ static void run_panel(const call *call, int64_t index, char *scratch) {
 static void work(void *argument, int number) {
     call *call = argument;
     const pw_chain *chain = call->chain;
-    char *scratch = pw_thread_scratch(chain->bytes);
-    if (!scratch) return;
+    char *scratch = NULL;
+    if (chain->bytes && !(scratch = pw_thread_scratch(chain->bytes))) return;
     int64_t index;
     for (int turn = 0; (index = pw_next_item(&call->shares, number, &turn)) >= 0;)
         run_panel(call, index, scratch);
@@ -118,8 +166,8 @@ static pw_status run_batches(const pw_chain *chain, const char *packed, const ch
 
 pw_status pw_run_chain(const pw_chain *chain, const void *packed, const void *x, const void *r,
                        void *y, int threads) {
-    char *scratch = pw_thread_scratch(chain->bytes);
-    if (!scratch) return PW_NO_MEMORY;
+    char *scratch = NULL;
+    if (chain->bytes && !(scratch = pw_thread_scratch(chain->bytes))) return PW_NO_MEMORY;
     if (!chain->fused)
         /* The layers' own scratch comes first, and they find that there is enough. */
         return run_batches(chain, packed, x, r, y, scratch + chain->bytes - chain->hidden, threads);

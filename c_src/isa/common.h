@@ -14,6 +14,8 @@
  *     V_SHIFT(v)                           the bits of v shifted left by the mantissa's 23 or 52 bits
  *     PLANAR_NV(KR) PLANAR_KR_MAX          vectors of pixels in a tile of KR channels
  *     ROWS(NV) NV_MAX                      pixels in an interleaved tile of NV vectors
+ *     PAIR_U PAIR_NV(K)                    hidden channels at a time of two layers at once, vectors
+ *                                          of pixels in a tile of K channels
  *
  * and, for kernels that transpose in registers (groups.h), with VW / GROUP rows in a vector:
  *

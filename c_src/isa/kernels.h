@@ -13,6 +13,7 @@
 #if defined(D_SPLIT)
 #include "dense.h"
 #endif
+#include "pair.h"
 
 static const pw_kernels FN(kernels) = {
     .vector = VW,
@@ -64,6 +65,14 @@ static const pw_kernels FN(kernels) = {
               {NULL, FN(dense_2_1), FN(dense_2_2), FN(dense_2_3), FN(dense_2_4)},
               {NULL, FN(dense_3_1), FN(dense_3_2), FN(dense_3_3), FN(dense_3_4)},
               {NULL, FN(dense_4_1), FN(dense_4_2), FN(dense_4_3), FN(dense_4_4)}},
+#endif
+    .pair_width = PAIR_U,
+    .pair_planar = {NULL, FN(pair_planar_1), FN(pair_planar_2), FN(pair_planar_3),
+                    FN(pair_planar_4), FN(pair_planar_5), FN(pair_planar_6), FN(pair_planar_7),
+                    FN(pair_planar_8)},
+#if defined(GROUP)
+    .pair_rows = {NULL, FN(pair_rows_1), FN(pair_rows_2), FN(pair_rows_3), FN(pair_rows_4),
+                  FN(pair_rows_5), FN(pair_rows_6), FN(pair_rows_7), FN(pair_rows_8)},
 #endif
 };
 

@@ -9,6 +9,8 @@
 #define NV_MAX 4
 #define ROWS_KR_MAX 24
 #define ROWS(NV) ((NV) <= 2 ? 12 : (NV) == 3 ? 8 : 6)
+#define PAIR_U 4
+#define PAIR_NV(K) ((K) <= 2 ? 4 : (K) <= 4 ? 3 : 2)
 
 /* The first n elements through a buffer: there are no masked loads. */
 #define PART(T, VW)                                                                 \

@@ -5,6 +5,8 @@
 #define PLANAR_NV(KR) 1
 #define NV_MAX 1
 #define ROWS(NV) 4
+#define PAIR_U 2
+#define PAIR_NV(K) 1
 
 PW_INLINE float load_f32(const void *p) {
     float value;
