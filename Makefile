@@ -61,6 +61,8 @@ test: $(STAMPS)/package $(STAMPS)/numba $(STAMPS)/test ## Run the test suite, do
 examples: $(STAMPS)/package $(STAMPS)/numba $(STAMPS)/examples ## Run the examples: pictures in examples/output
 	$(PY) examples/colour.py
 	$(PY) examples/bands.py
+	$(PY) examples/mlpconv.py
+	$(PY) examples/inception.py
 
 readme: $(STAMPS)/package $(STAMPS)/bench ## Put bench/results/headline.json into README.md's table
 	$(PY) -m bench.readme

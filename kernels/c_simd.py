@@ -147,12 +147,13 @@ def run_branches(
         raise MemoryError("no memory for scratch; nothing was written")
 
 
-def repeat_branches(repeats: Sequence[Repeat]) -> Repeat:
+def repeat_branches(repeats: Sequence[Repeat], outs: Sequence[Array]) -> Repeat | None:
     """A call of several repeats on one input, of ``x, None or a tuple of outputs, threads``.
 
-    The result is a tuple of outputs or, where nothing was done, None.
+    The result is a tuple of outputs or, where nothing was done, None. `outs`, which do not overlap,
+    are of the same kind. None: there are too many.
     """
-    repeat: Repeat = _repeats.remember_branches(*repeats)
+    repeat: Repeat | None = _repeats.remember_branches(tuple(repeats), tuple(outs))
     return repeat
 
 

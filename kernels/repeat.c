@@ -9,10 +9,11 @@
  * and its bytes overlap none of the inputs; otherwise it returns None and nothing has happened. It
  * holds no array, and compares what it is given each time.
  *
- *     repeat = remember_branches(repeat, repeat, ...)
+ *     repeat = remember_branches(repeats, outs)
  *     results = repeat(x, outs, threads)                           outs: a tuple, or None
  *
- * joins repeats of one x, without residuals and with packed weights, in the same way.
+ * joins repeats of one x, without residuals and with packed weights, in the same way. Outputs may
+ * not overlap, but lie among each other as those of the first call did.
  */
 #include <pyconfig.h>
 #ifndef Py_GIL_DISABLED
@@ -192,6 +193,7 @@ typedef struct branches {
     const pw_plan *plans[MOST_BRANCHES];
     const void *packed[MOST_BRANCHES];
     PyObject *capsules[MOST_BRANCHES]; /* owners of m */
+    uintptr_t at[MOST_BRANCHES];       /* of the outputs that were known not to overlap */
 } branches;
 
 /* Outputs as given, or new ones, into `outs`; y views them. 0: they will not do. */
@@ -205,7 +207,9 @@ static int find_outputs(const branches *b, PyObject *given, PyObject *outs, cons
         if (!out || PyTuple_SetItem(outs, i, out)) return 0;
         if (!matches(m, Y, out, &y[i]) || overlap(&m->forms[X], x, &m->forms[Y], &y[i])) return 0;
         for (int j = 0; j < i; j++)
-            if (overlap(&b->m[j]->forms[Y], &y[j], &m->forms[Y], &y[i])) return 0;
+            if ((uintptr_t)y[i].buf - (uintptr_t)y[j].buf != b->at[i] - b->at[j] &&
+                overlap(&b->m[j]->forms[Y], &y[j], &m->forms[Y], &y[i]))
+                return 0;
     }
     return 1;
 }
@@ -245,19 +249,25 @@ static void forget_branches(PyObject *capsule) {
     PyMem_Free(b);
 }
 
-static PyObject *remember_branches(PyObject *module, PyObject *repeats) {
+static PyObject *remember_branches(PyObject *module, PyObject *arguments) {
     static PyMethodDef method = {"repeat_branches",
                                  (PyCFunction)(void (*)(void))repeat_branches, METH_FASTCALL, NULL};
     (void)module;
+    PyObject *repeats, *outs;
+    if (!PyArg_ParseTuple(arguments, "O!O!", &PyTuple_Type, &repeats, &PyTuple_Type, &outs))
+        return NULL;
     const Py_ssize_t n = PyTuple_Size(repeats);
-    if (n > MOST_BRANCHES) return Py_NewRef(Py_None);
+    if (n > MOST_BRANCHES || PyTuple_Size(outs) != n) return Py_NewRef(Py_None);
     branches *b = PyMem_Calloc(1, sizeof *b);
     if (!b) return PyErr_NoMemory();
     for (; b->n < n; b->n++) {
         const int i = b->n;
         PyObject *capsule = PyCFunction_GetSelf(PyTuple_GetItem(repeats, i));
         const memory *m = capsule ? PyCapsule_GetPointer(capsule, NULL) : NULL;
-        if (!m) break;
+        Py_buffer view;
+        if (!m || PyObject_GetBuffer(PyTuple_GetItem(outs, i), &view, PyBUF_FULL_RO)) break;
+        b->at[i] = (uintptr_t)view.buf;
+        PyBuffer_Release(&view);
         b->m[i] = m;
         b->plans[i] = m->plan;
         b->packed[i] = m->packed;

@@ -169,7 +169,7 @@ class Branches:
             if call.repeat is None:
                 return
             repeats.append(call.repeat)
-        self._repeat = c_simd.repeat_branches(repeats)
+        self._repeat = c_simd.repeat_branches(repeats, outs)
 
     def _find(self, i: int, x: Array, out: Array | None) -> tuple[Call, Any]:
         """`Layer._find`, whose errors name the layer."""
@@ -193,15 +193,12 @@ class Branches:
     @cached_property
     def _as_one(self) -> _SideBySide | None:
         """One layer with all channels, where the layers differ in weights and biases alone."""
-        first = self._layers[0]._settings
-        for layer in self._layers:
-            settings = layer._settings
-            if settings.groups != 1 or any(
-                getattr(settings, name) != getattr(first, name)
-                for name in ("activation", "dtype", "backend")
-            ):
-                return None
-        return _SideBySide(self._layers)
+        kinds = {
+            (s.groups, s.activation, str(s.dtype), s.backend)
+            for s in (layer._settings for layer in self._layers)
+        }
+        alike = len(kinds) == 1 and self._layers[0]._settings.groups == 1
+        return _SideBySide(self._layers) if alike else None
 
     def __getstate__(self) -> tuple[Conv1x1, ...]:
         return self._layers

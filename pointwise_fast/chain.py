@@ -137,7 +137,8 @@ class _ChainSettings(Settings):
                 raise ValueError(
                     f"layer {i} has stride={layer.stride}; only the first layer may have one"
                 )
-            if layer.dtype not in (None, first.dtype):
+            # Not ==: NumPy takes None for float64.
+            if layer.dtype is not None and (first.dtype is None or layer.dtype != first.dtype):
                 raise ValueError(
                     f"layer {i} has dtype={layer.dtype}, layer 1 has {first.dtype or 'none'}; "
                     f"all compute in one dtype: pass dtype='{layer.dtype}' to layer 1, or none "

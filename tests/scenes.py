@@ -63,7 +63,7 @@ def image(
 
 
 def layers(
-    channels: tuple[int, ...], rng: np.random.Generator, dtype: Any = np.float32, **settings: Any
+    channels: tuple[int, ...], rng: np.random.Generator, **settings: Any
 ) -> list[pf.Conv1x1]:
     """A layer from each of `channels` to the next, every second one without bias."""
     activations = ("relu", ("leaky_relu", 0.1), "relu6", None)
