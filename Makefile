@@ -134,7 +134,7 @@ $(STAMPS)/package: pyproject.toml setup.py kernels/build_c.py kernels/repeat.c $
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 C_FLAGS := -std=c11 -O3 -g -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror -Ic_src
 WRAP := -Wl,--wrap=pw_cache_bytes
-OBJECTS = $(patsubst c_src/%.c,build/$(1)/%.o,$(C_SOURCES)) build/$(1)/checkasm.o
+OBJECTS = $(patsubst c_src/%.c,build/$(1)/%.o,$(C_SOURCES)) build/$(1)/$(2).o
 KERNELS = $(patsubst c_src/%.c,build/$(1)/%.o,$(ISA_SOURCES))
 
 # compile(folder, compiler, flags)
@@ -143,7 +143,7 @@ build/$(1)/%.o: c_src/%.c $(C_HEADERS) Makefile
 	@mkdir -p $$(@D)
 	$(2) $(C_FLAGS) $(3) -c $$< -o $$@
 
-build/$(1)/checkasm.o: tests/c/checkasm.c $(C_TESTS) $(C_HEADERS) Makefile
+build/$(1)/%.o: tests/c/%.c $(C_TESTS) $(C_HEADERS) Makefile
 	@mkdir -p $$(@D)
 	$(2) $(C_FLAGS) $(3) -c $$< -o $$@
 endef
@@ -151,27 +151,35 @@ $(eval $(call compile,native,$(CC),))
 $(eval $(call compile,sanitized,$(CC),$(SANITIZE)))
 $(eval $(call compile,neon,$(CROSS_CC),))
 
-build/native/checkasm: $(call OBJECTS,native) $(call KERNELS,native)
-	$(CC) -static $(WRAP) $^ -o $@ -pthread -lm
+define link
+build/native/$(1): $(call OBJECTS,native,$(1)) $(call KERNELS,native)
+	$(CC) -static $(WRAP) $$^ -o $$@ -pthread -lm
 
-build/sanitized/checkasm: $(call OBJECTS,sanitized) $(call KERNELS,native)
-	$(CC) $(SANITIZE) $(WRAP) $^ -o $@ -pthread -lm
+build/sanitized/$(1): $(call OBJECTS,sanitized,$(1)) $(call KERNELS,native)
+	$(CC) $(SANITIZE) $(WRAP) $$^ -o $$@ -pthread -lm
 
-build/neon/checkasm: $(call OBJECTS,neon) $(call KERNELS,neon)
-	$(CROSS_CC) -static $(WRAP) $^ -o $@ -pthread -lm
+build/neon/$(1): $(call OBJECTS,neon,$(1)) $(call KERNELS,neon)
+	$(CROSS_CC) -static $(WRAP) $$^ -o $$@ -pthread -lm
+endef
+$(eval $(call link,checkasm))
+$(eval $(call link,chains))
 
 # Cases are drawn anew in every run, unless SEED is given; the seed is printed.
 SEED_NOW = $(or $(SEED),$(shell date +%s))
 EVERY ?= 1
 
-test-c: build/sanitized/checkasm ## Check every kernel of this CPU bit by bit, in C, with sanitizers
+test-c: build/sanitized/checkasm build/sanitized/chains ## Check every kernel of this CPU bit by bit, in C, with sanitizers
 	$< $(SEED_NOW) all $(EVERY)
+	build/sanitized/chains $(SEED_NOW)
 
-test-neon: build/neon/checkasm ## A quarter of it for NEON, with a cross compiler and qemu-aarch64
+test-neon: build/neon/checkasm build/neon/chains ## A quarter of it for NEON, with a cross compiler and qemu-aarch64
 	qemu-aarch64 $< $(SEED_NOW) all 4
+	qemu-aarch64 build/neon/chains $(SEED_NOW)
 
-test-avx2: build/native/checkasm ## A quarter of it for AVX2 on a CPU without it, with qemu-x86_64
+test-avx2: build/native/checkasm build/native/chains ## A quarter of it for AVX2 on a CPU without it, with qemu-x86_64
 	qemu-x86_64 -cpu max $< $(SEED_NOW) avx2 4
+	qemu-x86_64 -cpu max build/native/chains $(SEED_NOW)
 
-test-old-cpu: build/native/checkasm ## A twentieth of it on an emulated CPU without AVX
+test-old-cpu: build/native/checkasm build/native/chains ## A twentieth of it on an emulated CPU without AVX
 	qemu-x86_64 -cpu Nehalem $< $(SEED_NOW) all 20
+	qemu-x86_64 -cpu Nehalem build/native/chains $(SEED_NOW)

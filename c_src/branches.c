@@ -82,9 +82,9 @@ pw_status pw_run_branches(const pw_plan *const *plans, const void *const *packed
     double multiply_adds = 0;
     for (int i = 0; i < n; i++) {
         const pw_problem *p = &plans[i]->problem;
-        call.scratch =
-            (size_t)pw_max((int64_t)call.scratch, (int64_t)plans[i]->scratch.bytes);
-        multiply_adds += (double)plans[i]->outer * (double)p->P * (double)p->K * (double)plans[i]->C;
+        call.scratch = (size_t)pw_max((int64_t)call.scratch, (int64_t)plans[i]->scratch.bytes);
+        multiply_adds +=
+            (double)plans[i]->outer * (double)p->P * (double)p->K * (double)plans[i]->C;
     }
     if (call.scratch && !pw_thread_scratch(call.scratch)) return PW_NO_MEMORY;
     if (!together(plans, n, threads)) {

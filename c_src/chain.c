@@ -117,8 +117,8 @@ static int plan_pair(pw_chain *chain, const pw_kernel_set *set) {
     int stream = last->stream;
     if (chain->pair_dense) {
         const int64_t pixels = chain->outer * whole->P * size;
-        stream = !whole->has_residual && !whole->in_place &&
-                 pw_worth_streaming(pixels * K, pixels * C);
+        stream =
+            !whole->has_residual && !whole->in_place && pw_worth_streaming(pixels * K, pixels * C);
         for (int64_t a = 0; a < whole->outer; a++) stream &= whole->y_outer[a] % LINE == 0;
     }
     chain->prefetch = first->prefetch && chain->interleaved ? AHEAD_PAIR : first->prefetch;
@@ -137,8 +137,7 @@ static int plan_pair(pw_chain *chain, const pw_kernel_set *set) {
     return chain->layers[0] && chain->layers[1];
 }
 
-static int plan_panels(pw_chain *chain, const pw_kernel_set *set,
-                       const pw_problem *const *layers) {
+static int plan_panels(pw_chain *chain, const pw_kernel_set *set, const pw_problem *const *layers) {
     const int64_t size = (int64_t)pw_size(chain->whole.dtype);
     const int64_t pixels = PANEL_BYTES / pixel_bytes(layers, chain->n);
     chain->panel = pw_max(pixels / PANEL_STEP, 1) * PANEL_STEP;
@@ -240,7 +239,8 @@ static int plan_batches(pw_chain *chain, const pw_kernel_set *set,
     choose_batches(chain, layers);
     const int64_t axes = whole->outer - chain->axis;
     const int64_t extent = axes ? whole->outer_n[chain->axis] : whole->P;
-    const int64_t inner = axes ? whole->P * pw_product(whole->outer_n + chain->axis + 1, axes - 1) : 1;
+    const int64_t inner =
+        axes ? whole->P * pw_product(whole->outer_n + chain->axis + 1, axes - 1) : 1;
     const int64_t left = extent - (chain->batches - 1) * chain->most;
     size_t scratch = 0;
     int64_t widest = 0;
@@ -255,8 +255,8 @@ static int plan_batches(pw_chain *chain, const pw_kernel_set *set,
         scratch = (size_t)pw_max((int64_t)scratch, (int64_t)plan->scratch.bytes);
         if (i + 1 < chain->n) widest = pw_max(widest, p.K);
     }
-    chain->hidden = (size_t)pw_round_up(
-        chain->most * inner * widest * (int64_t)pw_size(whole->dtype), LINE);
+    chain->hidden =
+        (size_t)pw_round_up(chain->most * inner * widest * (int64_t)pw_size(whole->dtype), LINE);
     chain->bytes = scratch + chain->hidden * (size_t)(chain->n > 2 ? 2 : 1);
     return 1;
 }

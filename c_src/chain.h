@@ -19,9 +19,9 @@ struct pw_chain {
     pw_pair_kernel pair; /* fused, of two layers: hidden channels stay in registers; or NULL */
     int pair_dense;
     ptrdiff_t prefetch;
-    int interleaved;    /* the hidden channels, or in planes */
-    size_t hidden;      /* bytes of those that one layer writes; two such regions if n > 2 */
-    size_t bytes;       /* of scratch: that of the layers, then hidden channels */
+    int interleaved; /* the hidden channels, or in planes */
+    size_t hidden;   /* bytes of those that one layer writes; two such regions if n > 2 */
+    size_t bytes;    /* of scratch: that of the layers, then hidden channels */
     double multiply_adds;
     /* Fused. */
     int64_t panel, step; /* pixels */

@@ -359,7 +359,10 @@ void pw_plan_free(pw_plan *plan) {
 
 /* Blocks follow from the path and from what rows kernels take. */
 int64_t pw_plan_layout(const pw_plan *plan) {
-    return plan->paired ? -1 - plan->paired : plan->dense ? -1 : plan->interleaved ? 1 + rows_channels(plan) : 0;
+    return plan->paired        ? -1 - plan->paired
+           : plan->dense       ? -1
+           : plan->interleaved ? 1 + rows_channels(plan)
+                               : 0;
 }
 
 const char *pw_plan_describe(const pw_plan *plan) {

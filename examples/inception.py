@@ -53,7 +53,8 @@ def images(n: int, size: int = 28) -> Array:
     waves = rng.uniform(0, 0.4, (2, n, CHANNELS, 1, 1))
     row, column = np.mgrid[:size, :size]
     maps = np.cos(waves[0] * row + waves[1] * column + rng.uniform(0, 6, (n, CHANNELS, 1, 1)))
-    return np.maximum(maps, 0).astype(np.float32)
+    result: Array = np.maximum(maps, 0).astype(np.float32)
+    return result
 
 
 def milliseconds(function: Callable[[], Any], repeats: int = 20) -> float:

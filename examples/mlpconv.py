@@ -1,12 +1,12 @@
 """Network-in-Network's mlpconv block on a photograph: a small perceptron that looks at one pixel.
 
-The block (Lin, Chen, Yan: "Network In Network", 2013) is a convolution followed by two 1x1 layers,
-all with ReLU. Here the convolution is a bank of fixed edge and blob filters on scikit-image's
-``astronaut``, and the 1x1 layers turn its 24 answers into 16 features, 16 into 8: one `Chain`, whose
-16 hidden channels are never written to memory.
+The block (Lin, Chen, Yan: "Network In Network", 2013) is a convolution followed by two 1x1
+layers, all with ReLU. Here the convolution is a bank of fixed edge and blob filters on
+scikit-image's ``astronaut``, and the 1x1 layers turn its 24 answers into 16 channels and these
+into 8: one `Chain`, whose 16 hidden channels are never written to memory.
 
-Run ``python examples/mlpconv.py``; it writes ``examples/output/mlpconv.png``. The picture comes with
-scikit-image: ``pip install 'pointwise_fast[examples]'``.
+Run ``python examples/mlpconv.py``; it writes ``examples/output/mlpconv.png``. The picture comes
+with scikit-image: ``pip install 'pointwise_fast[examples]'``.
 """
 
 from __future__ import annotations

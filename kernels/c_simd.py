@@ -137,8 +137,8 @@ def plan(problem: Problem) -> CPlan:
 def run_branches(
     plans: Sequence[Plan], packed: Sequence[Any], x: Array, outs: Sequence[Array], threads: int
 ) -> None:
-    handles = [plan.handle for plan in plans if isinstance(plan, CPlan)]
-    if len(handles) < len(plans):
+    handles = [getattr(found, "handle", None) for found in plans]
+    if None in handles:  # there is nothing to do for one of them
         run_in_turn(plans, packed, x, outs, threads)
         return
     pointers = [_pointer(out) for out in outs]  # which keep the arrays alive

@@ -233,8 +233,7 @@ static PyObject *repeat_branches(PyObject *capsule, PyObject *const *arguments, 
         PyThreadState *state = b->release ? PyEval_SaveThread() : NULL;
         done = pw_run_branches(b->plans, b->packed, b->n, x.buf, to, (int)threads) == PW_OK;
         if (state) PyEval_RestoreThread(state);
-        if (!done)
-            PyErr_SetString(PyExc_MemoryError, "no memory for scratch; nothing was written");
+        if (!done) PyErr_SetString(PyExc_MemoryError, "no memory for scratch; nothing was written");
     }
     PyBuffer_Release(&x);
     for (int i = 0; i < b->n; i++) PyBuffer_Release(&y[i]);
@@ -250,8 +249,8 @@ static void forget_branches(PyObject *capsule) {
 }
 
 static PyObject *remember_branches(PyObject *module, PyObject *arguments) {
-    static PyMethodDef method = {"repeat_branches",
-                                 (PyCFunction)(void (*)(void))repeat_branches, METH_FASTCALL, NULL};
+    static PyMethodDef method = {"repeat_branches", (PyCFunction)(void (*)(void))repeat_branches,
+                                 METH_FASTCALL, NULL};
     (void)module;
     PyObject *repeats, *outs;
     if (!PyArg_ParseTuple(arguments, "O!O!", &PyTuple_Type, &repeats, &PyTuple_Type, &outs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -110,7 +111,9 @@ class Chain(Layer):
         return super().__call__(x, residual=residual, out=out, threads=threads)
 
     def _pack_for(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
-        return cast(ChainPlan, plan).pack_chain([layer._parameters(dtype) for layer in self._layers])
+        return cast(ChainPlan, plan).pack_chain(
+            [layer._parameters(dtype) for layer in self._layers]
+        )
 
     def __repr__(self) -> str:
         ending = ", residual=True" if self._residual else ""
@@ -131,7 +134,7 @@ class _ChainSettings(Settings):
 
     def __init__(self, layers: Sequence[Settings]) -> None:
         first, last = layers[0], layers[-1]
-        for i, (before, layer) in enumerate(zip(layers, layers[1:], strict=False), 2):
+        for i, (before, layer) in enumerate(pairwise(layers), 2):
             _check_pair(i, before, layer)
             if layer.stride not in (1, (1,) * _length(layer.stride)):
                 raise ValueError(

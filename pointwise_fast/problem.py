@@ -79,7 +79,7 @@ class Problem:
     hidden: tuple[Hidden, ...] = ()
 
     def layers(self) -> list[Problem]:
-        """Each layer of a chain as a problem of its own; the strides of hidden channels are open."""
+        """Each layer of a chain as a problem of its own; strides of hidden channels are open."""
         found = []
         C, x_dtype = self.C, self.x_dtype
         for layer in self.hidden:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def layers(
             rng.standard_normal(k) if i % 2 == 0 else None,
             **{"activation": activations[i % 4], "groups": groups, "backend": "c", **settings},
         )
-        for i, (c, k) in enumerate(zip(channels, channels[1:], strict=False))
+        for i, (c, k) in enumerate(pairwise(channels))
     ]
 
 

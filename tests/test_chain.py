@@ -181,7 +181,7 @@ def test_few_pixels(isa: str, layout: str, rng: np.random.Generator) -> None:
 
 @needs_c
 def test_batches(isa: str, rng: np.random.Generator) -> None:
-    """Layers too large to fuse: batches along the pixels, along the images, the last one smaller."""
+    """Layers too large to fuse: batches of pixels and of images, the last one smaller."""
     k = 1024 if isa == "scalar" else 2048
     for n, h, w in ((1, 25, 60), (9, 10, 14), (3, 7, 150)):
         for layout in LAYOUTS[:3]:
@@ -273,7 +273,8 @@ def test_auto_passes_numba_over() -> None:
         import numpy as np
         import pointwise_fast as pf
         assert "c" not in pf.backends()
-        chain = pf.Chain(pf.Conv1x1(np.ones((4, 3)), activation="relu"), pf.Conv1x1(np.ones((2, 4))))
+        first, last = (pf.Conv1x1(np.ones((k, c))) for c, k in ((3, 4), (4, 2)))
+        chain = pf.Chain(first, last)
         assert (chain(np.ones((3, 2, 2))) == 12).all()
         print(chain._find(np.ones((3, 2, 2)), None, None)[0].backend.NAME)
     """
@@ -337,9 +338,7 @@ REFUSED = {
         "layer 2 has dtype=float64, layer 1 has none; .* pass dtype='float64' to layer 1",
     ),
     "backends": (
-        lambda: pf.Chain(
-            conv(4, 3, backend="numpy"), conv(4, 4), conv(2, 4, backend=BACKENDS[0])
-        ),
+        lambda: pf.Chain(conv(4, 3, backend="numpy"), conv(4, 4), conv(2, 4, backend=BACKENDS[0])),
         ValueError,
         f"layer 3 has backend='{BACKENDS[0]}', layer 1 has 'numpy'",
     ),
@@ -408,7 +407,8 @@ def test_backend_of_one_layer(backend: str) -> None:
         pytest.skip("takes no chains")
     x = np.ones((3, 2, 2))
     chain = pf.Chain(conv(4, 3), conv(2, 4, backend=backend), conv(2, 2))
-    assert chain._find(x, None, None)[0].backend.NAME == backend
+    name = chain._find(x, None, None)[0].backend.NAME
+    assert name == backend
 
 
 def test_repr_and_pickle(rng: np.random.Generator) -> None:
@@ -437,8 +437,8 @@ def test_repeats_notice_what_differs(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(chain(other), pf.Chain(*found)(other))
     expected = chain(x, residual=x)
     np.testing.assert_array_equal(chain(x, residual=x, out=x), expected)
+    out.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
-        out.flags.writeable = False
         chain(x, out=out)
 
 
@@ -450,9 +450,8 @@ def test_many_threads_share_a_chain(rng: np.random.Generator) -> None:
     wrong: list[int] = []
 
     def work(i: int) -> None:
-        for _ in range(30):
-            if chain(x[i], threads=2).tobytes() != expected[i].tobytes():
-                wrong.append(i)
+        right = [chain(x[i], threads=2).tobytes() == expected[i].tobytes() for _ in range(30)]
+        wrong.extend([i] * right.count(False))
 
     threads = [threading.Thread(target=work, args=(i % 4,)) for i in range(8)]
     for thread in threads:

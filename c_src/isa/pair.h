@@ -8,8 +8,9 @@
 
 /* U hidden channels from w on, added with their weights `out` to the sums. m: elements in the last
  * vector. */
-PW_INLINE void FN(pair_add)(const pw_pair *p, const char *x, ptrdiff_t x_c, const T *w, const T *out,
-                            int U, int K, int NV, int m, int fetch, V (*s)[PLANAR_NV_MAX]) {
+PW_INLINE void FN(pair_add)(const pw_pair *p, const char *x, ptrdiff_t x_c, const T *w,
+                            const T *out, int U, int K, int NV, int m, int fetch,
+                            V (*s)[PLANAR_NV_MAX]) {
     const ptrdiff_t step = VW * sizeof(T), ahead = p->t.prefetch;
     V h[PAIR_U][PLANAR_NV_MAX];
     PW_UNROLL
