@@ -86,24 +86,31 @@ static void merge_rows(pw_chain *chain) {
 
 /* The kernel for both of two layers whose plans, as plan_panels made them, read and write in place;
  * or NULL. */
-static pw_pair_kernel find_pair(const pw_chain *chain) {
+static pw_pair_kernel find_pair(pw_chain *chain) {
     const pw_plan *first = chain->layers[0], *last = chain->layers[1];
     const pw_problem *whole = &chain->whole;
     const int64_t C = whole->C, K = whole->K;
-    if (chain->n != 2 || K > PW_MAX_PAIR || C > PAIR_MOST_CHANNELS || first->problem.groups > 1 ||
-        last->problem.groups > 1 || chain->row || first->row || last->row || first->stage_x ||
-        last->stage_y || last->stage_r || first->transposed || last->transposed || C == 0)
+    const int few = K <= PW_MAX_PAIR && C <= PAIR_MOST_CHANNELS;
+    if (chain->n != 2 || first->problem.groups > 1 || last->problem.groups > 1 || chain->row ||
+        first->row || last->row || first->stage_x || last->stage_y || last->stage_r ||
+        first->transposed || last->transposed || C == 0)
         return NULL;
     const ptrdiff_t size = (ptrdiff_t)pw_size(whole->dtype);
+    chain->widths[0] = first->kernels->pair_width;
+    chain->widths[1] = (int)K;
     if (!chain->interleaved) {
         const int adjacent = whole->x_p == size && whole->y_p == size &&
                              (!whole->has_residual || whole->r_p == size);
-        return adjacent ? first->kernels->pair_planar[K] : NULL;
+        if (!adjacent) return NULL;
+        if (few) return first->kernels->pair_planar[K];
+        chain->widths[0] = (int)first->K;
+        chain->widths[1] = first->kernels->narrow_width;
+        return first->K <= PW_MAX_NARROW ? first->kernels->narrow[first->K] : NULL;
     }
     const int adjacent =
         (C == 1 || whole->x_c == size) &&
         (K == 1 || (whole->y_k == size && (!whole->has_residual || whole->r_k == size)));
-    return adjacent && C <= PW_PAIR_CHANNELS ? first->kernels->pair_rows[K] : NULL;
+    return adjacent && few && C <= PW_PAIR_CHANNELS ? first->kernels->pair_rows[K] : NULL;
 }
 
 static int plan_pair(pw_chain *chain, const pw_kernel_set *set) {
@@ -124,9 +131,8 @@ static int plan_pair(pw_chain *chain, const pw_kernel_set *set) {
     chain->prefetch = first->prefetch && chain->interleaved ? AHEAD_PAIR : first->prefetch;
     chain->panel = PAIR_PANEL;
     chain->hidden = chain->bytes = 0;
-    const int width = first->kernels->pair_width;
-    chain->layers[0] = pw_plan_packing(set, &first->problem, width);
-    chain->layers[1] = pw_plan_packing(set, &last->problem, (int)K);
+    chain->layers[0] = pw_plan_packing(set, &first->problem, chain->widths[0]);
+    chain->layers[1] = pw_plan_packing(set, &last->problem, chain->widths[1]);
     if (chain->layers[0]) chain->layers[0]->epilogue = first->epilogue;
     if (chain->layers[1]) {
         chain->layers[1]->epilogue = last->epilogue;

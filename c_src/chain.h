@@ -17,6 +17,7 @@ struct pw_chain {
     int n;            /* layers */
     int fused;
     pw_pair_kernel pair; /* fused, of two layers: hidden channels stay in registers; or NULL */
+    int widths[2];       /* of the blocks of its packed weights */
     int pair_dense;
     ptrdiff_t prefetch;
     int interleaved; /* the hidden channels, or in planes */

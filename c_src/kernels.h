@@ -8,8 +8,9 @@
  * dense one. */
 enum { PW_MAX_KR = 14, PW_MAX_NV = 4, PW_MAX_ROWS_KR = 24, PW_MAX_DENSE = 4 };
 
-/* Output channels of two layers at once; input channels, where they are interleaved. */
-enum { PW_MAX_PAIR = 8, PW_PAIR_CHANNELS = 16 };
+/* Output channels of two layers at once; input channels, where they are interleaved; or hidden
+ * channels, and any number of others. */
+enum { PW_MAX_PAIR = 8, PW_PAIR_CHANNELS = 16, PW_MAX_NARROW = 24 };
 
 /* From so many bytes ahead on, interleaved and rows kernels fetch x into level 2, else into level 1. */
 enum { PW_FAR = 16 << 10 };
@@ -81,6 +82,8 @@ typedef struct pw_kernels {
     int pair_width;                                      /* hidden channels at a time */
     pw_pair_kernel pair_planar[PW_MAX_PAIR + 1];         /* by output channels; NULL: none */
     pw_pair_kernel pair_rows[PW_MAX_PAIR + 1];
+    int narrow_width;                         /* output channels at a time */
+    pw_pair_kernel narrow[PW_MAX_NARROW + 1]; /* planar, by hidden channels; NULL: none */
 } pw_kernels;
 
 struct pw_kernel_set {

@@ -1,6 +1,6 @@
 """Chains and branches on arrays between pages that may not be touched.
 
-Run as a program by `test_chain`; the last line printed names the case.
+Run as a program by `test_chain_calls`; the last line printed names the case.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@
  *     ROWS(NV) NV_MAX                      pixels in an interleaved tile of NV vectors
  *     PAIR_U PAIR_NV(K)                    hidden channels at a time of two layers at once, vectors
  *                                          of pixels in a tile of K channels
+ *     NARROW_MAX NARROW_U                  optional: hidden channels that fit into registers beside
+ *                                          output channels, and how many of those at a time
  *
  * and, for kernels that transpose in registers (groups.h), with VW / GROUP rows in a vector:
  *

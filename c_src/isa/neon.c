@@ -10,6 +10,8 @@
 #define ROWS_KR_MAX 24
 #define ROWS(NV) ((NV) <= 2 ? 12 : (NV) == 3 ? 8 : 6)
 #define PAIR_U 4
+#define NARROW_MAX 24
+#define NARROW_U 6
 #define PAIR_NV(K) ((K) <= 2 ? 4 : (K) <= 4 ? 3 : 2)
 
 /* The first n elements through a buffer: there are no masked loads. */
