@@ -67,6 +67,8 @@ test: $(STAMPS)/package $(STAMPS)/numba $(STAMPS)/test ## Run the test suite, do
 examples: $(STAMPS)/package $(STAMPS)/numba $(STAMPS)/examples ## Run the examples: pictures in examples/output
 	$(PY) examples/colour.py
 	$(PY) examples/bands.py
+	$(PY) examples/mlpconv.py
+	$(PY) examples/inception.py
 
 readme: $(STAMPS)/package $(STAMPS)/bench ## Put bench/results/headline.json into README.md's table
 	$(PY) -m bench.readme
@@ -138,7 +140,7 @@ $(STAMPS)/package: pyproject.toml setup.py kernels/build_c.py kernels/repeat.c $
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 C_FLAGS := -std=c11 -O3 -g -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror -Ic_src
 WRAP := -Wl,--wrap=pw_cache_bytes
-CHECKS := checkasm checkquantised
+CHECKS := checkasm checkquantised chains
 OBJECTS = $(patsubst c_src/%.c,build/$(1)/%.o,$(C_SOURCES))
 KERNELS = $(patsubst c_src/%.c,build/$(1)/%.o,$(ISA_SOURCES))
 
@@ -148,7 +150,7 @@ build/$(1)/%.o: c_src/%.c $(C_HEADERS) Makefile
 	@mkdir -p $$(@D)
 	$(2) $(C_FLAGS) $(3) -c $$< -o $$@
 
-build/$(1)/check%.o: tests/c/check%.c $(C_TESTS) $(C_HEADERS) Makefile
+build/$(1)/%.o: tests/c/%.c $(C_TESTS) $(C_HEADERS) Makefile
 	@mkdir -p $$(@D)
 	$(2) $(C_FLAGS) $(3) -c $$< -o $$@
 endef
@@ -172,15 +174,19 @@ EVERY ?= 1
 test-c: $(CHECKS:%=build/sanitized/%) ## Check every kernel of this CPU bit by bit, in C, with sanitizers
 	build/sanitized/checkasm $(SEED_NOW) all $(EVERY)
 	build/sanitized/checkquantised $(SEED_NOW) all $(EVERY)
+	build/sanitized/chains $(SEED_NOW)
 
 test-neon: $(CHECKS:%=build/neon/%) ## A quarter of it for NEON, with a cross compiler and qemu-aarch64
 	qemu-aarch64 build/neon/checkasm $(SEED_NOW) all 4
 	qemu-aarch64 build/neon/checkquantised $(SEED_NOW) all 4
+	qemu-aarch64 build/neon/chains $(SEED_NOW)
 
 test-avx2: $(CHECKS:%=build/native/%) ## A quarter of it for AVX2 on a CPU without it, with qemu-x86_64
 	qemu-x86_64 -cpu max build/native/checkasm $(SEED_NOW) avx2 4
 	qemu-x86_64 -cpu max build/native/checkquantised $(SEED_NOW) avx2 4
+	qemu-x86_64 -cpu max build/native/chains $(SEED_NOW)
 
 test-old-cpu: $(CHECKS:%=build/native/%) ## A twentieth of it on an emulated CPU without AVX
 	qemu-x86_64 -cpu Nehalem build/native/checkasm $(SEED_NOW) all 20
 	qemu-x86_64 -cpu Nehalem build/native/checkquantised $(SEED_NOW) all 20
+	qemu-x86_64 -cpu Nehalem build/native/chains $(SEED_NOW)

@@ -7,8 +7,6 @@
 
 enum {
     LINE = 64,
-    /* Items a thread should get at least, for cores are unequally fast. */
-    ITEMS_PER_THREAD = 12,
     /* Of a row that is staged, what may be fetched ahead. */
     MOST_FETCHED = 4096,
     /* One-shot weights up to this size are packed on the stack. */
@@ -175,8 +173,7 @@ typedef struct pass {
 } pass;
 
 /* All blocks of an item over one tile of pixels after the other. */
-static void run_tiles(const call *call, const item *it, const pass *pass, int64_t head) {
-    const pw_plan *plan = call->plan;
+static void run_tiles(const pw_plan *plan, const item *it, const pass *pass, int64_t head) {
     const ptrdiff_t size = (ptrdiff_t)pw_size(plan->problem.dtype);
     const int64_t room = plan->room;
     const pw_block *first = &plan->blocks[it->first_block], *end = &plan->blocks[it->end_block];
@@ -226,8 +223,7 @@ static void run_tiles(const call *call, const item *it, const pass *pass, int64_
     }
 }
 
-static void run_item(const call *call, const item *it, int64_t head, char *scratch) {
-    const pw_plan *plan = call->plan;
+static void run_item(const pw_plan *plan, const item *it, int64_t head, char *scratch) {
     const pw_problem *p = &plan->problem;
     const pw_block *first = &plan->blocks[it->first_block],
                    *last = &plan->blocks[it->end_block - 1];
@@ -263,7 +259,7 @@ static void run_item(const call *call, const item *it, int64_t head, char *scrat
                 plan->kernels->pairs->make_pairs(panel.at, panel.i, pass.channels, it->pixels);
             pass.x = panel;
         }
-        run_tiles(call, it, &pass, head);
+        run_tiles(plan, it, &pass, head);
         pass.c += pass.channels;
     } while (!pass.last);
     if (plan->finishes) finish(plan, pass.y, flags, it->pixels);
@@ -276,19 +272,49 @@ static void work(void *argument, int number) {
     call *call = argument;
     const pw_plan *plan = call->plan;
     char *scratch = NULL;
-    int turn = 0;
     if (plan->scratch.bytes && !(scratch = pw_thread_scratch(plan->scratch.bytes))) return;
-    for (int64_t index; (index = pw_next_item(&call->shares, number, &turn)) >= 0;) {
+    int64_t index;
+    for (int turn = 0; (index = pw_next_item(&call->shares, number, &turn)) >= 0;) {
         const item it = item_at(call, index);
-        run_item(call, &it, index % call->panels ? 0 : call->head, scratch);
+        run_item(plan, &it, index % call->panels ? 0 : call->head, scratch);
     }
-#if defined(__x86_64__)
-    if (plan->stream) __builtin_ia32_sfence();
-#endif
+    pw_end_streaming(plan);
 }
 
-/* Pixels up to the first at which every row of y is aligned to a line; 0 if there is none. */
-static int64_t unaligned_head(const pw_plan *plan, const void *y) {
+/* As few parts of the blocks as scratch asks for. */
+static int64_t fewest_parts(const pw_plan *plan) {
+    const pw_block *last = &plan->blocks[plan->n_blocks - 1];
+    int64_t parts = pw_ceil_div(last->at + last->width, plan->part_width);
+    /* Blocks are of unequal width by one vector at most, so parts may exceed part_width's share. */
+    while (parts > 1 &&
+           pw_ceil_div(plan->n_blocks, parts) * plan->blocks[0].width > plan->part_width)
+        parts++;
+    return pw_min(parts, plan->n_blocks);
+}
+
+void pw_run_strip(const pw_plan *plan, const pw_strip *strip, int64_t head, char *scratch) {
+    const pw_problem *p = &plan->problem;
+    const int64_t parts = fewest_parts(plan);
+    for (int64_t g = 0; g < p->groups; g++)
+        for (int64_t part = 0; part < parts; part++)
+            for (int64_t done = 0, n; done < strip->pixels; done += n, head = 0) {
+                n = pw_min(strip->pixels - done, plan->panel + head);
+                const item it = {
+                    .x = strip->x + g * plan->C / p->parts * p->x_c,
+                    .y = strip->y + g * plan->K / p->parts * p->y_k + done * p->y_p,
+                    .r = strip->r ? strip->r + g * plan->K / p->parts * p->r_k + done * p->r_p
+                                  : NULL,
+                    .packed = strip->packed + (size_t)g * plan->group_bytes,
+                    .from = strip->from + done,
+                    .pixels = n,
+                    .first_block = (int)(plan->n_blocks * part / parts),
+                    .end_block = (int)(plan->n_blocks * (part + 1) / parts),
+                };
+                run_item(plan, &it, head, scratch);
+            }
+}
+
+int64_t pw_unaligned_head(const pw_plan *plan, const void *y) {
     if (!plan->stream) return 0;
     const int64_t most = pw_min(LINE, plan->problem.P);
     for (int64_t head = 0; head < most; head++)
@@ -301,14 +327,9 @@ static int64_t unaligned_head(const pw_plan *plan, const void *y) {
 static void cut(call *call, int threads) {
     const pw_plan *plan = call->plan;
     const pw_problem *p = &plan->problem;
-    const int64_t rows = plan->outer * p->groups, wanted = (int64_t)threads * ITEMS_PER_THREAD;
-    const pw_block *last = &plan->blocks[plan->n_blocks - 1];
-    int64_t parts = pw_ceil_div(last->at + last->width, plan->part_width);
-    /* Blocks are of unequal width by one vector at most, so parts may exceed part_width's share. */
-    while (parts > 1 &&
-           pw_ceil_div(plan->n_blocks, parts) * plan->blocks[0].width > plan->part_width)
-        parts++;
-    call->head = unaligned_head(plan, call->y);
+    const int64_t rows = plan->outer * p->groups, wanted = (int64_t)threads * PW_ITEMS_PER_THREAD;
+    int64_t parts = fewest_parts(plan);
+    call->head = pw_unaligned_head(plan, call->y);
     call->panel = plan->panel;
     if (threads > 1) {
         const int64_t tiles = rows * pw_ceil_div(p->P, plan->step);
@@ -317,7 +338,7 @@ static void cut(call *call, int threads) {
         const int64_t pixels = pw_ceil_div(rows * p->P * parts, wanted);
         call->panel = pw_min(call->panel, pw_round_up(pw_max(pixels, 1), plan->step));
     }
-    call->parts = (int)pw_min(parts, plan->n_blocks);
+    call->parts = (int)parts;
     call->panels = pw_max(1, pw_ceil_div(p->P - call->head, call->panel));
     call->items = rows * call->parts * call->panels;
 }
@@ -325,20 +346,16 @@ static void cut(call *call, int threads) {
 pw_status pw_run(const pw_plan *plan, const void *packed, const void *x, const void *r,
                  const void *mask, void *y, int threads) {
     const pw_problem *p = &plan->problem;
+    if (plan->chain) return pw_run_chain(plan->chain, packed, x, r, y, threads);
     call call; /* not cleared: most of it is shares that are not used */
     call.plan = plan, call.packed = packed, call.x = x, call.r = r, call.y = y;
     call.mask = mask;
     if (plan->scratch.bytes && !pw_thread_scratch(plan->scratch.bytes)) return PW_NO_MEMORY;
     const double sums = (double)plan->outer * (double)p->P * (double)p->K;
-    if (sums * (double)plan->C < pw_parallel_from && pw_packed_bytes(plan) < PARALLEL_FROM_BYTES)
-        threads = 1;
+    if (pw_packed_bytes(plan) < PARALLEL_FROM_BYTES)
+        threads = pw_worth_threads(sums * (double)plan->C, threads);
     cut(&call, threads);
-    threads = (int)pw_max(1, pw_min(threads, call.items));
-    pw_share_out(&call.shares, call.items, threads);
-    if (threads > 1)
-        pw_parallel(threads, work, &call);
-    else
-        work(&call, 0);
+    pw_spread(&call.shares, call.items, threads, work, &call);
     return PW_OK;
 }
 

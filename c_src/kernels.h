@@ -8,6 +8,10 @@
  * dense one. */
 enum { PW_MAX_KR = 14, PW_MAX_NV = 4, PW_MAX_ROWS_KR = 24, PW_MAX_DENSE = 4 };
 
+/* Output channels of two layers at once; input channels, where they are interleaved; or hidden
+ * channels, and any number of others. */
+enum { PW_MAX_PAIR = 8, PW_PAIR_CHANNELS = 16, PW_MAX_NARROW = 24 };
+
 /* From so many bytes ahead on, interleaved and rows kernels fetch x into level 2, else into level 1. */
 enum { PW_FAR = 16 << 10 };
 
@@ -93,6 +97,18 @@ typedef void (*pw_dots_kernel)(const pw_dots *);
  * written in whole vectors, past n too. */
 typedef void (*pw_turn)(const char *from, ptrdiff_t from_step, int channels, int64_t n, char *to,
                         ptrdiff_t to_step);
+/* Two layers at once. x, its strides, C, n and prefetch are the first layer's, all else of t is the
+ * second's, whose sums are first and last. Interleaved: the channels of x lie one behind the other,
+ * PW_PAIR_CHANNELS of them at most. */
+typedef struct pw_pair {
+    pw_tile t;
+    const void *first; /* its packed weights */
+    const pw_epilogue *first_epilogue;
+    int64_t hidden;
+    int dense; /* pixels of x, y and r have no gaps, and PW_MAX_DENSE channels at most */
+} pw_pair;
+
+typedef void (*pw_pair_kernel)(const pw_pair *);
 
 /* Kernels of one dtype. The tile sizes stand beside them, so that they cannot disagree. */
 typedef struct pw_kernels {
@@ -120,6 +136,11 @@ typedef struct pw_kernels {
     int dots_a, dots_b;                                  /* dots[1..dots_a][1..dots_b] */
     pw_dots_kernel dots[PW_MAX_DOTS_A + 1][PW_MAX_DOTS_B + 1];
     pw_turn panel_of_planes, panel_of_rows, planes_of_rows;
+    int pair_width;                              /* hidden channels at a time */
+    pw_pair_kernel pair_planar[PW_MAX_PAIR + 1]; /* by output channels; NULL: none */
+    pw_pair_kernel pair_rows[PW_MAX_PAIR + 1];
+    int narrow_width;                         /* output channels at a time */
+    pw_pair_kernel narrow[PW_MAX_NARROW + 1]; /* planar, by hidden channels; NULL: none */
 } pw_kernels;
 
 struct pw_kernel_set {

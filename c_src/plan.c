@@ -70,12 +70,6 @@ static double smaller(double a, double b) {
     return a < b ? a : b;
 }
 
-static int64_t outer_count(const pw_problem *p) {
-    int64_t n = 1;
-    for (int64_t i = 0; i < p->outer; i++) n *= p->outer_n[i];
-    return n;
-}
-
 /* Whether pixels of the last outer axis and of P are one run in y and the residual: of `row`
  * pixels in x then. */
 static int has_rows(const pw_problem *p) {
@@ -360,6 +354,11 @@ static void lay_out_scratch(pw_plan *plan) {
     plan->scratch.bytes = end;
 }
 
+int pw_worth_streaming(int64_t out, int64_t in) {
+    const int64_t known = pw_cache_bytes(3), cache = known ? known : DEFAULT_CACHE_BYTES;
+    return out > cache / 2 || (in && out + in > cache);
+}
+
 /* Streaming stores: for an output that will not stay in the cache, of whole aligned lines. */
 static int may_stream(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
@@ -367,9 +366,8 @@ static int may_stream(const pw_plan *plan) {
     if (!plan->dense && (plan->interleaved || p->y_k % LINE)) return 0;
     for (int64_t i = 0; i < p->outer; i++)
         if (p->y_outer[i] % LINE) return 0;
-    const int64_t known = pw_cache_bytes(3), cache = known ? known : DEFAULT_CACHE_BYTES;
     const int64_t pixels = plan->outer * p->P * (int64_t)pw_size(p->dtype);
-    return pixels * p->K > cache / 2 || (plan->dense && pixels * (p->C + p->K) > cache);
+    return pw_worth_streaming(pixels * p->K, plan->dense ? pixels * p->C : 0);
 }
 
 static ptrdiff_t choose_prefetch(const pw_plan *plan) {
@@ -406,7 +404,7 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     head.epilogue = epilogue_of(problem);
     head.C = problem->C / problem->groups;
     head.K = problem->K / problem->groups;
-    head.outer = outer_count(problem);
+    head.outer = pw_product(problem->outer_n, problem->outer);
     head.y_channels = problem->head == PW_HEAD_ARGMAX ? 1 : head.K;
     head.flags = problem->nodata || problem->has_mask;
     head.finishes = problem->slopes || problem->head || head.flags;
@@ -448,15 +446,37 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     return plan;
 }
 
+pw_plan *pw_plan_packing(const pw_kernel_set *set, const pw_problem *problem, int width) {
+    const int64_t whole = problem->K / width;
+    const size_t n = (size_t)(whole + problem->K % width);
+    pw_plan *plan = calloc(1, sizeof *plan + n * sizeof *plan->blocks);
+    if (!plan) return NULL;
+    plan->problem = *problem;
+    plan->kernels = set->dtype[problem->dtype];
+    plan->C = problem->C;
+    plan->K = problem->K;
+    plan->paired = width;
+    for (int64_t i = 0; i < (int64_t)n; i++) {
+        const int channels = i < whole ? width : 1;
+        add_block(plan, NULL, channels, channels);
+    }
+    return plan;
+}
+
 void pw_plan_free(pw_plan *plan) {
-    if (plan) free(plan->constants);
+    if (!plan) return;
+    if (plan->chain) pw_chain_free(plan->chain);
+    free(plan->constants);
     free(plan);
 }
 
 /* Blocks follow from the path and from what rows kernels take. */
 int64_t pw_plan_layout(const pw_plan *plan) {
-    if (plan->pairs) return -2;
-    return plan->dense ? -1 : plan->interleaved ? 1 + rows_channels(plan) : 0;
+    return plan->pairs         ? -2
+           : plan->paired      ? -2 - plan->paired
+           : plan->dense       ? -1
+           : plan->interleaved ? 1 + rows_channels(plan)
+                               : 0;
 }
 
 const char *pw_plan_describe(const pw_plan *plan) {

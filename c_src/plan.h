@@ -3,6 +3,7 @@
 #define PW_PLAN_H
 
 #include "kernels.h"
+#include "shares.h"
 
 /* Output channels that one kernel call computes. */
 typedef struct pw_block {
@@ -18,7 +19,10 @@ typedef struct pw_scratch_layout {
     size_t x, y, r, acc, flags, bytes;
 } pw_scratch_layout;
 
+typedef struct pw_chain pw_chain;
+
 struct pw_plan {
+    pw_chain *chain; /* NULL; else there is nothing here but the chain and its description */
     pw_problem problem;
     const pw_kernels *kernels;
     pw_epilogue epilogue;
@@ -26,6 +30,7 @@ struct pw_plan {
     int transposed;                /* interleaved kernels that write planes */
     int planes;                    /* y and r are written and read in planes */
     int dense;                     /* interleaved, by kernels of few channels without gaps */
+    int paired;                    /* blocks of so many channels, for pw_pair_kernel; 0: not */
     int stage_x, stage_y, stage_r; /* through panels in scratch */
     int finishes;                  /* planes in scratch that hold all channels of their pixels */
     int pairs;                     /* planar kernels of products of bfloat16; x is staged */
@@ -60,12 +65,55 @@ ptrdiff_t pw_outer_offset(const pw_problem *, const ptrdiff_t *strides, int64_t 
 /* Multiply-adds that are worth waking a thread for. */
 static const double pw_parallel_from = 0.5e6;
 
+/* plan.c */
+/* A plan that weights can be packed with, in blocks of `width` channels and then of one. It cannot
+ * be run. */
+pw_plan *pw_plan_packing(const pw_kernel_set *, const pw_problem *, int width);
+/* Whether output of so many bytes, and input, is better stored past the caches. */
+int pw_worth_streaming(int64_t out, int64_t in);
+
+/* Pixels of one outer index. */
+typedef struct pw_strip {
+    const char *packed, *x, *r; /* x of the first pixel of P, */
+    char *y;                    /* y and r of pixel `from` */
+    int64_t from, pixels;
+} pw_strip;
+
+/* conv.c */
+/* All channels of a strip. `head`: pixels before y is aligned, which the first kernel call takes.
+ * scratch: plan->scratch.bytes. */
+void pw_run_strip(const pw_plan *, const pw_strip *, int64_t head, char *scratch);
+/* Pixels up to the first at which every row of y is aligned to a line; 0 if there is none. */
+int64_t pw_unaligned_head(const pw_plan *, const void *y);
+ptrdiff_t pw_outer_offset(const pw_problem *, const ptrdiff_t *strides, int64_t index);
+
+/* sequence.c */
+pw_status pw_run_chain(const pw_chain *, const void *packed, const void *x, const void *r, void *y,
+                       int threads);
+/* chain.c */
+void pw_chain_free(pw_chain *);
+
 /* threads.c */
 /* Runs work(argument, number) in up to `threads` threads, the caller's included; returns when all
  * have returned. The caller's number is 0; a worker keeps its own, from 1 on, for life. */
 void pw_parallel(int threads, void (*work)(void *, int), void *argument);
+/* Items a thread should get at least, for cores are unequally fast. */
+enum { PW_ITEMS_PER_THREAD = 12 };
+/* pw_parallel with no more threads than items, which pw_next_item hands out. */
+void pw_spread(pw_shares *, int64_t items, int threads, void (*work)(void *, int), void *argument);
+/* `threads`, or 1 where so few multiply-adds are not worth waking another for. */
+int pw_worth_threads(double multiply_adds, int threads);
 /* Scratch of the calling thread, kept for its next call; NULL: no memory. */
 void *pw_thread_scratch(size_t bytes);
+
+/* Before a thread that may have stored past the caches says that it has finished. */
+static inline void pw_end_streaming(const pw_plan *plan) {
+#if defined(__x86_64__)
+    if (plan->stream) __builtin_ia32_sfence();
+#else
+    (void)plan;
+#endif
+}
 
 static inline int64_t pw_min(int64_t a, int64_t b) {
     return a < b ? a : b;
@@ -78,6 +126,11 @@ static inline int64_t pw_ceil_div(int64_t a, int64_t b) {
 }
 static inline int64_t pw_round_up(int64_t a, int64_t b) {
     return pw_ceil_div(a, b) * b;
+}
+static inline int64_t pw_product(const int64_t *extents, int64_t n) {
+    int64_t product = 1;
+    for (int64_t i = 0; i < n; i++) product *= extents[i];
+    return product;
 }
 
 #endif

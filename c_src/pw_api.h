@@ -158,3 +158,16 @@ int pw_qkernels_works(const pw_qkernels *);
 pw_status pw_qconv(const pw_qkernels *, const pw_qproblem *, const void *w, ptrdiff_t w_k,
                    ptrdiff_t w_c, const void *bias, ptrdiff_t bias_step, const void *x, void *y,
                    int threads);
+
+/* A plan of n layers in one pass over the pixels: layer i + 1 reads what layer i writes, which is
+ * in scratch and never whole. All have the outer axes, P and dtype in common. Of the strides only
+ * x's of the first layer, y's and the residual's of the last count. No pairs of channels, and nothing missing. */
+pw_plan *pw_chain_new(const pw_kernel_set *, const pw_problem *const *layers, int n);
+/* Layer i, to pack its weights with: those of all layers lie one behind the other. Valid as long
+ * as the chain. */
+const pw_plan *pw_chain_layer(const pw_plan *, int i);
+
+/* n plans of the same outer axes and P on one x, which is read from memory once; plans and packed
+ * weights as for pw_run. No y overlaps x or another. */
+pw_status pw_run_branches(const pw_plan *const *plans, const void *const *packed, int n,
+                          const void *x, void *const *y, int threads);

@@ -187,6 +187,20 @@ void pw_parallel(int threads, void (*work)(void *, int), void *argument) {
     pthread_mutex_unlock(&pool.lock);
 }
 
+int pw_worth_threads(double multiply_adds, int threads) {
+    return multiply_adds < pw_parallel_from ? 1 : threads;
+}
+
+void pw_spread(pw_shares *shares, int64_t items, int threads, void (*work)(void *, int),
+               void *argument) {
+    threads = (int)pw_max(1, pw_min(threads, items));
+    pw_share_out(shares, items, threads);
+    if (threads > 1)
+        pw_parallel(threads, work, argument);
+    else
+        work(argument, 0);
+}
+
 void *pw_thread_scratch(size_t bytes) {
     static _Thread_local struct {
         void *memory;

@@ -12,14 +12,17 @@ that fit it, weights ``(K, C/groups)`` and bias ``(K,)`` of ``problem.dtype``:
 ``unsupported(problem)``
     None, or why it does not take this problem.
 ``plan(problem)``
-    A `Plan`: what can be decided before there are weights and pixels.
+    A `Plan`: what can be decided before there are weights and pixels; a `ChainPlan` where the
+    problem has hidden layers.
 ``gradient(problem)``
     A `Gradient` for a problem without bias, activation and residual; None: the backend has none.
+``run_branches(plans, packed, x, outs, threads)``
+    `Plan.run` of several plans on one input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -28,9 +31,21 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from pointwise_fast.problem import Problem
 
-__all__ = ["Backend", "Gradient", "Plan", "QuantisedPlan", "Repeat"]
+__all__ = [
+    "Backend",
+    "ChainPlan",
+    "Gradient",
+    "Parameters",
+    "Plan",
+    "QuantisedPlan",
+    "Repeat",
+    "run_in_turn",
+]
 
 Array = npt.NDArray[np.generic]
+
+#: Weight and bias of a layer.
+Parameters = tuple[npt.NDArray[Any], npt.NDArray[Any] | None]
 
 #: A call made again, of ``x, residual, out, threads``, then weight and bias unless they are packed:
 #: the output; or None, and nothing was done, where the arrays are not like those of the first
@@ -108,6 +123,13 @@ class Gradient(Protocol):
         """
 
 
+class ChainPlan(Plan, Protocol):
+    """A plan for several layers, one after another."""
+
+    def pack_chain(self, layers: Sequence[Parameters]) -> Any:
+        """`pack`, of all layers, the first of them first."""
+
+
 class Backend(Protocol):
     """What a module in this package offers."""
 
@@ -122,9 +144,30 @@ class Backend(Protocol):
 
     def gradient(self, problem: Problem) -> Gradient | None: ...
 
+    def run_branches(
+        self,
+        plans: Sequence[Plan],
+        packed: Sequence[Any],
+        x: npt.NDArray[Any],
+        outs: Sequence[npt.NDArray[Any]],
+        threads: int,
+    ) -> None: ...
+
 
 class QuantisedPlan(Protocol):
     """How one `QuantisedProblem` will be computed; immutable and shared between threads."""
 
     def conv(self, weight: Array, bias: Array | None, x: Array, out: Array, threads: int) -> None:
         """Compute `out`; weights are ``(K, C)``, the bias ``(K,)`` of int32."""
+
+
+def run_in_turn(
+    plans: Sequence[Plan],
+    packed: Sequence[Any],
+    x: npt.NDArray[Any],
+    outs: Sequence[npt.NDArray[Any]],
+    threads: int,
+) -> None:
+    """`Backend.run_branches` of those that cannot do better than one plan after another."""
+    for plan, weights, out in zip(plans, packed, outs, strict=True):
+        plan.run(weights, x, None, out, threads)

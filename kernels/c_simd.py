@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import module_from_spec, spec_from_file_location
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ except ImportError as error:
 else:
     _missing = None
 
+from . import Parameters, Plan, run_in_turn
 from .features import FEATURES as _ALL
 from .features import first_lacking
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FEATURES",
     "NAME",
+    "CChainPlan",
     "CGradient",
     "CPlan",
     "available",
@@ -43,6 +45,8 @@ __all__ = [
     "isa",
     "isas",
     "plan",
+    "repeat_branches",
+    "run_branches",
     "select_isa",
     "unsupported",
 ]
@@ -74,8 +78,8 @@ def _find_kernel_sets() -> dict[str, Any]:
     return found
 
 
-def _find_remember() -> Callable[..., Any] | None:
-    """`remember` of ``repeat.c``, a module in the file of `_c`."""
+def _find_repeats() -> Any:
+    """``repeat.c``, a module in the file of `_c`."""
     if lib is None:
         return None
     spec = spec_from_file_location(f"{__package__}._repeat", _c.__file__)
@@ -83,11 +87,10 @@ def _find_remember() -> Callable[..., Any] | None:
     assert spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    remember: Callable[..., Any] = module.remember
-    return remember
+    return module
 
 
-_remember = _find_remember()
+_repeats = _find_repeats()
 _kernel_sets = _find_kernel_sets()
 _isa = next(iter(_kernel_sets), "")
 
@@ -123,6 +126,14 @@ def unsupported(problem: Problem) -> str | None:
     lacking = first_lacking(problem, FEATURES)
     if lacking is not None:
         return lacking
+    if problem.hidden and problem.missing is not None:
+        return "missing data in chains of layers"
+    if problem.hidden and problem.dtype.kind == "c":
+        return "chains of complex layers"
+    return next(filter(None, map(_unsupported_layer, problem.layers())), None)
+
+
+def _unsupported_layer(problem: Problem) -> str | None:
     finish = _finish_of(problem)
     if finish is not None:
         if problem.groups > 1:
@@ -186,7 +197,30 @@ def caches() -> tuple[int, ...]:
 
 
 def plan(problem: Problem) -> CPlan:
-    return CPlan(problem)
+    return CChainPlan(problem) if problem.hidden else CPlan(problem)
+
+
+def run_branches(
+    plans: Sequence[Plan], packed: Sequence[Any], x: Array, outs: Sequence[Array], threads: int
+) -> None:
+    handles = [getattr(found, "handle", None) for found in plans]
+    if None in handles:  # there is nothing to do for one of them
+        run_in_turn(plans, packed, x, outs, threads)
+        return
+    pointers = [_pointer(out) for out in outs]  # which keep the arrays alive
+    status = lib.pw_run_branches(handles, packed, len(handles), _pointer(x), pointers, threads)
+    if status:
+        raise MemoryError("no memory for scratch; nothing was written")
+
+
+def repeat_branches(repeats: Sequence[Repeat], outs: Sequence[Array]) -> Repeat | None:
+    """A call of several repeats on one input, of ``x, None or a tuple of outputs, threads``.
+
+    The result is a tuple of outputs or, where nothing was done, None. `outs`, which do not overlap,
+    are of the same kind. None: there are too many.
+    """
+    repeat: Repeat | None = _repeats.remember_branches(tuple(repeats), tuple(outs))
+    return repeat
 
 
 def gradient(problem: Problem) -> CGradient:
@@ -198,32 +232,44 @@ class CPlan:
 
     def __init__(self, problem: Problem, isa: str | None = None) -> None:
         kernel_set = _kernel_sets[_isa if isa is None else isa]
-        c, keep = _to_c(problem)
-        handle = lib.pw_plan_new(kernel_set, c)
-        del keep
+        layers = problem.layers()
+        described = [_to_c(layer) for layer in layers]
+        handle = self._new(kernel_set, [c for c, _ in described])
         if not handle:
             raise MemoryError("no memory for a plan")
-        self._plan = ffi.gc(handle, lib.pw_plan_free)
+        self.handle = ffi.gc(handle, lib.pw_plan_free)
         self._complex = problem.dtype.kind == "c"
-        outputs = problem.K * problem.P * math.prod(problem.outer)
-        self._long = outputs * (problem.C // problem.groups + 16) > _SHORT
-        self.pack_key = (isa or _isa, lib.pw_plan_layout(handle))
+        work = sum(layer.K * (layer.C // layer.groups + 16) for layer in layers)
+        self._long = work * problem.P * math.prod(problem.outer) > _SHORT
+        self.pack_key = (isa or _isa, *map(lib.pw_plan_layout, self._layers(len(layers))))
+
+    def _new(self, kernel_set: Any, problems: list[Any]) -> Any:
+        return lib.pw_plan_new(kernel_set, problems[0])
+
+    def _layers(self, n: int) -> list[Any]:
+        """The plans that weights are packed with, one for each layer."""
+        return [self.handle]
 
     def describe(self) -> str:
         """What the plan decided: path, blocks, stores, chunks."""
-        text: str = ffi.string(lib.pw_plan_describe(self._plan)).decode()
+        text: str = ffi.string(lib.pw_plan_describe(self.handle)).decode()
         return text
 
     def pack(self, weight: Array, bias: Array | None) -> Any:
-        size = lib.pw_packed_bytes(self._plan)
+        return self.pack_chain([(weight, bias)])
+
+    def pack_chain(self, layers: Sequence[Parameters]) -> Any:
+        plans = self._layers(len(layers))
+        sizes = [lib.pw_packed_bytes(plan) for plan in plans]
         # An array, so that the memory lives as long as someone holds the pointer's owner.
-        buffer = np.empty(size + _LINE, np.uint8)
+        buffer = np.empty(sum(sizes) + _LINE, np.uint8)
         start = -_address(buffer) % _LINE
-        packed = buffer[start : start + size]
-        address = ffi.from_buffer(packed)
-        if self._complex:
-            weight, bias = _real_parts(weight, bias)
-        lib.pw_pack(self._plan, *_weights(weight, bias), address)
+        address = ffi.from_buffer(buffer[start : start + sum(sizes)])
+        at = 0
+        for plan, size, (weight, bias) in zip(plans, sizes, layers, strict=True):
+            parts = _real_parts(weight, bias) if self._complex else (weight, bias)
+            lib.pw_pack(plan, *_weights(*parts), address + at)
+            at += size
         return address
 
     def run(
@@ -236,7 +282,7 @@ class CPlan:
         mask: Array | None = None,
     ) -> None:
         status = lib.pw_run(
-            self._plan,
+            self.handle,
             packed,
             _pointer(x),
             _NULL if residual is None else _pointer(residual),
@@ -260,7 +306,7 @@ class CPlan:
         if self._complex:
             weight, bias = _real_parts(weight, bias)
         status = lib.pw_conv(
-            self._plan,
+            self.handle,
             *_weights(weight, bias),
             _pointer(x),
             _NULL if residual is None else _pointer(residual),
@@ -281,12 +327,12 @@ class CPlan:
         out: Array,
         empty: Callable[[], Array],
     ) -> Repeat | None:
-        if _remember is None or self._complex:
+        if self._complex:
             return None
-        repeat: Repeat | None = _remember(
-            _integer(self._plan),
+        repeat: Repeat | None = _repeats.remember(
+            _integer(self.handle),
             0 if packed is None else _integer(packed),
-            (self._plan, packed),
+            (self.handle, packed),
             self._long,
             empty,
             x,
@@ -296,6 +342,16 @@ class CPlan:
             bias,
         )
         return repeat
+
+
+class CChainPlan(CPlan):
+    """`pointwise_fast.kernels.ChainPlan` on ``c_src``."""
+
+    def _new(self, kernel_set: Any, problems: list[Any]) -> Any:
+        return lib.pw_chain_new(kernel_set, problems, len(problems))
+
+    def _layers(self, n: int) -> list[Any]:
+        return [lib.pw_chain_layer(self.handle, i) for i in range(n)]
 
 
 class CGradient:

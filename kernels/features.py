@@ -30,13 +30,14 @@ FLOATS = frozenset(
     ]
 )
 
-#: All there are, in the order of the table.
+#: All there are, in the order of the table. The last two are functions of their own.
 FEATURES = (
     *(f"{name} input" for name in _INPUTS),
     *(f"{name} output" for name in _OUTPUTS),
     *("bias", "residual", "activations", "prelu", "groups"),
     *("head='softmax'", "head='log_softmax'", "head='l2_normalize'", "head='argmax'"),
     *("nodata=", "mask=", "valid='any'"),
+    *("chains of layers", "gradients", "quantised"),
 )
 
 
@@ -48,11 +49,13 @@ def features_of(problem: Problem) -> list[str]:
     else:
         found.append(f"{problem.out_dtype.name} output")
         found += [f"head={problem.head!r}"] if problem.head is not None else []
+    found += ["chains of layers"] if problem.hidden else []
     found += ["bias"] if problem.bias else []
     found += ["residual"] if problem.residual_strides is not None else []
     found += ["groups"] if problem.groups > 1 else []
-    if problem.activation is not None:
-        found.append("prelu" if problem.activation.name == "prelu" else "activations")
+    for activation in (problem.activation, *(layer.activation for layer in problem.hidden)):
+        if activation is not None:
+            found.append("prelu" if activation.name == "prelu" else "activations")
     if problem.missing is not None:
         found += ["nodata="] if problem.missing.nodata is not None else []
         found += ["mask="] if problem.mask_strides is not None else []

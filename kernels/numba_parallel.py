@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from . import run_in_turn as run_branches
 from .features import FLOATS, first_lacking
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ __all__ = [
     "available",
     "choose_tile",
     "plan",
+    "run_branches",
     "unsupported",
 ]
 

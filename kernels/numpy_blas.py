@@ -8,11 +8,14 @@ the threads.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from . import Parameters
+from . import run_in_turn as run_branches
 from .features import FEATURES as _ALL
 from .features import first_lacking
 from .numpy_finish import absent, apply_head, lacking, rescale, store
@@ -23,7 +26,16 @@ if TYPE_CHECKING:
     from pointwise_fast.activation import Activation
     from pointwise_fast.problem import Problem
 
-__all__ = ["FEATURES", "NAME", "activate", "available", "gradient", "plan", "unsupported"]
+__all__ = [
+    "FEATURES",
+    "NAME",
+    "activate",
+    "available",
+    "gradient",
+    "plan",
+    "run_branches",
+    "unsupported",
+]
 
 NAME = "numpy"
 
@@ -56,57 +68,37 @@ class NumpyPlan:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
+        self._layers = problem.layers()
 
-    def pack(self, weight: Array, bias: Array | None) -> tuple[Array, Array | None]:
-        return weight.copy(), None if bias is None else bias.copy()
+    def pack(self, weight: Array, bias: Array | None) -> list[Parameters]:
+        return self.pack_chain([(weight, bias)])
+
+    def pack_chain(self, layers: Sequence[Parameters]) -> list[Parameters]:
+        return [(w.copy(), None if b is None else b.copy()) for w, b in layers]
 
     def run(
         self,
-        packed: tuple[Array, Array | None],
+        packed: Sequence[Parameters],
         x: Array,
         residual: Array | None,
         out: Array,
         threads: int,
         mask: Array | None = None,
     ) -> None:
-        weight, bias = packed
         problem = self.problem
         X = problem.x_view(x)
         Y = problem.out_view(out)
         R = None if residual is None else problem.residual_view(residual)
         M = None if mask is None else problem.mask_view(mask)
-        missing = problem.missing
         # The other backends do not warn of infinities and NaN either.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for panel in panels(problem):
-                Xp = X[panel]
-                without: Any = False
-                if missing is not None:
-                    gaps = absent(Xp, missing.nodata, None if M is None else M[panel])
-                    without = lacking(gaps, missing)
-                    Xp = np.where(gaps, problem.x_dtype.type(0), Xp)
-                Yp = self._product(weight, Xp.astype(problem.dtype, copy=False))
-                if missing is not None and missing.valid == "any":
-                    size = abs(weight)
-                    total = size.sum(axis=1)[:, np.newaxis]
-                    there = self._product(size, (~gaps).astype(size.dtype))
-                    Yp, none = rescale(Yp, total, there, gaps)
-                    without = without | (none if problem.head is None else none.any(axis=0))
-                if bias is not None:
-                    Yp += bias[:, np.newaxis]
-                if R is not None:
-                    Yp += R[panel].astype(problem.dtype, copy=False)
-                Yp = apply_head(activate(Yp, problem.activation), problem.head)
-                Yp = store(Yp, problem.out_dtype)
-                if missing is not None:
-                    Yp = np.where(without, problem.out_dtype.type(missing.fill), Yp)
+                Yp = X[panel]
+                Rp, Mp = (None if array is None else array[panel] for array in (R, M))
+                for layer, (weight, bias) in zip(self._layers, packed, strict=True):
+                    last = layer is self._layers[-1]
+                    Yp = _apply(layer, weight, bias, Yp, Rp if last else None, Mp)
                 Y[panel] = Yp
-
-    def _product(self, weight: Array, X: Array) -> Array:
-        """`weight` of each group times its channels of `X`, a panel."""
-        G = self.problem.groups
-        parts = zip(np.split(weight, G), np.split(X, G, axis=-2), strict=True)
-        return np.concatenate([W @ Xg for W, Xg in parts], axis=-2)
 
     def conv(
         self,
@@ -123,6 +115,45 @@ class NumpyPlan:
 
     def repeat(self, *_: Any) -> None:
         return None
+
+
+def _apply(
+    problem: Problem,
+    weight: Array,
+    bias: Array | None,
+    X: Array,
+    residual: Array | None,
+    mask: Array | None,
+) -> Array:
+    """One layer of a panel."""
+    missing = problem.missing
+    without: Any = False
+    if missing is not None:
+        gaps = absent(X, missing.nodata, mask)
+        without = lacking(gaps, missing)
+        X = np.where(gaps, problem.x_dtype.type(0), X)
+    Y = _product(problem, weight, X.astype(problem.dtype, copy=False))
+    if missing is not None and missing.valid == "any":
+        size = abs(weight)
+        total = size.sum(axis=1)[:, np.newaxis]
+        there = _product(problem, size, (~gaps).astype(size.dtype))
+        Y, none = rescale(Y, total, there, gaps)
+        without = without | (none if problem.head is None else none.any(axis=0))
+    if bias is not None:
+        Y += bias[:, np.newaxis]
+    if residual is not None:
+        Y += residual.astype(problem.dtype, copy=False)
+    Y = store(apply_head(activate(Y, problem.activation), problem.head), problem.out_dtype)
+    if missing is not None:
+        Y = np.where(without, problem.out_dtype.type(missing.fill), Y)
+    return Y
+
+
+def _product(problem: Problem, weight: Array, X: Array) -> Array:
+    """`weight` of each group times its channels of `X`, in a new array."""
+    G = problem.groups
+    parts = zip(np.split(weight, G), np.split(X, G, axis=-2), strict=True)
+    return np.concatenate([W @ Xg for W, Xg in parts], axis=-2)
 
 
 def activate(y: Array, activation: Activation | None) -> Array:

@@ -18,7 +18,8 @@ _PANEL_BYTES = 1 << 19
 
 def panels(problem: Problem | QuantisedProblem) -> Iterator[tuple[Any, ...]]:
     """Index tuples over ``(*outer, channel, P)`` that cover every pixel once."""
-    pixel = max(1, (problem.C + problem.K) * problem.dtype.itemsize)
+    hidden = sum(layer.K for layer in getattr(problem, "hidden", ()))
+    pixel = max(1, (problem.C + hidden + problem.K) * problem.dtype.itemsize)
     step = max(1, _PANEL_BYTES // pixel)
     for index in np.ndindex(problem.outer):
         for p in range(0, problem.P, step):

@@ -8,6 +8,12 @@
  * A repeat runs the plan and returns the output if its arrays are alike, the output is writeable
  * and its bytes overlap none of the inputs; otherwise it returns None and nothing has happened. It
  * holds no array, and compares what it is given each time.
+ *
+ *     repeat = remember_branches(repeats, outs)
+ *     results = repeat(x, outs, threads)                           outs: a tuple, or None
+ *
+ * joins repeats of one x, without residuals and with packed weights, in the same way. Outputs may
+ * not overlap, but lie among each other as those of the first call did.
  */
 #include <pyconfig.h>
 #ifndef Py_GIL_DISABLED
@@ -18,7 +24,7 @@
 
 #include "pointwise.h"
 
-enum { MOST_AXES = 8 };
+enum { MOST_AXES = 8, MOST_BRANCHES = 16 };
 enum { X, R, Y, W, B, ARRAYS };
 
 typedef struct form {
@@ -88,11 +94,10 @@ static int matches(const memory *m, int which, PyObject *array, Py_buffer *view)
            (which != Y || !view->readonly);
 }
 
-static int overlap(const memory *m, const Py_buffer *views, int in) {
-    const form *f = &m->forms[in], *out = &m->forms[Y];
-    const uintptr_t from = (uintptr_t)views[in].buf, to = (uintptr_t)views[Y].buf;
-    return from + (uintptr_t)f->low < to + (uintptr_t)out->high &&
-           to + (uintptr_t)out->low < from + (uintptr_t)f->high;
+static int overlap(const form *f, const Py_buffer *a, const form *g, const Py_buffer *b) {
+    const uintptr_t at = (uintptr_t)a->buf, to = (uintptr_t)b->buf;
+    return at + (uintptr_t)f->low < to + (uintptr_t)g->high &&
+           to + (uintptr_t)g->low < at + (uintptr_t)f->high;
 }
 
 /* Bytes of the residual that the output overlaps must be the output's own, in the same places. */
@@ -101,7 +106,7 @@ static int residual_hurts(const memory *m, const Py_buffer *views) {
     if (!r->given) return 0;
     const int same = views[R].buf == views[Y].buf &&
                      !memcmp(r->strides, y->strides, (size_t)y->ndim * sizeof *y->strides);
-    return !same && overlap(m, views, R);
+    return !same && overlap(r, &views[R], y, &views[Y]);
 }
 
 static pw_status run(const memory *m, const Py_buffer *v, int threads) {
@@ -125,7 +130,8 @@ static PyObject *repeat(PyObject *capsule, PyObject *const *arguments, Py_ssize_
                                matches(m, B, arguments[5], &views[B])));
     if (alike) {
         out = arguments[2] == Py_None ? PyObject_CallNoArgs(m->empty) : Py_NewRef(arguments[2]);
-        alike = out && matches(m, Y, out, &views[Y]) && !overlap(m, views, X) &&
+        alike = out && matches(m, Y, out, &views[Y]) &&
+                !overlap(&m->forms[X], &views[X], &m->forms[Y], &views[Y]) &&
                 !residual_hurts(m, views);
     }
     if (alike) {
@@ -179,7 +185,107 @@ static PyObject *remember(PyObject *module, PyObject *arguments) {
     return bound;
 }
 
+/* What several repeats run as one. */
+typedef struct branches {
+    int n;
+    int release;
+    const memory *m[MOST_BRANCHES];
+    const pw_plan *plans[MOST_BRANCHES];
+    const void *packed[MOST_BRANCHES];
+    PyObject *capsules[MOST_BRANCHES]; /* owners of m */
+    uintptr_t at[MOST_BRANCHES];       /* of the outputs that were known not to overlap */
+} branches;
+
+/* Outputs as given, or new ones, into `outs`; y views them. 0: they will not do. */
+static int find_outputs(const branches *b, PyObject *given, PyObject *outs, const Py_buffer *x,
+                        Py_buffer *y) {
+    if (given != Py_None && (!PyTuple_CheckExact(given) || PyTuple_Size(given) != b->n)) return 0;
+    for (int i = 0; i < b->n; i++) {
+        const memory *m = b->m[i];
+        PyObject *out =
+            given == Py_None ? PyObject_CallNoArgs(m->empty) : Py_NewRef(PyTuple_GetItem(given, i));
+        if (!out || PyTuple_SetItem(outs, i, out)) return 0;
+        if (!matches(m, Y, out, &y[i]) || overlap(&m->forms[X], x, &m->forms[Y], &y[i])) return 0;
+        for (int j = 0; j < i; j++)
+            if ((uintptr_t)y[i].buf - (uintptr_t)y[j].buf != b->at[i] - b->at[j] &&
+                overlap(&b->m[j]->forms[Y], &y[j], &m->forms[Y], &y[i]))
+                return 0;
+    }
+    return 1;
+}
+
+static PyObject *repeat_branches(PyObject *capsule, PyObject *const *arguments, Py_ssize_t n) {
+    const branches *b = PyCapsule_GetPointer(capsule, NULL);
+    if (n != 3) {
+        PyErr_Format(PyExc_TypeError, "a repeat of branches got %zd arguments", n);
+        return NULL;
+    }
+    const long threads = PyLong_AsLong(arguments[2]);
+    if (threads == -1 && PyErr_Occurred()) return NULL;
+    PyObject *outs = PyTuple_New(b->n);
+    if (!outs) return NULL;
+    Py_buffer x = {0}, y[MOST_BRANCHES];
+    memset(y, 0, (size_t)b->n * sizeof *y);
+    int done = 0;
+    if (matches(b->m[0], X, arguments[0], &x) && find_outputs(b, arguments[1], outs, &x, y)) {
+        void *to[MOST_BRANCHES];
+        for (int i = 0; i < b->n; i++) to[i] = y[i].buf;
+        PyThreadState *state = b->release ? PyEval_SaveThread() : NULL;
+        done = pw_run_branches(b->plans, b->packed, b->n, x.buf, to, (int)threads) == PW_OK;
+        if (state) PyEval_RestoreThread(state);
+        if (!done) PyErr_SetString(PyExc_MemoryError, "no memory for scratch; nothing was written");
+    }
+    PyBuffer_Release(&x);
+    for (int i = 0; i < b->n; i++) PyBuffer_Release(&y[i]);
+    if (done) return outs;
+    Py_DECREF(outs);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+static void forget_branches(PyObject *capsule) {
+    branches *b = PyCapsule_GetPointer(capsule, NULL);
+    for (int i = 0; i < b->n; i++) Py_DECREF(b->capsules[i]);
+    PyMem_Free(b);
+}
+
+static PyObject *remember_branches(PyObject *module, PyObject *arguments) {
+    static PyMethodDef method = {"repeat_branches", (PyCFunction)(void (*)(void))repeat_branches,
+                                 METH_FASTCALL, NULL};
+    (void)module;
+    PyObject *repeats, *outs;
+    if (!PyArg_ParseTuple(arguments, "O!O!", &PyTuple_Type, &repeats, &PyTuple_Type, &outs))
+        return NULL;
+    const Py_ssize_t n = PyTuple_Size(repeats);
+    if (n > MOST_BRANCHES || PyTuple_Size(outs) != n) return Py_NewRef(Py_None);
+    branches *b = PyMem_Calloc(1, sizeof *b);
+    if (!b) return PyErr_NoMemory();
+    for (; b->n < n; b->n++) {
+        const int i = b->n;
+        PyObject *capsule = PyCFunction_GetSelf(PyTuple_GetItem(repeats, i));
+        const memory *m = capsule ? PyCapsule_GetPointer(capsule, NULL) : NULL;
+        Py_buffer view;
+        if (!m || PyObject_GetBuffer(PyTuple_GetItem(outs, i), &view, PyBUF_FULL_RO)) break;
+        b->at[i] = (uintptr_t)view.buf;
+        PyBuffer_Release(&view);
+        b->m[i] = m;
+        b->plans[i] = m->plan;
+        b->packed[i] = m->packed;
+        b->release |= m->release;
+        b->capsules[i] = Py_NewRef(capsule);
+    }
+    PyObject *capsule = b->n == n ? PyCapsule_New(b, NULL, forget_branches) : NULL;
+    if (!capsule) {
+        for (int i = 0; i < b->n; i++) Py_DECREF(b->capsules[i]);
+        PyMem_Free(b);
+        return NULL;
+    }
+    PyObject *bound = PyCFunction_NewEx(&method, capsule, NULL);
+    Py_DECREF(capsule);
+    return bound;
+}
+
 static PyMethodDef functions[] = {{"remember", remember, METH_VARARGS, NULL},
+                                  {"remember_branches", remember_branches, METH_VARARGS, NULL},
                                   {NULL, NULL, 0, NULL}};
 static PyModuleDef_Slot slots[] = {
 #ifdef Py_GIL_DISABLED

@@ -1,6 +1,8 @@
 """The fastest 1x1 convolution for NumPy arrays: one small matrix for every pixel's channels."""
 
 from ._version import __version__
+from .branches import Branches
+from .chain import Chain
 from .config import config, get_num_threads, set_num_threads, show_config
 from .conv import Conv1x1, conv1x1
 from .dispatch import backends
@@ -9,6 +11,8 @@ from .gradient import conv1x1_backward
 from .quantised import qconv1x1
 
 __all__ = [
+    "Branches",
+    "Chain",
     "Conv1x1",
     "__version__",
     "backends",

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from . import dispatch
 from .arrays import is_same, overlap
 from .dtypes import Dtypes, choose_dtypes, label_dtype
-from .kernels import Backend, Plan, Repeat
+from .kernels import Backend, Parameters, Plan, Repeat
 from .problem import Problem, reduce_pixels
 from .settings import Settings, Shape
 
@@ -60,6 +60,8 @@ class Call:
         Of the weights and sums.
     empty : callable
         Makes an array for the result.
+    backend : Backend
+        Whose plan it is.
     repeat : Repeat or None
         The plan's, once it has been made.
     """
@@ -73,7 +75,7 @@ class Call:
         self.problem = problem
         self.dtype = problem.dtype
         self.empty: Callable[[], Array] = partial(np.empty, shape, problem.out_dtype)
-        self._backend = backend
+        self.backend = backend
         self._empty = 0 in (problem.K, problem.P, *problem.outer)
         self.plan: Plan = _NothingToDo() if self._empty else backend.plan(problem)
 
@@ -98,9 +100,9 @@ class Call:
         problem = replace(self.problem, in_place=True)
         if self._empty:
             return self.plan
-        if self._backend.unsupported(problem) is not None:
+        if self.backend.unsupported(problem) is not None:
             return None
-        return self._backend.plan(problem)
+        return self.backend.plan(problem)
 
 
 class _NothingToDo:
@@ -109,6 +111,9 @@ class _NothingToDo:
     pack_key: Hashable = "nothing"
 
     def pack(self, weight: Array, bias: Array | None) -> None:
+        pass
+
+    def pack_chain(self, layers: Sequence[Parameters]) -> None:
         pass
 
     def run(
@@ -200,9 +205,13 @@ def reduce_call(
         residual_strides=strides.get("residual"),
         bias=settings.bias,
         activation=settings.activation,
+        hidden=settings.hidden,
         head=settings.head,
         precision=settings.precision,
-        missing=spec.resolve(dtypes.x, dtypes.out) if some_missing else None,
+        # Of a chain the first layer's, whose result is of the sums' dtype.
+        missing=spec.resolve(dtypes.x, dtypes.sums if settings.hidden else dtypes.out)
+        if some_missing
+        else None,
         mask_strides=strides.get("mask"),
     )
     return problem, shape
@@ -223,9 +232,11 @@ def _choose_dtypes(settings: Settings, x: np.dtype[Any]) -> Dtypes:
         if head is not None and dtypes.out.kind in "ui":
             raise TypeError(f"head={head!r} gives fractions, which dtype={dtypes.out} cannot hold")
     if dtypes.sums.kind == "c":
-        if settings.activation is not None:
+        activations = [layer.activation for layer in settings.hidden] + [settings.activation]
+        activation = next(filter(None, activations), None)
+        if activation is not None:
             raise ValueError(
-                f"activation {settings.activation.name!r} is not defined for complex numbers; "
+                f"activation {activation.name!r} is not defined for complex numbers; "
                 f"x has dtype {x}"
             )
         if head is not None:
@@ -244,16 +255,13 @@ def find_channel_axis(settings: Settings, shape: Shape) -> int:
         )
     channels = shape[axis]
     if channels != settings.C:
-        expects = f"weight expects {settings.C}"
-        if settings.groups != 1:
-            expects += f" ({settings.groups} groups of {settings.weight_shape[1]})"
         fits = [a - ndim for a in range(ndim) if shape[a] == settings.C and a != axis % ndim]
         hint = ""
         if -1 in fits:
             hint = "; for channels-last arrays pass channel_axis=-1"
         elif fits:
             hint = f"; axis {fits[0]} has {settings.C}: channel_axis={fits[0]}?"
-        raise ValueError(f"x has {channels} channels on axis {axis}, {expects}{hint}")
+        raise ValueError(f"x has {channels} channels on axis {axis}, {settings.expects()}{hint}")
     return axis % ndim
 
 

@@ -10,8 +10,8 @@ cropped image an inner axis of its width, and so on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,18 @@ import numpy.typing as npt
 from .activation import Activation
 from .missing import Missing
 
-__all__ = ["Problem", "QuantisedProblem", "reduce_axes", "reduce_pixels"]
+__all__ = ["Hidden", "Problem", "QuantisedProblem", "reduce_axes", "reduce_pixels"]
 
 Array = npt.NDArray[Any]
+
+
+class Hidden(NamedTuple):
+    """A layer of a chain before its last: what `Problem` says of the last, of this one."""
+
+    K: int
+    groups: int
+    bias: bool
+    activation: Activation | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,9 @@ class Problem:
     in_place : bool
         The output *is* the input, element for element: a pixel's channels must all be read
         before any is written.
+    hidden : tuple of Hidden
+        Of a chain: the layers before the last, the first of which reads the C channels of the
+        input. The other attributes, but for C and the strides of the input, are of the last.
     """
 
     dtype: np.dtype[Any]
@@ -80,6 +92,35 @@ class Problem:
     missing: Missing | None = None
     mask_strides: tuple[int, ...] | None = None
     in_place: bool = False
+    hidden: tuple[Hidden, ...] = ()
+
+    def layers(self) -> list[Problem]:
+        """Each layer of a chain as a problem of its own; strides of hidden channels are open.
+
+        Data are missing in the first, the last has residual and head; hidden channels are of the
+        dtype of the sums.
+        """
+        if not self.hidden:
+            return [self]
+        found = []
+        before = replace(
+            self, out_dtype=self.dtype, residual_strides=None, head=None, precision=None, hidden=()
+        )
+        for layer in self.hidden:
+            found.append(replace(before, **layer._asdict()))
+            before = replace(before, x_dtype=self.dtype, C=layer.K, missing=None, mask_strides=None)
+        found.append(
+            replace(
+                self,
+                x_dtype=self.dtype,
+                C=before.C,
+                missing=None,
+                mask_strides=None,
+                precision=None,
+                hidden=(),
+            )
+        )
+        return found
 
     @property
     def out_channels(self) -> int:

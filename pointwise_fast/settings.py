@@ -15,6 +15,7 @@ from .dtypes import check_result_dtype
 from .folding import fold_scale
 from .head import parse_head
 from .missing import Nodata, parse_missing
+from .problem import Hidden
 
 __all__ = ["Settings", "Shape", "check_integer"]
 
@@ -24,6 +25,9 @@ Shape = tuple[int, ...]
 
 class Settings:
     """A layer's settings, checked."""
+
+    #: Of a chain: the layers before the last, which the other settings are of.
+    hidden: tuple[Hidden, ...] = ()
 
     def __init__(
         self,
@@ -103,6 +107,13 @@ class Settings:
         if bias is not None and bias.dtype is not dtype:
             bias = bias.astype(dtype)
         return weight, bias
+
+    def expects(self, who: str = "weight") -> str:
+        """How many channels `who` wants, for errors."""
+        text = f"{who} expects {self.C}"
+        if self.groups != 1:
+            text += f" ({self.groups} groups of {self.weight_shape[1]})"
+        return text
 
     def __str__(self) -> str:
         parts = [f"{self.C} -> {self.K}"]

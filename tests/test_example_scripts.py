@@ -15,6 +15,8 @@ from support import ROOT
     [
         ("colour.py", "colour.png", "largest difference"),
         ("bands.py", "bands.png", "explained variance"),
+        ("mlpconv.py", "mlpconv.png", "largest difference"),
+        ("inception.py", "inception.png", "the same bits: True"),
     ],
 )
 def test_example(script: str, picture: str, says: str, tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def settings_of(feature: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         "nodata=": ({"nodata": 0}, {}),
         "mask=": ({}, {"mask": mask}),
         "valid='any'": ({"nodata": 0, "valid": "any"}, {}),
+        "chains of layers": ({}, {}),
     }
     return plain, *found[feature]
 
@@ -72,19 +73,55 @@ def example(rng: np.random.Generator, dtype: np.dtype[Any], groups: int) -> tupl
     return x, weight
 
 
-@pytest.mark.parametrize("feature", FEATURES)
+def layer_of(feature: str, weight: Array, settings: dict[str, Any], backend: str) -> Any:
+    layer = pf.Conv1x1(weight, **settings, backend=backend)
+    if feature == "chains of layers":
+        return pf.Chain(layer, pf.Conv1x1(np.eye(4)[::-1] * 2))
+    return layer
+
+
+#: Functions of their own: a call with float32 or bytes, results one behind the other.
+FUNCTIONS = {
+    "gradients": lambda x, w, backend: np.concatenate(
+        [
+            gradient.ravel()
+            for gradient in pf.conv1x1_backward(
+                np.ones((4, 5, 9), np.float32), x.astype(np.float32), w, backend=backend
+            )
+        ]
+    ),
+    "quantised": lambda x, w, backend: pf.qconv1x1(
+        x.astype(np.uint8), 0.5, 3, w.astype(np.int8), 0.25, 0, 2.0, np.uint8(7), backend=backend
+    ),
+}
+
+
+@pytest.mark.parametrize("feature", FUNCTIONS)
+def test_a_function(feature: str, column: str, rng: np.random.Generator) -> None:
+    x, weight = example(rng, np.dtype("u1"), 1)
+    call = FUNCTIONS[feature]
+    if feature not in BACKENDS[column].FEATURES:
+        with pytest.raises(ValueError, match=f"backend {column!r} does not support"):
+            call(x, weight, column)
+        return
+    y = call(x, weight, column)
+    assert np.allclose(y, call(x, weight, "numpy"), rtol=1e-6)
+    assert len(np.unique(y)) > 2
+
+
+@pytest.mark.parametrize("feature", [name for name in FEATURES if name not in FUNCTIONS])
 def test_a_cell(feature: str, column: str, rng: np.random.Generator) -> None:
     dtype, settings, arguments = settings_of(feature)
     x, weight = example(rng, dtype, settings.get("groups", 1))
     if feature not in BACKENDS[column].FEATURES:
         with pytest.raises(ValueError, match="does not support") as caught:
-            pf.Conv1x1(weight, **settings, backend=column)(x, **arguments)
+            layer_of(feature, weight, settings, column)(x, **arguments)
         named = str(caught.value).partition("does not support ")[2]
         assert named in FEATURES
         assert named not in BACKENDS[column].FEATURES
         return
-    y = pf.Conv1x1(weight, **settings, backend=column)(x, **arguments)
-    expected = pf.Conv1x1(weight, **settings, backend="numpy")(x, **arguments)
+    y = layer_of(feature, weight, settings, column)(x, **arguments)
+    expected = layer_of(feature, weight, settings, "numpy")(x, **arguments)
     assert y.dtype == expected.dtype
     if y.dtype.kind in "ui":
         assert np.array_equal(y, expected)

@@ -34,7 +34,7 @@ _TAIL = """
 Stride, any number of axes, any strides of the arrays, `out=`, `scale=` and `offset=` are the same
 for every backend, for they are settled before one is chosen. The C backend leaves to NumPy: heads,
 PReLU and missing data with groups, with complex numbers or with more than 4096 channels; complex
-weights of real input; `valid="any"`.
+weights of real input; `valid="any"`; chains with missing data or complex numbers.
 """
 
 

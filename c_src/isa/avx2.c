@@ -20,6 +20,8 @@
 #define ROWS(NV) ((NV) == 1 ? 12 : (NV) == 2 ? 6 : (NV) == 3 ? 4 : 2)
 #define DOTS_A 3
 #define DOTS_B 4
+#define PAIR_U 4
+#define PAIR_NV(K) ((K) <= 2 ? 2 : 1)
 
 /* From masks + 8 - n on: ones for the first n of eight lanes. */
 static const int32_t masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};

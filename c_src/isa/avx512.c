@@ -21,6 +21,10 @@
 #define ROWS(NV) ((NV) <= 2 ? 12 : (NV) == 3 ? 8 : 6)
 #define DOTS_A 4
 #define DOTS_B 6
+#define PAIR_U 4
+#define NARROW_MAX 24
+#define NARROW_U 6
+#define PAIR_NV(K) ((K) <= 2 ? 4 : (K) <= 5 ? 3 : 2)
 
 /* 4 x 4 elements within each 128 bits. */
 PW_INLINE void transpose_f32(__m512 *v) {

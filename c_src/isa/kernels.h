@@ -51,6 +51,10 @@
 #include "convert.h"
 #include "finish.h"
 #include "gradient.h"
+#include "pair.h"
+#if defined(NARROW_MAX)
+#include "narrow.h"
+#endif
 
 static const pw_kernels FN(kernels) = {
     .vector = VW,
@@ -148,6 +152,22 @@ static const pw_kernels FN(kernels) = {
     .panel_of_planes = FN(panel_of_planes),
     .panel_of_rows = FN(panel_of_rows),
     .planes_of_rows = FN(planes_of_rows),
+    .pair_width = PAIR_U,
+    .pair_planar = {NULL, FN(pair_planar_1), FN(pair_planar_2), FN(pair_planar_3),
+                    FN(pair_planar_4), FN(pair_planar_5), FN(pair_planar_6), FN(pair_planar_7),
+                    FN(pair_planar_8)},
+#if defined(GROUP)
+    .pair_rows = {NULL, FN(pair_rows_1), FN(pair_rows_2), FN(pair_rows_3), FN(pair_rows_4),
+                  FN(pair_rows_5), FN(pair_rows_6), FN(pair_rows_7), FN(pair_rows_8)},
+#endif
+#if defined(NARROW_MAX)
+    .narrow_width = NARROW_U,
+    .narrow = {NULL,          NULL,          NULL,          NULL,          NULL,
+               NULL,          NULL,          NULL,          NULL,          FN(narrow_9),
+               FN(narrow_10), FN(narrow_11), FN(narrow_12), FN(narrow_13), FN(narrow_14),
+               FN(narrow_15), FN(narrow_16), FN(narrow_17), FN(narrow_18), FN(narrow_19),
+               FN(narrow_20), FN(narrow_21), FN(narrow_22), FN(narrow_23), FN(narrow_24)},
+#endif
 };
 
 #undef T

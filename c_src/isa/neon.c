@@ -11,6 +11,10 @@
 #define ROWS(NV) ((NV) <= 2 ? 12 : (NV) == 3 ? 8 : 6)
 #define DOTS_A 4
 #define DOTS_B 6
+#define PAIR_U 4
+#define NARROW_MAX 24
+#define NARROW_U 6
+#define PAIR_NV(K) ((K) <= 2 ? 4 : (K) <= 4 ? 3 : 2)
 
 /* The first n elements through a buffer: there are no masked loads. */
 #define PART(T, VW)                                                                 \

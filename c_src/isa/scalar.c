@@ -7,6 +7,8 @@
 #define ROWS(NV) 4
 #define DOTS_A 2
 #define DOTS_B 2
+#define PAIR_U 2
+#define PAIR_NV(K) 1
 
 PW_INLINE float load_f32(const void *p) {
     float value;

@@ -1,0 +1,231 @@
+"""`Branches`: several layers that read the same input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .arrays import as_input, check_out, overlap
+from .call import Call
+from .chain import check_layers
+from .config import resolve_threads
+from .conv import Conv1x1, Layer
+from .kernels import Plan, Repeat, c_simd, run_in_turn
+
+__all__ = ["Branches"]
+
+Array = npt.NDArray[Any]
+
+
+class Branches:
+    """Several 1x1 convolutions of the same input, which is read once.
+
+    Each panel of pixels goes to all layers while it is in the cache. The results are those of
+    the layers called by themselves; in the C backend to the bit. Branches may be shared by any
+    number of threads, and pickled.
+
+    Parameters
+    ----------
+    *layers : Conv1x1
+        All take as many channels, on the same ``channel_axis`` and with the same ``stride``.
+
+    Attributes
+    ----------
+    layers : tuple of Conv1x1
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the layers do not fit; the message names the layer by its position, from 1 on, what
+        came and what would fit.
+
+    Examples
+    --------
+    >>> import numpy as np, pointwise_fast as pf
+    >>> total, double = pf.Conv1x1(np.ones((1, 3))), pf.Conv1x1(2 * np.eye(3))
+    >>> branches = pf.Branches(total, double)
+    >>> image = np.ones((3, 1, 2))
+    >>> branches(image)[0]
+    array([[[3., 3.]]])
+
+    One array for all, along the channel axis:
+
+    >>> branches(image, out=np.empty((4, 1, 2)))
+    array([[[3., 3.]],
+    <BLANKLINE>
+           [[2., 2.]],
+    <BLANKLINE>
+           [[2., 2.]],
+    <BLANKLINE>
+           [[2., 2.]]])
+    """
+
+    def __init__(self, *layers: Conv1x1) -> None:
+        check_layers(layers, "Branches")
+        first = layers[0]._settings
+        for i, layer in enumerate(layers[1:], 2):
+            settings = layer._settings
+            if settings.C != first.C:
+                raise ValueError(
+                    f"{settings.expects(f'layer {i}')} channels, {first.expects('layer 1')}; "
+                    "all read the same input"
+                )
+            for name in ("channel_axis", "stride"):
+                mine, theirs = getattr(settings, name), getattr(first, name)
+                if mine != theirs:
+                    raise ValueError(
+                        f"layer {i} has {name}={mine}, layer 1 has {theirs}; "
+                        "all read the same pixels"
+                    )
+        self._layers = layers
+        self._repeat: Repeat | None = None
+
+    @property
+    def layers(self) -> tuple[Conv1x1, ...]:
+        return self._layers
+
+    def __call__(
+        self,
+        x: npt.ArrayLike,
+        *,
+        out: Array | Sequence[Array] | None = None,
+        threads: int | None = None,
+    ) -> Array | tuple[Array, ...]:
+        """Apply each layer to `x`.
+
+        Parameters
+        ----------
+        x : array_like
+            As in `conv1x1`.
+        out : numpy.ndarray or sequence of numpy.ndarray, optional
+            One array, into which the results go side by side along the channel axis; or an
+            array for each layer, which must not overlap one another. Any of them may overlap `x`.
+        threads : int, optional
+            `get_num_threads` by default.
+
+        Returns
+        -------
+        tuple of numpy.ndarray, or numpy.ndarray
+            The result of each layer; `out` where that is one array.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Before anything is computed or written; the message names the layer, the argument,
+            what came and what would fit.
+        """
+        n = resolve_threads(threads)
+        if self._repeat is not None and not isinstance(out, np.ndarray):
+            results: tuple[Array, ...] | None = self._repeat(x, out, n)  # type: ignore[assignment]
+            if results is not None:
+                return results
+        x = as_input(x, "x")
+        if isinstance(out, np.ndarray):
+            self._run_into_one(x, check_out(out), n)
+            return out
+        if out is None:
+            return self._run(x, (None,) * len(self._layers), n)
+        if not isinstance(out, tuple | list):
+            raise TypeError(
+                f"out must be a numpy.ndarray or a tuple of them; got {type(out).__name__}"
+            )
+        if len(out) != len(self._layers):
+            raise ValueError(f"out has {len(out)} arrays; there are {len(self._layers)} layers")
+        return self._run(x, tuple(out), n)
+
+    def _run(self, x: Array, given: tuple[Array | None, ...], threads: int) -> tuple[Array, ...]:
+        found = [self._find(i, x, out) for i, out in enumerate(given)]
+        calls = [call for call, _ in found]
+        packed = [weights for _, weights in found]
+        outs = tuple(
+            call.empty() if out is None else out for call, out in zip(calls, given, strict=True)
+        )
+        for i, a in enumerate(outs):
+            for j, b in enumerate(outs[:i]):
+                if overlap(a, b):
+                    raise ValueError(f"out[{i}] overlaps out[{j}]")
+        if any(overlap(out, x) for out in outs):
+            for out, result in zip(outs, self._run(x, (None,) * len(outs), threads), strict=True):
+                np.copyto(out, result)
+            return outs
+        backends = {call.backend for call in calls}
+        run = backends.pop().run_branches if len(backends) == 1 else run_in_turn
+        run([call.plan for call in calls], packed, x, outs, threads)
+        self._remember(calls, packed, x, outs)
+        return outs
+
+    def _remember(
+        self, calls: list[Call], packed: list[Any], x: Array, outs: tuple[Array, ...]
+    ) -> None:
+        repeats = []
+        for call, weights, out in zip(calls, packed, outs, strict=True):
+            if call.repeat is None:
+                call.repeat = call.plan.repeat(weights, None, None, x, None, out, call.empty)
+            if call.repeat is None:
+                return
+            repeats.append(call.repeat)
+        self._repeat = c_simd.repeat_branches(repeats, outs)
+
+    def _find(self, i: int, x: Array, out: Array | None) -> tuple[Call, Any]:
+        """`Layer._find`, whose errors name the layer."""
+        try:
+            return self._layers[i]._find(x, None, out)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"layer {i + 1}: {error}") from None
+
+    def _run_into_one(self, x: Array, out: Array, threads: int) -> None:
+        if self._as_one is not None:
+            self._as_one(x, out=out, threads=threads)
+            return
+        axis = self._layers[0]._settings.channel_axis
+        ends = np.cumsum([layer._settings.K for layer in self._layers])
+        if not -out.ndim <= axis < out.ndim or out.shape[axis] != ends[-1]:
+            raise ValueError(
+                f"out has shape {out.shape}; the layers give {ends[-1]} channels on axis {axis}"
+            )
+        self._run(x, tuple(np.split(out, ends[:-1], axis)), threads)
+
+    @cached_property
+    def _as_one(self) -> _SideBySide | None:
+        """One layer with all channels, where the layers differ in weights and biases alone."""
+        kinds = {
+            (s.groups, s.activation, str(s.dtype), s.backend, s.head, s.missing, s.precision)
+            for s in (layer._settings for layer in self._layers)
+        }
+        first = self._layers[0]._settings
+        of_channels = first.head is not None or (first.activation and first.activation.slopes)
+        alike = len(kinds) == 1 and first.groups == 1 and not of_channels
+        return _SideBySide(self._layers) if alike else None
+
+    def __getstate__(self) -> tuple[Conv1x1, ...]:
+        return self._layers
+
+    def __setstate__(self, layers: tuple[Conv1x1, ...]) -> None:
+        self.__init__(*layers)  # type: ignore[misc]
+
+    def __repr__(self) -> str:
+        return f"Branches({', '.join(map(repr, self._layers))})"
+
+
+class _SideBySide(Layer):
+    """Layers with equal settings side by side: one matrix."""
+
+    def __init__(self, layers: Sequence[Conv1x1]) -> None:
+        self._layers = layers
+        self._settings = copy(layers[0]._settings)
+        self._settings.K = sum(layer._settings.K for layer in layers)
+        self._settings.bias = any(layer._settings.bias for layer in layers)
+        self._forget()
+
+    def _pack_for(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
+        found = [layer._parameters(dtype) for layer in self._layers]
+        weight = np.concatenate([weight for weight, _ in found])
+        if not self._settings.bias:
+            return plan.pack(weight, None)
+        biases = [np.zeros(len(w), dtype) if bias is None else bias for w, bias in found]
+        return plan.pack(weight, np.concatenate(biases))

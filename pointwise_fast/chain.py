@@ -1,0 +1,226 @@
+"""`Chain`: several layers in one pass over the pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from .conv import Conv1x1, Layer
+from .kernels import ChainPlan, Plan
+from .problem import Hidden
+from .settings import Settings
+
+__all__ = ["Chain", "check_layers"]
+
+Array = npt.NDArray[Any]
+
+
+class Chain(Layer):
+    """Two or more 1x1 convolutions in one pass over the pixels.
+
+    The channels between two layers, the hidden ones, are never an array: a panel of pixels goes
+    through all layers while it is in the cache. The results are those of the layers called one
+    after another; in the C backend to the bit. A chain may be shared by any number of threads,
+    and pickled.
+
+    Parameters
+    ----------
+    *layers : Conv1x1
+        Each takes as many channels as the one before gives; all have the same ``channel_axis``.
+        Only the first may have a ``stride`` and ``nodata``, only the last a ``head``. With
+        ``dtype=`` in the first, the others have the same or none; the last may have integers or
+        floats of 16 bits. Layers that name a backend name the same.
+    residual : bool, default False
+        Add the chain's input in the last layer before its activation, as ``residual=x`` does in
+        a call: an inverted residual, or the MLP of a ConvNeXt block.
+
+    Attributes
+    ----------
+    layers : tuple of Conv1x1
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the layers do not fit; the message names the layer by its position, from 1 on, what
+        came and what would fit.
+
+    Examples
+    --------
+    A perceptron with one hidden layer, for every pixel of an image:
+
+    >>> import numpy as np, pointwise_fast as pf
+    >>> hidden = pf.Conv1x1(np.ones((4, 3)), bias=[-3, -2, -1, 0], activation="relu")
+    >>> mlp = pf.Chain(hidden, pf.Conv1x1(np.ones((1, 4))))
+    >>> mlp(np.ones((3, 1, 2)))
+    array([[[6., 6.]]])
+    >>> mlp
+    Chain(Conv1x1(3 -> 4, activation='relu', channel_axis=-3), Conv1x1(4 -> 1, channel_axis=-3))
+    """
+
+    def __init__(self, *layers: Conv1x1, residual: bool = False) -> None:
+        check_layers(layers, "Chain")
+        if not isinstance(residual, bool):
+            raise TypeError(f"residual must be True or False; got {residual!r}")
+        self._layers = layers
+        self._residual = residual
+        self._settings = _ChainSettings([layer._settings for layer in layers])
+        if residual:
+            self._settings.check_skip()
+        self._forget()
+
+    @property
+    def layers(self) -> tuple[Conv1x1, ...]:
+        return self._layers
+
+    def __call__(
+        self,
+        x: npt.ArrayLike,
+        *,
+        residual: npt.ArrayLike | None = None,
+        mask: npt.ArrayLike | None = None,
+        out: Array | None = None,
+        threads: int | None = None,
+    ) -> Array:
+        """Apply the layers one after another; arguments, result and errors as in `conv1x1`.
+
+        Parameters
+        ----------
+        x : array_like
+            As the first layer takes it.
+        mask : array_like of bool, optional
+            True where `x` is missing, as the first layer takes it.
+        residual : array_like, optional
+            Added in the last layer before its activation; may be `x`.
+        out : numpy.ndarray, optional
+            Where the result goes. It may overlap `x`: where it is `x`, nothing is copied.
+        threads : int, optional
+            `get_num_threads` by default.
+
+        Returns
+        -------
+        numpy.ndarray
+            `out`, or a new C-contiguous array, as the last layer gives it.
+        """
+        if self._residual:
+            if residual is not None:
+                raise ValueError(
+                    "residual was passed to a chain that adds its own input; "
+                    "make it without residual=True"
+                )
+            residual = x
+        return super().__call__(x, residual=residual, mask=mask, out=out, threads=threads)
+
+    def _pack_for(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
+        return cast(ChainPlan, plan).pack_chain(
+            [layer._parameters(dtype) for layer in self._layers]
+        )
+
+    def __repr__(self) -> str:
+        ending = ", residual=True" if self._residual else ""
+        return f"Chain({', '.join(map(repr, self._layers))}{ending})"
+
+
+def check_layers(layers: Sequence[Any], who: str) -> None:
+    """Refuse fewer than two layers, and what is none."""
+    for i, layer in enumerate(layers, 1):
+        if not isinstance(layer, Conv1x1):
+            raise TypeError(f"layer {i} of {who} must be a Conv1x1; got {type(layer).__name__}")
+    if len(layers) < 2:
+        raise ValueError(f"{who} needs two layers or more; got {len(layers)}")
+
+
+class _ChainSettings(Settings):
+    """Settings of the last layer, with the channels and stride of the first; checked."""
+
+    def __init__(self, layers: Sequence[Settings]) -> None:
+        first, last = layers[0], layers[-1]
+        for i, (before, layer) in enumerate(pairwise(layers), 2):
+            _check_pair(i, before, layer)
+            if layer.stride not in (1, (1,) * _length(layer.stride)):
+                raise ValueError(
+                    f"layer {i} has stride={layer.stride}; only the first layer may have one"
+                )
+            if layer.missing.nodata is not None:
+                raise ValueError(f"layer {i} has nodata=; it is for the first layer")
+            if before.head is not None:
+                raise ValueError(
+                    f"layer {i - 1} has head={before.head!r}; only the last layer may have one"
+                )
+            stored = layer is last and layer.dtype is not None and _is_stored(layer.dtype)
+            # Not ==: NumPy takes None for float64.
+            if (
+                not stored
+                and layer.dtype is not None
+                and (first.dtype is None or layer.dtype != first.dtype)
+            ):
+                raise ValueError(
+                    f"layer {i} has dtype={layer.dtype}, layer 1 has {first.dtype or 'none'}; "
+                    f"all compute in one dtype: pass dtype='{layer.dtype}' to layer 1, or none "
+                    f"to layer {i}"
+                )
+        if first.dtype is not None and _is_stored(first.dtype):
+            raise ValueError(
+                f"layer 1 has dtype={first.dtype}; hidden channels are float32, float64 or complex"
+            )
+        vars(self).update(vars(last))
+        self.missing = first.missing
+        self.scale = self.offset = self.precision = None
+        self._first = first
+        self.C = first.C
+        self.stride = first.stride
+        if first.dtype is not None and (last.dtype is None or not _is_stored(last.dtype)):
+            self.dtype = first.dtype
+        self.backend = _common_backend(layers)
+        self.hidden = tuple(
+            Hidden(layer.K, layer.groups, layer.bias, layer.activation) for layer in layers[:-1]
+        )
+
+    def expects(self, who: str = "layer 1") -> str:
+        return self._first.expects(who)
+
+    def check_skip(self) -> None:
+        """Refuse to add the input where it has not the shape of the result."""
+        if self.C != self.K:
+            raise ValueError(
+                f"residual=True needs as many channels at the end as at the start; layer 1 "
+                f"expects {self.C}, the last gives {self.K}"
+            )
+        if self.stride not in (1, (1,) * _length(self.stride)):
+            raise ValueError(f"residual=True needs stride 1; layer 1 has {self.stride}")
+
+
+def _is_stored(dtype: np.dtype[Any]) -> bool:
+    """Whether there are arrays of `dtype`, but no sums."""
+    return dtype.kind in "ui" or dtype.itemsize == 2
+
+
+def _length(stride: int | tuple[int, ...]) -> int:
+    return len(stride) if isinstance(stride, tuple) else 1
+
+
+def _check_pair(i: int, before: Settings, layer: Settings) -> None:
+    if before.K == 0:
+        raise ValueError(f"layer {i - 1} gives no channels; only the last layer may")
+    if layer.C != before.K:
+        raise ValueError(f"{layer.expects(f'layer {i}')} channels, layer {i - 1} gives {before.K}")
+    if layer.channel_axis != before.channel_axis:
+        raise ValueError(
+            f"layer {i} has channel_axis={layer.channel_axis}, layer {i - 1} has "
+            f"{before.channel_axis}; all must have the same"
+        )
+
+
+def _common_backend(layers: Sequence[Settings]) -> str:
+    """What the layers name; "auto" where none names one."""
+    named = [(i, layer.backend) for i, layer in enumerate(layers, 1) if layer.backend != "auto"]
+    for i, name in named:
+        if name != named[0][1]:
+            raise ValueError(
+                f"layer {i} has backend={name!r}, layer {named[0][0]} has {named[0][1]!r}; "
+                "a chain has one"
+            )
+    return named[0][1] if named else "auto"

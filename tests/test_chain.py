@@ -1,0 +1,289 @@
+"""Chains: the bits of their layers one after another, in one pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scenes import LAYOUTS, assert_only_wrote, assert_same_bits, image, isa, layers, room
+from support import DTYPES, Array, run_python
+
+import pointwise_fast as pf
+from pointwise_fast.kernels import c_simd
+
+__all__ = ["isa"]  # a fixture
+
+needs_c = pytest.mark.skipif(c_simd.available() is not None, reason=str(c_simd.available()))
+
+
+def in_turn(found: list[pf.Conv1x1], x: Array, residual: Array | None = None) -> Array:
+    """What a chain stands for."""
+    for layer in found[:-1]:
+        x = layer(x)
+    return found[-1](x, residual=residual)
+
+
+def described(chain: pf.Chain, x: Array) -> str:
+    """What the plan decided for `x`."""
+    call, _ = chain._find(x, None, None)
+    assert isinstance(call.plan, c_simd.CPlan)
+    return call.plan.describe()
+
+
+#: Channels; few and many, with whole vectors and without.
+SHAPES = [
+    *((3, 16, 3), (8, 24, 8), (50, 20, 50), (1, 1, 1), (5, 70, 33), (4, 4, 2)),
+    (20, 7, 40, 3),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channels", SHAPES, ids=str)
+def test_bits(isa: str, dtype: Any, channels: tuple[int, ...], rng: np.random.Generator) -> None:
+    """In every layout, of many pixels and of few, whatever the threads."""
+    found = layers(channels, rng)
+    chain = pf.Chain(*found)
+    ways = []
+    sizes = [(1, 60, 61), (2, 5, 14)] if isa == "scalar" else [(2, 61, 67), (1, 48, 96), (2, 5, 7)]
+    for n, h, w in sizes:
+        for x_layout in LAYOUTS:
+            x = image(x_layout, (n, channels[0], h, w), dtype, rng)
+            expected = in_turn(found, x)
+            y_layout = str(rng.choice(LAYOUTS))
+            for layout in (x_layout, y_layout):
+                out = room(layout, expected.shape, dtype)
+                assert chain(x, out=out, threads=int(rng.integers(1, 5))) is out
+                assert_same_bits(out.copy("C"), expected)
+                assert_only_wrote(out)
+            assert_same_bits(chain(x), expected)
+            ways.append(described(chain, x))
+    assert not any("layer by layer" in way for way in ways)
+    small = len(channels) == 3 and channels[0] <= 8 and channels[2] <= 8
+    narrow = isa == "avx512" and channels == (50, 20, 50)
+    assert any("in registers" in way for way in ways) == (small or narrow)
+
+
+@needs_c
+@pytest.mark.parametrize("groups", [2, 5])
+def test_groups(isa: str, groups: int, rng: np.random.Generator) -> None:
+    found = layers((10, 20, 30, 10), rng, groups=groups)
+    for h, w in ((70, 41), (5, 3)):
+        for layout in LAYOUTS[:2]:
+            x = image(layout, (2, 10, h, w), np.float32, rng)
+            expected = in_turn(found, x)
+            out = room(layout, expected.shape, np.float32)
+            pf.Chain(*found)(x, out=out, threads=3)
+            assert_same_bits(out.copy("C"), expected)
+
+
+@needs_c
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_residual(isa: str, layout: str, rng: np.random.Generator) -> None:
+    """The input, another array, the output; before the activation of the last layer."""
+    found = [*layers((12, 30), rng), *layers((30, 12), rng, activation="relu")]
+    chain = pf.Chain(*found)
+    for h, w in ((53, 59), (4, 6)):
+        x = image(layout, (2, 12, h, w), np.float32, rng)
+        expected = in_turn(found, x, x)
+        assert_same_bits(chain(x, residual=x, threads=2), expected)
+        assert_same_bits(pf.Chain(*found, residual=True)(x), expected)
+        out = room(layout, x.shape, np.float32)
+        chain(x, residual=x, out=out)
+        assert_same_bits(out.copy("C"), expected)
+        assert_only_wrote(out)
+        other = image("planar", x.shape, np.float32, rng)
+        expected = in_turn(found, x, other)
+        assert_same_bits(chain(x, residual=other), expected)
+        assert chain(x, residual=other, out=other, threads=3) is other
+        assert_same_bits(other, expected)
+
+
+@needs_c
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_in_place(isa: str, layout: str, rng: np.random.Generator) -> None:
+    for channels, h, w in (((9, 33, 9), 50, 55), ((9, 33, 9), 6, 5), ((40, 8, 40), 50, 51)):
+        found = layers(channels, rng)
+        chain = pf.Chain(*found)
+        for add in (False, True):
+            x = image(layout, (2, channels[0], h, w), np.float32, rng)
+            expected = in_turn(found, x, x if add else None)
+            assert chain(x, out=x, residual=x if add else None, threads=3) is x
+            assert_same_bits(x.copy("C"), expected)
+            assert_only_wrote(x)
+
+
+@needs_c
+def test_out_overlaps_x(rng: np.random.Generator) -> None:
+    """Shifted by some pixels, by a channel, and with other channels."""
+    for h, w in ((60, 70), (3, 5)):
+        memory = image("planar", (1, 8, h, w), np.float32, rng)[0]
+        for source, target in (
+            (np.s_[:6, 1:], np.s_[:6, :-1]),
+            (np.s_[1:7], np.s_[:6]),
+            (np.s_[:6, ::-1], np.s_[:6]),
+            (np.s_[:6], np.s_[:4]),
+        ):
+            inside = memory.copy()
+            x, out = inside[source], inside[target]
+            found = layers((6, 11, len(out)), rng)
+            expected = in_turn(found, x.copy())
+            assert pf.Chain(*found)(x, out=out) is out
+            assert_same_bits(out.copy("C"), expected)
+
+
+@needs_c
+def test_stride_and_channels_last(isa: str, rng: np.random.Generator) -> None:
+    """Only of the first layer; single images, signals and tables too."""
+    for shape, axis, stride in (
+        ((6, 121, 90), -3, 2),
+        ((2, 6, 101, 80), -3, (1, 3)),
+        ((120, 101, 6), -1, 2),
+        ((3, 6, 5001), -2, 1),
+        ((4000, 6), -1, 1),
+        ((6,), -1, 1),
+    ):
+        x = rng.standard_normal(shape).astype(np.float32)
+        found = [
+            *layers((6, 19), rng, channel_axis=axis, stride=stride),
+            *layers((19, 5), rng, channel_axis=axis),
+        ]
+        assert_same_bits(pf.Chain(*found)(x, threads=2), in_turn(found, x))
+
+
+@needs_c
+def test_input_of_another_dtype(isa: str, rng: np.random.Generator) -> None:
+    for x_dtype, dtype in ((np.float64, np.float32), (np.float32, np.float64)):
+        x = rng.standard_normal((7, 60, 50)).astype(x_dtype)
+        first, last = layers((7, 20, 6), rng)
+        first = pf.Conv1x1(first.weight, first.bias, dtype=dtype, backend="c")
+        result = pf.Chain(first, last)(x)
+        assert result.dtype == dtype
+        assert_same_bits(result, last(first(x)))
+
+
+@needs_c
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_few_pixels(isa: str, layout: str, rng: np.random.Generator) -> None:
+    """Shared out by channels, a layer at a time; in one batch, of several images too."""
+    found = layers((40, 90, 33, 7), rng)
+    chain = pf.Chain(*found)
+    for n, h, w in ((1, 11, 13), (5, 7, 7), (2, 20, 3)):
+        x = image(layout, (n, 40, h, w), np.float32, rng)
+        assert "layer by layer" in described(chain, x)
+        out = room(layout, (n, 7, h, w), np.float32)
+        chain(x, out=out, threads=3)
+        assert_same_bits(out.copy("C"), in_turn(found, x))
+        assert_only_wrote(out)
+
+
+@needs_c
+def test_batches(isa: str, rng: np.random.Generator) -> None:
+    """Layers too large to fuse: batches of pixels and of images, the last one smaller."""
+    k = 1024 if isa == "scalar" else 2048
+    for n, h, w in ((1, 25, 60), (9, 10, 14), (3, 7, 150)):
+        for layout in LAYOUTS[:3]:
+            found = layers((9, k, 200, 9), rng)
+            x = image(layout, (n, 9, h, w), np.float32, rng)
+            chain = pf.Chain(*found)
+            assert "layer by layer" in described(chain, x)
+            assert_same_bits(chain(x, threads=2), in_turn(found, x))
+            expected = in_turn(found, x, x)
+            assert_same_bits(chain(x, residual=x, out=x).copy("C"), expected)
+
+
+@needs_c
+@pytest.mark.parametrize("layout", LAYOUTS[:2])
+def test_large(isa: str, layout: str, rng: np.random.Generator) -> None:
+    """Streaming stores, aligned and not; no number of threads makes a difference."""
+    if isa == "scalar":
+        pytest.skip("stores nothing past the caches")
+    found = layers((4, 12, 16), rng)
+    chain = pf.Chain(*found)
+    x = image(layout, (1, 4, 700, 1024), np.float32, rng)
+    whole = np.empty(16 * 700 * 1024 + 16, np.float32)
+    for offset in (0, 1, 5):
+        part = whole[offset : offset + 16 * 700 * 1024]
+        planar = part.reshape(1, 16, 700, 1024)
+        out = planar if layout == "planar" else part.reshape(1, 700, 1024, 16).transpose(0, 3, 1, 2)
+        call, _ = chain._find(x, None, out)
+        assert ("streaming" in call.plan.describe()) == (layout == "planar")
+        expected = in_turn(found, x)
+        for threads in (1, 2, 3, 7):
+            whole[...] = np.nan
+            chain(x, out=out, threads=threads)
+            assert_same_bits(out.copy("C"), expected)
+            assert np.isnan(whole).sum() == 16
+
+
+@needs_c
+def test_chunks(rng: np.random.Generator) -> None:
+    """An image at a time, a row at a time or all at once: the same bits."""
+    found = layers((10, 40, 12), rng)
+    chain = pf.Chain(*found)
+    x = rng.standard_normal((3, 10, 64, 65)).astype(np.float32)
+    whole = chain(x)
+    assert_same_bits(np.stack([chain(single) for single in x]), whole)
+    for r in range(0, 64, 7):
+        assert_same_bits(chain(x[:, :, r : r + 1]), whole[:, :, r : r + 1].copy())
+
+
+def test_against_numpy(backend: str, rng: np.random.Generator) -> None:
+    """Every backend that takes chains computes the same, and `auto` finds one."""
+    x = rng.standard_normal((2, 6, 40, 41))
+    expected = x
+    found = layers((6, 30, 30, 6), rng, backend=backend)
+    for layer in found[:-1]:
+        expected = np.einsum("kc,nchw->nkhw", layer.weight, expected)
+        expected += 0 if layer.bias is None else layer.bias[:, None, None]
+        expected = {"relu": np.maximum(expected, 0)}.get(
+            str(layer._settings.activation.name), np.where(expected > 0, expected, 0.1 * expected)
+        )
+    expected = np.einsum("kc,nchw->nkhw", found[-1].weight, expected)
+    expected += found[-1].bias[:, None, None] + x
+    expected = np.clip(expected, 0, 6)
+    chain = pf.Chain(*found)
+    if backend == "numba":
+        with pytest.raises(ValueError, match="'numba' does not support chains of layers"):
+            chain(x)
+        chain = pf.Chain(*layers_of(found, "auto"))
+    np.testing.assert_allclose(chain(x, residual=x), expected, atol=1e-10)
+    np.testing.assert_allclose(chain(x, residual=x, out=x), expected, atol=1e-10)
+
+
+def layers_of(found: list[pf.Conv1x1], backend: str) -> list[pf.Conv1x1]:
+    return [
+        pf.Conv1x1(
+            layer.weight,
+            layer.bias,
+            activation=tuple(layer._settings.activation)[: 1 + (i == 1)],
+            backend=backend,
+        )
+        for i, layer in enumerate(found)
+    ]
+
+
+def test_auto_passes_numba_over() -> None:
+    """Where C is missing, NumPy serves chains even if Numba is there."""
+    code = """
+        import sys
+        sys.modules["pointwise_fast.kernels._c"] = None
+        import numpy as np
+        import pointwise_fast as pf
+        assert "c" not in pf.backends()
+        first, last = (pf.Conv1x1(np.ones((k, c))) for c, k in ((3, 4), (4, 2)))
+        chain = pf.Chain(first, last)
+        assert (chain(np.ones((3, 2, 2))) == 12).all()
+        print(chain._find(np.ones((3, 2, 2)), None, None)[0].backend.NAME)
+    """
+    assert run_python(code).stdout == "numpy\n"
+
+
+def test_empty(backend: str) -> None:
+    if backend == "numba":
+        pytest.skip("takes no chains")
+    chain = pf.Chain(*(pf.Conv1x1(np.ones((k, c)), backend=backend) for c, k in ((3, 4), (4, 0))))
+    assert chain(np.ones((3, 2, 2))).shape == (0, 2, 2)
+    chain = pf.Chain(*(pf.Conv1x1(np.ones((k, c)), backend=backend) for c, k in ((0, 4), (4, 2))))
+    assert (chain(np.ones((0, 2, 2))) == 0).all()
+    assert chain(np.ones((0, 2, 0))).shape == (2, 2, 0)
