@@ -7,9 +7,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["as_input", "as_parameter", "check_out", "is_same", "overlap", "refuse_objects"]
+__all__ = [
+    "ANY_NUMBER",
+    "as_input",
+    "as_parameter",
+    "check_out",
+    "is_same",
+    "overlap",
+    "refuse_objects",
+]
 
 Array = npt.NDArray[Any]
+
+#: Kinds of NumPy's dtypes, complex ones too.
+ANY_NUMBER = "fiubc"
 
 
 def as_input(value: Any, name: str) -> Array:
@@ -37,10 +48,10 @@ def refuse_objects(dtype: np.dtype[Any], name: str, got: str = "objects") -> Non
         raise TypeError(f"{name} is not an array of numbers; got {got}")
 
 
-def as_parameter(value: Any, name: str) -> Array:
+def as_parameter(value: Any, name: str, kinds: str = "fiub") -> Array:
     """`value` as an array of numbers, for weights and biases, which are cast."""
     array = as_input(value, name)
-    if array.dtype.kind not in "fiubc" and array.dtype.name != "bfloat16":
+    if array.dtype.kind not in kinds and array.dtype.name != "bfloat16":
         refuse_objects(array.dtype, name)
         raise TypeError(f"{name} has dtype {array.dtype}; real numbers are expected")
     return array

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .activation import ActivationSpec
-from .arrays import as_input, as_parameter, check_out
+from .arrays import ANY_NUMBER, as_input, as_parameter, check_out
 from .call import Call, Geometry, describe, geometry
 from .config import resolve_threads
 from .kernels import Parameters, Plan, Repeat
@@ -180,9 +180,9 @@ def _checked(
 ) -> Array:
     """`conv1x1` for the first time, and whenever it is no repeat."""
     x = as_input(x, "x")
-    weight = as_parameter(weight_given, "weight")
+    weight = as_parameter(weight_given, "weight", ANY_NUMBER)
     if bias is not None:
-        bias = as_parameter(bias, "bias")
+        bias = as_parameter(bias, "bias", ANY_NUMBER)
     if residual is not None:
         residual = as_input(residual, "residual")
     if mask is not None:
@@ -394,8 +394,8 @@ class Conv1x1(Layer):
         precision: str | None = None,
         backend: str = "auto",
     ) -> None:
-        self._weight = as_parameter(weight, "weight").copy()
-        self._bias = None if bias is None else as_parameter(bias, "bias").copy()
+        self._weight = as_parameter(weight, "weight", ANY_NUMBER).copy()
+        self._bias = None if bias is None else as_parameter(bias, "bias", ANY_NUMBER).copy()
         self._settings = Settings(
             self._weight.shape,
             None if self._bias is None else self._bias.shape,

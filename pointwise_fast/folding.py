@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import as_parameter
+from .arrays import ANY_NUMBER, as_parameter
 
 __all__ = ["fold_batch_norm", "fold_normalization", "fold_scale"]
 
@@ -153,7 +153,7 @@ def fold_scale(
 
 
 def _weights(weight: npt.ArrayLike) -> Array:
-    W = as_parameter(weight, "weight")
+    W = as_parameter(weight, "weight", ANY_NUMBER)
     if W.ndim < 2:
         raise ValueError(f"weight has shape {W.shape}; (K, C/groups) is expected")
     return W.astype(np.complex128 if W.dtype.kind == "c" else np.float64)
@@ -163,7 +163,7 @@ def _vector(value: Any, name: str, n: int, what: str, default: float | None = No
     """`value` as `n` numbers: one for each channel, or one for all."""
     if value is None and default is not None:
         return np.full(n, default)
-    given = as_parameter(value, name)
+    given = as_parameter(value, name, ANY_NUMBER if what == "output" else "fiub")
     if given.shape not in ((n,), ()) or (given.shape == () and what == "output"):
         raise ValueError(f"{name} has shape {given.shape}; ({n},) fits the {n} {what} channels")
     numbers = np.broadcast_to(given, (n,))

@@ -350,3 +350,9 @@ def test_bits_of_onnx_runtime(kind: str, per_channel: bool, rng: np.random.Gener
         wanted = qlinear_conv(case)
         for name in QUANTISED:
             assert np.array_equal(pf.qconv1x1(*case, backend=name), wanted), (i, name)
+
+
+def test_complex_scales_are_refused() -> None:
+    x, weight = np.ones((3, 2, 2), np.uint8), np.ones((4, 3), np.int8)
+    with pytest.raises(TypeError, match="x_scale has dtype complex128; real numbers"):
+        pf.qconv1x1(x, 1j, 0, weight, 1.0, 0, 1.0, np.uint8(0))
