@@ -259,7 +259,7 @@ def test_threads(isa: str, dtype: Any, layout: str, rng: np.random.Generator) ->
             gradient.run(grad_out, x, weight, bias, threads)
             found.append(weight.tobytes() + bias.tobytes())
         assert len(set(found)) == 1, gradient.describe()
-        (_, value, bias_value) = exact(grad_out, x, np.empty((K, C), dtype), 0)
+        (_, value, bias_value) = exact(grad_out, x, np.zeros((K, C), dtype), 0)
         assert np.all(abs(weight - value[0]) <= value[1]), gradient.describe()
         assert np.all(abs(bias - bias_value[0]) <= bias_value[1]), gradient.describe()
 
