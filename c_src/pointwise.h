@@ -12,7 +12,10 @@
  * Reads      and writes stay inside the arrays, to the byte.
  * Sums       Every output is one chain of fused multiply-adds that starts from the bias and runs
  *            over c = 0..C-1; then the residual is added, then the activation is applied. So
- *            its bits depend on no layout, chunking or thread count, nor on the kernel set.
+ *            its bits depend on no layout, chunking or thread count, nor on the kernel set
+ *            (but for products of bfloat16, which only some have).
+ * Then       PReLU, the head over all channels of a pixel, and the fill where a channel is missing.
+ *            Stored values are rounded to the nearest, half to even; integers saturate, NaN is 0.
  * Gradients  Sums over pixels are summed by blocks, blocks by segments: all cut where no thread count
  *            matters, and added up in order. Their bits depend on layout and kernel set; for n
  *            blocks, no term takes part in more than PW_GRADIENT_BLOCK + 2 sqrt(n) + 2 sums.
