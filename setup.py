@@ -1,6 +1,8 @@
 """Builds the C kernels; without a compiler the package installs all the same and says so."""
 
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
@@ -8,6 +10,20 @@ from setuptools.command.build_ext import build_ext
 
 class OptionalBuildExt(build_ext):
     """The extension if it can be built; else a message, and Numba or NumPy serve."""
+
+    def build_extensions(self):
+        """Source files at once: one of them takes as long as all others."""
+        compile_all = self.compiler.compile
+
+        def compile_at_once(sources, *args, **kwargs):
+            def compile_one(source):
+                return compile_all([source], *args, **kwargs)
+
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                return [name for names in pool.map(compile_one, sources) for name in names]
+
+        self.compiler.compile = compile_at_once
+        super().build_extensions()
 
     def build_extension(self, extension):
         extension.optional = True  # what was not built is not copied either

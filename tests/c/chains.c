@@ -68,7 +68,7 @@ static void run_layers(const pw_kernel_set *set, const pw_problem *layers, int n
         if (i + 1 < n) p.y_k = (ptrdiff_t)p.P * size, p.y_p = size, p.has_residual = 0;
         pw_plan *plan = pw_plan_new(set, &p);
         pw_conv(plan, weights[i], (ptrdiff_t)p.C * size, size, p.has_bias ? biases[i] : NULL, size,
-                i ? hidden[(i - 1) % 2] : x, p.has_residual ? r : NULL,
+                i ? hidden[(i - 1) % 2] : x, p.has_residual ? r : NULL, NULL,
                 i + 1 < n ? hidden[i % 2] : to, 1);
         pw_plan_free(plan);
     }
@@ -84,7 +84,8 @@ static int check(const pw_kernel_set *set, pw_dtype dtype, int n, const int64_t 
     const int gap = random_below(2) * random_below(4), residual = random_below(2);
     for (int i = 0; i < n; i++) {
         pw_problem *p = &layers[i];
-        *p = (pw_problem){.dtype = dtype, .x_dtype = dtype, .groups = 1, .P = P};
+        *p = (pw_problem){
+            .dtype = dtype, .x_dtype = dtype, .y_dtype = dtype, .parts = 1, .groups = 1, .P = P};
         p->C = channels[i], p->K = channels[i + 1];
         p->has_bias = random_below(2);
         p->activation = activations[random_below(5)];
@@ -106,7 +107,7 @@ static int check(const pw_kernel_set *set, pw_dtype dtype, int n, const int64_t 
     cache_bytes = random_below(2) ? 1 << 20 : 1 << (10 + random_below(8));
     pw_plan *chain = pw_chain_new(set, pointers, n);
     pack_layers(chain, layers, n);
-    pw_run(chain, packed, x, residual ? r : NULL, y, 1 + random_below(3));
+    pw_run(chain, packed, x, residual ? r : NULL, NULL, y, 1 + random_below(3));
     const int same = !memcmp(y, expected, sizeof y);
     if (!same)
         printf("differs: %s, %d bytes, C %lld K %lld P %lld, x %d y %d gap %d residual %d\n",
