@@ -137,8 +137,8 @@ $(STAMPS)/package: pyproject.toml setup.py kernels/build_c.py kernels/repeat.c $
 # The C tests, without Python. Kernels get no sanitizers: with them gcc 12 takes half an hour over a
 # file or fails; guard pages and poisoned outputs watch over their memory accesses.
 
-SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
-C_FLAGS := -std=c11 -O3 -g -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror -Ic_src
+SANITIZE := -g -fsanitize=address,undefined -fno-sanitize-recover=all
+C_FLAGS := -std=c11 -O3 -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror -Ic_src
 WRAP := -Wl,--wrap=pw_cache_bytes
 CHECKS := checkasm checkquantised chains
 OBJECTS = $(patsubst c_src/%.c,build/$(1)/%.o,$(C_SOURCES))
