@@ -14,8 +14,9 @@ from .arrays import as_input, check_out, overlap
 from .call import Call
 from .chain import check_layers
 from .config import resolve_threads
-from .conv import Conv1x1, Layer
+from .conv import Conv1x1
 from .kernels import Plan, Repeat, c_simd, run_in_turn
+from .layer import Layer
 
 __all__ = ["Branches"]
 

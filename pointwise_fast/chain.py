@@ -9,8 +9,9 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from .conv import Conv1x1, Layer
+from .conv import Conv1x1
 from .kernels import ChainPlan, Plan
+from .layer import Layer
 from .problem import Hidden
 from .settings import Settings
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -11,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from .activation import ActivationSpec
-from .arrays import ANY_NUMBER, as_input, as_parameter, check_out
-from .call import Call, Geometry, describe, geometry
+from .arrays import ANY_NUMBER, as_input, as_parameter
+from .call import Call, describe
 from .config import resolve_threads
 from .kernels import Parameters, Plan, Repeat
+from .layer import MOST_CALLS, Layer, geometries
 from .missing import Nodata
 from .settings import Settings
 
-__all__ = ["Conv1x1", "Layer", "conv1x1"]
+__all__ = ["Conv1x1", "conv1x1"]
 
 Array = npt.NDArray[Any]
 
@@ -188,7 +188,7 @@ def _checked(
     if mask is not None:
         mask = as_input(mask, "mask")
     layer = (weight.shape, None if bias is None else bias.shape, *given)
-    arrays = _geometries(x, residual, out, mask)
+    arrays = geometries(x, residual, out, mask)
     try:
         call = _cached_call(*layer, *arrays)
     except TypeError:  # something cannot be hashed, or is wrong: then this says what
@@ -208,7 +208,7 @@ def _checked(
         plan = call.plan_into(out, x, residual, mask)
     if plan is None:
         beside = call.empty()
-        alone = _call(*layer, *_geometries(x, residual, None, mask))
+        alone = _call(*layer, *geometries(x, residual, None, mask))
         alone.plan.conv(w, b, x, residual, beside, n, mask)
         np.copyto(out, beside)
         return out
@@ -216,18 +216,6 @@ def _checked(
     if plan is call.plan and call.repeat is None and mask is None:
         call.repeat = plan.repeat(None, w, b, x, residual, out, call.empty)
     return out
-
-
-def _geometries(
-    x: Array, residual: Array | None, out: Array | None, mask: Array | None
-) -> tuple[Geometry, Geometry | None, Geometry | None, Geometry | None]:
-    """What `describe` wants to know of the arrays, in its order."""
-    return (
-        geometry(x),
-        None if residual is None else geometry(residual),
-        None if out is None else geometry(check_out(out)),
-        None if mask is None else geometry(mask),
-    )
 
 
 def _call(*arguments: Any) -> Call:
@@ -251,7 +239,7 @@ _cached_call = lru_cache(maxsize=256, typed=True)(_call)
 
 
 def _remember(weight: Array, repeat: Repeat, given: _Given) -> None:
-    if len(_repeats) >= _MOST_CALLS:
+    if len(_repeats) >= MOST_CALLS:
         _repeats.clear()
     activation, channel_axis, stride, groups, dtype, backend, *_ = given
     _repeats[id(weight)] = repeat, activation, channel_axis, stride, groups, dtype, backend
@@ -260,97 +248,6 @@ def _remember(weight: Array, repeat: Repeat, given: _Given) -> None:
 #: Calls to repeat, each with the six settings it was made with, by the id of the weights. That is
 #: but a hint where to look, for other arrays may come by it: a repeat checks all that it is given.
 _repeats: dict[int, tuple[Repeat, Any, Any, Any, Any, Any, Any]] = {}
-
-
-class Layer(ABC):
-    """What is applied to array after array: checks, plans and packed weights are made once."""
-
-    _settings: Settings
-    _repeat: Repeat | None
-
-    @abstractmethod
-    def _pack_for(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
-        """All weights and biases, packed."""
-
-    def __call__(
-        self,
-        x: npt.ArrayLike,
-        *,
-        residual: npt.ArrayLike | None = None,
-        mask: npt.ArrayLike | None = None,
-        out: Array | None = None,
-        threads: int | None = None,
-    ) -> Array:
-        """Apply the layer; arguments, result and errors as in `conv1x1`."""
-        last = self._repeat
-        if last is not None and mask is None:
-            result = last(x, residual, out, resolve_threads(threads))
-            if result is not None:
-                return result
-        x = as_input(x, "x")
-        if residual is not None:
-            residual = as_input(residual, "residual")
-        if mask is not None:
-            mask = as_input(mask, "mask")
-        call, packed = self._find(x, residual, out, mask)
-        n = resolve_threads(threads)
-        if call.repeat is not None and call.repeat is not last and mask is None:
-            self._repeat = call.repeat
-            result = call.repeat(x, residual, out, n)
-            if result is not None:
-                return result
-        plan: Plan | None = call.plan
-        if out is None:
-            out = call.empty()
-        else:
-            plan = call.plan_into(out, x, residual, mask)
-        if plan is None:
-            np.copyto(out, Layer.__call__(self, x, residual=residual, mask=mask, threads=n))
-            return out
-        if plan is not call.plan:
-            packed = self._pack(call, plan)
-        plan.run(packed, x, residual, out, n, mask)
-        if plan is call.plan and call.repeat is None and mask is None:
-            call.repeat = plan.repeat(packed, None, None, x, residual, out, call.empty)
-        return out
-
-    def _find(
-        self, x: Array, residual: Array | None, out: Array | None, mask: Array | None = None
-    ) -> tuple[Call, Any]:
-        """A checked call for these arrays, and the weights packed for it."""
-        key = _geometries(x, residual, out, mask)
-        found = self._calls.get(key)
-        if found is None:
-            call = describe(self._settings, *key)
-            found = call, self._pack(call, call.plan)
-            if len(self._calls) >= _MOST_CALLS:
-                self._calls.clear()
-            self._calls[key] = found
-        return found
-
-    def _pack(self, call: Call, plan: Plan) -> Any:
-        key = (plan.pack_key, call.dtype)
-        packed = self._packed.get(key)
-        if packed is None:
-            packed = self._pack_for(plan, call.dtype)
-            self._packed[key] = packed
-        return packed
-
-    def _forget(self) -> None:
-        # Filled without a lock: at worst two threads do the same work. Keyed by a call's
-        # geometry, and by the way a plan wants its weights.
-        self._calls: dict[tuple[Any, ...], tuple[Call, Any]] = {}
-        self._packed: dict[tuple[Any, ...], Any] = {}
-        # The last call, which finds out by itself whether the next is like it.
-        self._repeat = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        caches = ("_calls", "_packed", "_repeat")
-        return {k: v for k, v in vars(self).items() if k not in caches}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._forget()
 
 
 class Conv1x1(Layer):
@@ -440,7 +337,3 @@ class Conv1x1(Layer):
 
     def __repr__(self) -> str:
         return f"Conv1x1({self._settings})"
-
-
-#: Geometries that a layer remembers before it starts anew.
-_MOST_CALLS = 256
