@@ -29,7 +29,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help bench bench-full bench-compare bench-report bench-scaling bench-pytest test test-c \
-        bench-dtypes bench-alternate test-neon test-avx2 test-old-cpu lint format symbols examples readme clean force
+        bench-dtypes bench-chains bench-alternate test-neon test-avx2 test-old-cpu lint format symbols examples readme clean force
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' \
@@ -50,6 +50,9 @@ bench-scaling: $(STAMPS)/package $(STAMPS)/bench ## Measure curves over pixels, 
 
 bench-dtypes: $(STAMPS)/package $(STAMPS)/bench ## Time the headline case in every dtype, beside its roof
 	$(PY) -m bench.dtypes $(BENCH_ARGS)
+
+bench-chains: $(STAMPS)/package $(STAMPS)/bench ## Time chains of layers against their layers in turn, and NumPy
+	$(PY) -m bench.chains $(BENCH_ARGS)
 
 bench-alternate: $(STAMPS)/package $(STAMPS)/bench ## Whether our calls and those of NumPy's BLAS disturb each other
 	$(PY) -m bench.alternate $(BENCH_ARGS)

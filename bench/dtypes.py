@@ -7,7 +7,6 @@ the bytes, which fall with the dtype, at the rate of the headline's own stream o
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -26,6 +25,7 @@ from .placing import Placing
 from .report import format_table, percent, times, write_json
 from .roof import roofs_for
 from .rounds import measure
+from .turn import Turn
 
 __all__ = ["main"]
 
@@ -37,20 +37,6 @@ _PAIRS: tuple[tuple[str, str | None], ...] = (
     *((name, None) for name in ("float32", "float64", "complex64", "complex128")),
     *(("uint8", "uint8"), ("uint16", "uint16"), ("float16", "float16"), ("bfloat16", "bfloat16")),
 )
-
-
-class _Turn:
-    """A call as `bench.rounds.Timed`."""
-
-    def __init__(self, call: Callable[[], object]) -> None:
-        self._call = call
-
-    def seconds(self, calls: int) -> float:
-        self._call()
-        start = time.perf_counter()
-        for _ in range(calls):
-            self._call()
-        return (time.perf_counter() - start) / calls
 
 
 def _dtype(name: str) -> np.dtype[Any]:
@@ -113,8 +99,8 @@ def _measure(
         )
         out = layer(x)
         sums = np.result_type(np.float32, x.dtype) if x_name != "bfloat16" else np.dtype(np.float32)
-        ours = _Turn(partial(layer, x, out=out, threads=threads))
-        theirs = _Turn(_numpy_way(job, x, sums, np.empty_like(out)))
+        ours = Turn(partial(layer, x, out=out, threads=threads))
+        theirs = Turn(_numpy_way(job, x, sums, np.empty_like(out)))
         found = measure({"ours": ours, "numpy": theirs}, placing=placing, rounds=rounds, budget=1.0)
         # Of a multiply-add of complex numbers four of real ones; of float64 half as many at once.
         work = {"c": 4, "f": 1}[sums.kind] * (sums.itemsize // (8 if sums.kind == "c" else 4))
