@@ -135,7 +135,7 @@ static void stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, const double
                     uint8_t *flags, int64_t n_c, int64_t from, int64_t n) {
     const pw_kernels *kernels = plan->kernels;
     const int64_t row = plan->row ? plan->row : plan->problem.P;
-    for (int64_t part; n > 0; n -= part, from += part, to.at += part * to.j, flags += part) {
+    for (int64_t part; n > 0; n -= part, from += part, to.at += part * to.j) {
         pw_matrix source = x;
         source.at += from / row * plan->x_row + from % row * x.j;
         part = pw_min(n, row - from % row);
@@ -144,6 +144,7 @@ static void stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, const double
         if (!nodata) continue;
         for (int64_t c = 0; c < n_c; c++)
             kernels->absent[x.dtype](flags, source.at + c * x.i, x.j, nodata[c], part);
+        flags += part;
     }
 }
 
@@ -151,7 +152,7 @@ static void stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, const double
 static void flag_masked(const pw_plan *plan, const item *it, uint8_t *flags) {
     const pw_problem *p = &plan->problem;
     const char *mask = it->mask + it->from * p->m_p;
-    const int64_t n_c = p->m_c ? plan->C : 1;
+    const int64_t n_c = p->m_c ? plan->C : pw_min(plan->C, 1);
     for (int64_t c = 0; c < n_c; c++, mask += p->m_c)
         for (int64_t j = 0; j < it->pixels; j++) flags[j] |= mask[j * p->m_p] != 0;
 }
@@ -297,8 +298,9 @@ void pw_run_strip(const pw_plan *plan, const pw_strip *strip, int64_t head, char
     const int64_t parts = fewest_parts(plan);
     for (int64_t g = 0; g < p->groups; g++)
         for (int64_t part = 0; part < parts; part++)
-            for (int64_t done = 0, n; done < strip->pixels; done += n, head = 0) {
-                n = pw_min(strip->pixels - done, plan->panel + head);
+            for (int64_t done = 0, n; done < strip->pixels; done += n) {
+                const int64_t before = done ? 0 : head;
+                n = pw_min(strip->pixels - done, plan->panel + before);
                 const item it = {
                     .x = strip->x + g * plan->C / p->parts * p->x_c,
                     .y = strip->y + g * plan->K / p->parts * p->y_k + done * p->y_p,
@@ -310,7 +312,7 @@ void pw_run_strip(const pw_plan *plan, const pw_strip *strip, int64_t head, char
                     .first_block = (int)(plan->n_blocks * part / parts),
                     .end_block = (int)(plan->n_blocks * (part + 1) / parts),
                 };
-                run_item(plan, &it, head, scratch);
+                run_item(plan, &it, before, scratch);
             }
 }
 

@@ -131,7 +131,8 @@ static int has_converters(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const int64_t n = pw_ceil_div(plan->K, plan->kernels->kr_max), least = plan->K / n;
     const pw_kernel *of = plan->kernels->planar_of[p->x_dtype];
-    return of[least] && of[least + (plan->K % n > 0)] && !p->in_place && !p->nodata;
+    return of[least] && of[least + (plan->K % n > 0)] && !p->in_place && !p->nodata &&
+           p->parts == 1;
 }
 
 /* Whether there are products of bfloat16 for planes as they are. */

@@ -159,7 +159,7 @@ pw_status pw_qconv(const pw_qkernels *, const pw_qproblem *, const void *w, ptrd
                    ptrdiff_t w_c, const void *bias, ptrdiff_t bias_step, const void *x, void *y,
                    int threads);
 
-/* A plan of n layers in one pass over the pixels: layer i + 1 reads what layer i writes, which is
+/* A plan of n >= 2 layers in one pass over the pixels: layer i + 1 reads what layer i writes, which is
  * in scratch and never whole. All have the outer axes, P and dtype in common. Of the strides only
  * x's of the first layer, y's and the residual's of the last count. No pairs of channels, and nothing missing. */
 pw_plan *pw_chain_new(const pw_kernel_set *, const pw_problem *const *layers, int n);

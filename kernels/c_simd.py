@@ -118,8 +118,9 @@ _CODES = {
     "bfloat16": "BF16",
 }
 
-#: All channels of some pixels have to fit a thread's scratch where they are finished together.
-_MOST_CHANNELS = 4096
+#: Bytes of all channels of a pixel, where they are finished together: some pixels have to fit each
+#: of four regions of a thread's scratch.
+_MOST_BYTES = 8192
 
 
 def unsupported(problem: Problem) -> str | None:
@@ -143,13 +144,15 @@ def _unsupported_layer(problem: Problem) -> str | None:
     parts = 2 if problem.dtype.kind == "c" else 1
     if parts == 2 and problem.x_dtype.kind != "c":
         return f"complex weights for x of {problem.x_dtype}"
-    if (finish is not None or parts == 2) and max(problem.K, problem.C) * parts > _MOST_CHANNELS:
-        return f"{finish or 'complex numbers'} with more than {_MOST_CHANNELS // parts} channels"
-    missing = problem.missing
-    if missing is not None and problem.out_dtype.kind in "ui":
-        fill = problem.dtype.type(missing.fill)
-        if float(fill) != missing.fill:
-            return f"fill={missing.fill}, which sums of {problem.dtype} do not hold"
+    numbers = max(problem.K, problem.C) * parts
+    most = _MOST_BYTES // problem.dtype.itemsize * parts
+    if (finish is not None or parts == 2) and numbers > most:
+        return f"{finish or 'complex numbers'} with more than {most // parts} channels"
+    missing, whole = problem.missing, problem.out_dtype.kind in "ui"
+    # Whole numbers are made of sums up to there.
+    most_fill = 2.0**22 if problem.dtype == np.float32 else 2.0**50
+    if missing is not None and whole and abs(missing.fill) > most_fill:
+        return f"fill={missing.fill}, which sums of {problem.dtype} do not hold"
     return None
 
 

@@ -40,7 +40,7 @@ def lacking(gaps: Array, missing: Missing) -> Array:
     if missing.valid == "all":
         few: Array = there < C
     else:
-        few = (there < missing.min_valid * C) | ((there == 0) & (C > 0))
+        few = (there / max(C, 1) < missing.min_valid) & (C > 0) | (there == 0) & (C > 0)
     return few
 
 

@@ -101,6 +101,8 @@ def parse_activation(spec: ActivationSpec) -> Activation | None:
     if name == "prelu":
         return _prelu(given[0])
     try:
+        if any(isinstance(value, complex | np.complexfloating) for value in given):
+            raise TypeError
         values = [float(value) for value in given]
     except (TypeError, ValueError):
         raise TypeError(f"activation {name!r}: parameters must be numbers; got {spec!r}") from None
@@ -117,16 +119,21 @@ def parse_activation(spec: ActivationSpec) -> Activation | None:
 def _prelu(given: Any) -> Activation:
     """One slope for all channels is leaky_relu's."""
     try:
-        slopes = np.asarray(given, np.float64)
+        slopes = np.asarray(given)
     except (TypeError, ValueError):
         slopes = np.empty((0, 0))
-    if slopes.ndim > 1 or not slopes.size:
+    if (
+        slopes.ndim > 1
+        or not slopes.size
+        or slopes.dtype.kind not in "fiub"
+        or isinstance(given, np.ma.MaskedArray)
+    ):
         raise TypeError(
             "activation 'prelu': slopes must be a number, or one for each output channel; "
             f"got {given!r}"
         )
     if not np.all(np.isfinite(slopes)):
         raise ValueError(f"activation 'prelu': slopes must be finite; got {given!r}")
-    if slopes.ndim == 0:
-        return Activation("leaky_relu", float(slopes))
+    if slopes.size == 1:
+        return Activation("leaky_relu", float(slopes.item()))
     return Activation("prelu", slopes=tuple(slopes.tolist()))

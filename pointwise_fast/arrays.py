@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ __all__ = [
     "ANY_NUMBER",
     "as_input",
     "as_parameter",
+    "check_integer",
     "check_out",
     "is_same",
     "overlap",
@@ -88,3 +90,13 @@ def is_same(a: Array, b: Array) -> bool:
         and a.dtype == b.dtype
         and a.__array_interface__["data"][0] == b.__array_interface__["data"][0]
     )
+
+
+def check_integer(value: Any, name: str, least: int | None = None) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer; got {value!r}") from None
+    if least is not None and number < least:
+        raise ValueError(f"{name} must be at least {least}; got {value!r}")
+    return number

@@ -94,6 +94,7 @@ class Branches:
         self,
         x: npt.ArrayLike,
         *,
+        mask: npt.ArrayLike | None = None,
         out: Array | Sequence[Array] | None = None,
         threads: int | None = None,
     ) -> Array | tuple[Array, ...]:
@@ -103,6 +104,8 @@ class Branches:
         ----------
         x : array_like
             As in `conv1x1`.
+        mask : array_like of bool, optional
+            True where `x` is missing, as in `conv1x1`; the layers are then called in turn.
         out : numpy.ndarray or sequence of numpy.ndarray, optional
             One array, into which the results go side by side along the channel axis; or an
             array for each layer, which must not overlap one another. Any of them may overlap `x`.
@@ -121,26 +124,30 @@ class Branches:
             what came and what would fit.
         """
         n = resolve_threads(threads)
-        if self._repeat is not None and not isinstance(out, np.ndarray):
+        if self._repeat is not None and mask is None and not isinstance(out, np.ndarray):
             results: tuple[Array, ...] | None = self._repeat(x, out, n)  # type: ignore[assignment]
             if results is not None:
                 return results
         x = as_input(x, "x")
+        if mask is not None:
+            mask = as_input(mask, "mask")
         if isinstance(out, np.ndarray):
-            self._run_into_one(x, check_out(out), n)
+            self._run_into_one(x, mask, check_out(out), n)
             return out
         if out is None:
-            return self._run(x, (None,) * len(self._layers), n)
+            return self._run(x, mask, (None,) * len(self._layers), n)
         if not isinstance(out, tuple | list):
             raise TypeError(
                 f"out must be a numpy.ndarray or a tuple of them; got {type(out).__name__}"
             )
         if len(out) != len(self._layers):
             raise ValueError(f"out has {len(out)} arrays; there are {len(self._layers)} layers")
-        return self._run(x, tuple(out), n)
+        return self._run(x, mask, tuple(out), n)
 
-    def _run(self, x: Array, given: tuple[Array | None, ...], threads: int) -> tuple[Array, ...]:
-        found = [self._find(i, x, out) for i, out in enumerate(given)]
+    def _run(
+        self, x: Array, mask: Array | None, given: tuple[Array | None, ...], threads: int
+    ) -> tuple[Array, ...]:
+        found = [self._find(i, x, mask, out) for i, out in enumerate(given)]
         calls = [call for call, _ in found]
         packed = [weights for _, weights in found]
         outs = tuple(
@@ -150,9 +157,15 @@ class Branches:
             for j, b in enumerate(outs[:i]):
                 if overlap(a, b):
                     raise ValueError(f"out[{i}] overlaps out[{j}]")
-        if any(overlap(out, x) for out in outs):
-            for out, result in zip(outs, self._run(x, (None,) * len(outs), threads), strict=True):
+        inputs = (x,) if mask is None else (x, mask)
+        if any(overlap(out, given) for out in outs for given in inputs):
+            beside = self._run(x, mask, (None,) * len(outs), threads)
+            for out, result in zip(outs, beside, strict=True):
                 np.copyto(out, result)
+            return outs
+        if mask is not None:
+            for call, weights, out in zip(calls, packed, outs, strict=True):
+                call.plan.run(weights, x, None, out, threads, mask)
             return outs
         backends = {call.backend for call in calls}
         run = backends.pop().run_branches if len(backends) == 1 else run_in_turn
@@ -172,16 +185,16 @@ class Branches:
             repeats.append(call.repeat)
         self._repeat = c_simd.repeat_branches(repeats, outs)
 
-    def _find(self, i: int, x: Array, out: Array | None) -> tuple[Call, Any]:
+    def _find(self, i: int, x: Array, mask: Array | None, out: Array | None) -> tuple[Call, Any]:
         """`Layer._find`, whose errors name the layer."""
         try:
-            return self._layers[i]._find(x, None, out)
+            return self._layers[i]._find(x, None, out, mask)
         except (TypeError, ValueError) as error:
             raise type(error)(f"layer {i + 1}: {error}") from None
 
-    def _run_into_one(self, x: Array, out: Array, threads: int) -> None:
+    def _run_into_one(self, x: Array, mask: Array | None, out: Array, threads: int) -> None:
         if self._as_one is not None:
-            self._as_one(x, out=out, threads=threads)
+            self._as_one(x, mask=mask, out=out, threads=threads)
             return
         axis = self._layers[0]._settings.channel_axis
         ends = np.cumsum([layer._settings.K for layer in self._layers])
@@ -189,7 +202,7 @@ class Branches:
             raise ValueError(
                 f"out has shape {out.shape}; the layers give {ends[-1]} channels on axis {axis}"
             )
-        self._run(x, tuple(np.split(out, ends[:-1], axis)), threads)
+        self._run(x, mask, tuple(np.split(out, ends[:-1], axis)), threads)
 
     @cached_property
     def _as_one(self) -> _SideBySide | None:
@@ -201,6 +214,7 @@ class Branches:
         first = self._layers[0]._settings
         of_channels = first.head is not None or (first.activation and first.activation.slopes)
         alike = len(kinds) == 1 and first.groups == 1 and not of_channels
+        alike = alike and first.precision is None  # for which the number of channels matters
         return _SideBySide(self._layers) if alike else None
 
     def __getstate__(self) -> tuple[Conv1x1, ...]:

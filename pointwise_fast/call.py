@@ -225,12 +225,21 @@ def stepped(settings: Settings, shape: Shape, strides: Shape) -> tuple[Shape, Sh
 def _choose_dtypes(settings: Settings, x: np.dtype[Any]) -> Dtypes:
     """Those of a call; what makes no sense together is refused."""
     head = settings.head
+    before = choose_dtypes(x, settings.hidden_dtype) if settings.hidden else None
+    given = x if before is None else before.out
     if head == "argmax":
-        dtypes = choose_dtypes(x, None)._replace(out=label_dtype(settings.K, settings.dtype))
+        dtypes = choose_dtypes(given, None)._replace(out=label_dtype(settings.K, settings.dtype))
     else:
-        dtypes = choose_dtypes(x, settings.dtype)
+        dtypes = choose_dtypes(given, settings.dtype)
         if head is not None and dtypes.out.kind in "ui":
             raise TypeError(f"head={head!r} gives fractions, which dtype={dtypes.out} cannot hold")
+    if before is not None:
+        if dtypes.sums != before.sums:
+            raise TypeError(
+                f"the last layer computes in {dtypes.sums}, those before it in {before.sums}; "
+                "a chain has one dtype of sums: pass another dtype= to the first or the last layer"
+            )
+        dtypes = dtypes._replace(x=x)
     if dtypes.sums.kind == "c":
         activations = [layer.activation for layer in settings.hidden] + [settings.activation]
         activation = next(filter(None, activations), None)

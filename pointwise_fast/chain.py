@@ -25,7 +25,8 @@ class Chain(Layer):
 
     The channels between two layers, the hidden ones, are never an array: a panel of pixels goes
     through all layers while it is in the cache. The results are those of the layers called one
-    after another; in the C backend to the bit. A chain may be shared by any number of threads,
+    after another; in the C backend to the bit, unless they have ``precision``, which a chain does
+    without. A chain may be shared by any number of threads,
     and pickled.
 
     Parameters
@@ -145,8 +146,10 @@ class _ChainSettings(Settings):
                 raise ValueError(
                     f"layer {i} has stride={layer.stride}; only the first layer may have one"
                 )
-            if layer.missing.nodata is not None:
-                raise ValueError(f"layer {i} has nodata=; it is for the first layer")
+            if not layer.missing.is_default:
+                raise ValueError(
+                    f"layer {i} has nodata=, fill=, valid= or min_valid=; they are for the first"
+                )
             if before.head is not None:
                 raise ValueError(
                     f"layer {i - 1} has head={before.head!r}; only the last layer may have one"
@@ -173,8 +176,7 @@ class _ChainSettings(Settings):
         self._first = first
         self.C = first.C
         self.stride = first.stride
-        if first.dtype is not None and (last.dtype is None or not _is_stored(last.dtype)):
-            self.dtype = first.dtype
+        self.hidden_dtype = first.dtype
         self.backend = _common_backend(layers)
         self.hidden = tuple(
             Hidden(layer.K, layer.groups, layer.bias, layer.activation) for layer in layers[:-1]
@@ -185,6 +187,8 @@ class _ChainSettings(Settings):
 
     def check_skip(self) -> None:
         """Refuse to add the input where it has not the shape of the result."""
+        if self.head == "argmax":
+            raise ValueError("residual=True cannot be added to the labels of head='argmax'")
         if self.C != self.K:
             raise ValueError(
                 f"residual=True needs as many channels at the end as at the start; layer 1 "

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .activation import ActivationSpec
-from .arrays import ANY_NUMBER, as_input, as_parameter
+from .arrays import ANY_NUMBER, as_input, as_parameter, check_integer
 from .call import Call, describe
 from .config import resolve_threads
 from .kernels import Parameters, Plan, Repeat
@@ -104,7 +104,8 @@ def conv1x1(
         For ``valid="any"``: the fraction of channels a pixel needs to have a result.
     scale, offset : array_like, shape (C,) or (), optional
         ``scale * x + offset`` takes the place of `x`, as for reflectance from digital numbers;
-        both are folded into weights and bias. `nodata` is compared with `x` itself.
+        both are folded into weights and bias. `nodata` is compared with `x` itself. Not with
+        ``valid="any"``.
     precision : {"bf16"}, optional
         Allows `x` and `weight` to be rounded to bfloat16 (8 bits) before they are multiplied, where
         the CPU has instructions for it (AVX-512 BF16, planar layouts); sums are of float32 all the
@@ -155,12 +156,15 @@ def conv1x1(
             and scale is None
             and offset is None
             and precision is None
+            and fill is None
+            and valid == "all"
+            and min_valid == 0.5
         ):
             result = repeat(x, residual, out, resolve_threads(threads), weight, bias)
             if result is not None:
                 return result
-    if isinstance(stride, list):
-        stride = tuple(stride)
+    if isinstance(stride, tuple | list):  # of which (2.0, 2) would be found by (2, 2)
+        stride = tuple(check_integer(step, "stride", 1) for step in stride)
     given = (
         *(activation, channel_axis, stride, groups, dtype, backend),
         *(head, nodata, fill, valid, min_valid, scale, offset, precision),

@@ -65,7 +65,8 @@ def choose_dtypes(x: DType, wanted: DType | None) -> Dtypes:
     natural = _F4 if _is_bfloat16(x) else _INPUTS.get(x)
     if natural is None:
         refuse_objects(x, "x")
-        raise TypeError(f"x has dtype {x}; supported are {_names(_INPUTS)}")
+        hint = "" if x.isnative else ": pass x.astype(x.dtype.newbyteorder('='))"
+        raise TypeError(f"x has dtype {x}; supported are {_names(_INPUTS)}{hint}")
     if wanted is None:
         return Dtypes(x, natural, natural)
     if x.kind == "c" and wanted.kind != "c":

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import ANY_NUMBER, as_parameter
+from .arrays import ANY_NUMBER, as_parameter, check_integer
 
-__all__ = ["fold_batch_norm", "fold_normalization", "fold_scale"]
+__all__ = ["check_scale", "fold_batch_norm", "fold_normalization", "fold_scale"]
 
 Array = npt.NDArray[Any]
 
@@ -52,11 +52,15 @@ def fold_batch_norm(
     >>> pf.fold_batch_norm([[1.0, 2.0]], None, [2.0], [1.0], [3.0], [4.0], eps=0)
     (array([[1., 2.]]), array([-2.]))
     """
-    W = _weights(weight)
+    W, _ = _weights(weight, 1)
     K = len(W)
+    try:
+        eps = float(eps)
+    except (TypeError, ValueError):
+        raise TypeError(f"eps must be a number; got {eps!r}") from None
     scale = _vector(gamma, "gamma", K, "output", 1.0)
     shift = _vector(beta, "beta", K, "output", 0.0)
-    spread = _vector(var, "var", K, "output") + eps
+    spread = _vector(var, "var", K, "real") + eps
     if not np.all(spread > 0):
         raise ValueError(f"var + eps must be positive; var has {spread.min() - eps}, eps={eps}")
     factor = scale / np.sqrt(spread)
@@ -97,12 +101,14 @@ def fold_normalization(
     >>> pf.fold_normalization([[1.0, 2.0]], None, mean=[1.0, 2.0], std=[1.0, 0.5])
     (array([[1., 4.]]), array([-9.]))
     """
-    W = _weights(weight)
-    C = W.shape[1] * groups
+    W, C = _weights(weight, groups)
     spread = _vector(std, "std", C, "input")
-    if not np.all(spread):
-        raise ValueError("std is 0 in some channel")
-    return fold_scale(W, bias, 1 / spread, -_vector(mean, "mean", C, "input") / spread, groups)
+    with np.errstate(all="ignore"):
+        factor = 1 / spread
+        shift = -_vector(mean, "mean", C, "input") * factor
+    if not np.all(np.isfinite(factor)):
+        raise ValueError("std is 0, or as good as 0, in some channel")
+    return fold_scale(W, bias, factor, shift, groups)
 
 
 def fold_scale(
@@ -137,26 +143,39 @@ def fold_scale(
     >>> pf.fold_scale([[1.0, 2.0]], [0.5], scale=0.5, offset=[1.0, 0.0])
     (array([[0.5, 1. ]]), array([1.5]))
     """
-    W = _weights(weight)
+    W, C = _weights(weight, groups)
     K, per_group = W.shape[:2]
-    C = per_group * groups
-    factor = _vector(scale, "scale", C, "input", 1.0)
-    if not np.all(factor):
-        raise ValueError("scale is 0 in some channel")
-    shift = _vector(offset, "offset", C, "input", 0.0)
+    factor, shift = check_scale(scale, offset, C)
     # One row of channels for each group, then for each of its outputs.
     of_output = np.arange(K) // max(1, K // groups)
     matrix = W.reshape(K, per_group)
     start = _vector(bias, "bias", K, "output", 0.0)
-    start = start + np.einsum("kc,kc->k", matrix, shift.reshape(groups, per_group)[of_output])
-    return (matrix * factor.reshape(groups, per_group)[of_output]).reshape(W.shape), start
+    with np.errstate(over="ignore", invalid="ignore"):
+        start = start + np.einsum("kc,kc->k", matrix, shift.reshape(groups, per_group)[of_output])
+        folded = (matrix * factor.reshape(groups, per_group)[of_output]).reshape(W.shape)
+    return folded, start
 
 
-def _weights(weight: npt.ArrayLike) -> Array:
+def check_scale(scale: Any, offset: Any, C: int) -> tuple[Array, Array]:
+    """Both as one number for each of `C` channels."""
+    factor = _vector(scale, "scale", C, "input", 1.0)
+    if not np.all(factor):
+        raise ValueError("scale is 0 in some channel")
+    return factor, _vector(offset, "offset", C, "input", 0.0)
+
+
+def _weights(weight: npt.ArrayLike, groups: Any) -> tuple[Array, int]:
+    """Weights in a wide dtype, and how many input channels there are."""
     W = as_parameter(weight, "weight", ANY_NUMBER)
-    if W.ndim < 2:
-        raise ValueError(f"weight has shape {W.shape}; (K, C/groups) is expected")
-    return W.astype(np.complex128 if W.dtype.kind == "c" else np.float64)
+    if W.ndim < 2 or any(n != 1 for n in W.shape[2:]):
+        raise ValueError(
+            f"weight has shape {W.shape}; (K, C/groups), with trailing axes of length 1, "
+            "is expected"
+        )
+    groups = check_integer(groups, "groups", 1)
+    if len(W) % groups:
+        raise ValueError(f"groups={groups} does not divide the {len(W)} output channels of weight")
+    return W.astype(np.complex128 if W.dtype.kind == "c" else np.float64), W.shape[1] * groups
 
 
 def _vector(value: Any, name: str, n: int, what: str, default: float | None = None) -> Array:
@@ -164,8 +183,9 @@ def _vector(value: Any, name: str, n: int, what: str, default: float | None = No
     if value is None and default is not None:
         return np.full(n, default)
     given = as_parameter(value, name, ANY_NUMBER if what == "output" else "fiub")
-    if given.shape not in ((n,), ()) or (given.shape == () and what == "output"):
-        raise ValueError(f"{name} has shape {given.shape}; ({n},) fits the {n} {what} channels")
+    if given.shape not in ((n,), ()) or (given.shape == () and what != "input"):
+        side = "input" if what == "input" else "output"
+        raise ValueError(f"{name} has shape {given.shape}; ({n},) fits the {n} {side} channels")
     numbers = np.broadcast_to(given, (n,))
     if not np.all(np.isfinite(numbers)):
         raise ValueError(f"{name} must be finite")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import as_input, as_parameter
+from .arrays import as_input, as_parameter, check_integer
 from .call import Geometry, describe, geometry, reduce_call, stepped
 from .config import resolve_threads
 from .dispatch import select_gradient
@@ -96,8 +96,8 @@ def conv1x1_backward(
     grad_out = as_input(grad_out, "grad_out")
     weight = as_parameter(weight, "weight")
     wanted = _check_needs(needs)
-    if isinstance(stride, list):
-        stride = tuple(stride)
+    if isinstance(stride, tuple | list):
+        stride = tuple(check_integer(step, "stride", 1) for step in stride)
     settings = weight.shape, channel_axis, stride, groups, backend
     arguments = *settings, wanted, geometry(x), geometry(grad_out)
     try:

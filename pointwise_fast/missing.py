@@ -46,6 +46,10 @@ class MissingSpec(NamedTuple):
     min_valid: float
     fill: float | None
 
+    @property
+    def is_default(self) -> bool:
+        return self == MissingSpec(None, "all", 0.5, None)
+
     def resolve(self, x: np.dtype[Any], out: np.dtype[Any]) -> Missing:
         """For an input of dtype `x` and an output of dtype `out`.
 
@@ -61,6 +65,11 @@ class MissingSpec(NamedTuple):
         if nodata is not None:
             if x.kind in "uib":
                 for value in nodata:
+                    if x.itemsize == 8 and abs(value) > 2.0**53:
+                        raise ValueError(
+                            f"nodata={value:.17g} is beyond 2**53, where neighbours are not told "
+                            f"apart; x has dtype {x}: pass mask="
+                        )
                     if not _holds(x, value):
                         raise ValueError(
                             f"nodata={_plain(value)} does not fit x, which has dtype {x}"
@@ -68,7 +77,11 @@ class MissingSpec(NamedTuple):
             else:
                 kind = x.type(0).real.dtype.type if x.kind == "c" else x.type
                 with np.errstate(over="ignore"):
-                    nodata = tuple(float(kind(value)) for value in nodata)
+                    rounded = tuple(float(kind(value)) for value in nodata)
+                for value, found in zip(nodata, rounded, strict=True):
+                    if math.isinf(found) and math.isfinite(value):
+                        raise ValueError(f"nodata={value} does not fit x, which has dtype {x}")
+                nodata = rounded
         return Missing(nodata, self.valid, self.min_valid, fill)
 
 
@@ -102,18 +115,28 @@ def parse_missing(
         raise ValueError(f"min_valid must be a fraction between 0 and 1; got {min_valid!r}")
     values: tuple[float, ...] | None = None
     if nodata is not None:
-        if isinstance(nodata, str) or np.ndim(nodata) > 1:
+        if isinstance(nodata, str | np.ma.MaskedArray) or _depth(nodata) > 1:
             raise ValueError(f"nodata must be a number, or one for each channel; got {nodata!r}")
-        given = [nodata] * C if np.ndim(nodata) == 0 else list(nodata)  # type: ignore[arg-type]
+        given = [nodata] * C if _depth(nodata) == 0 else list(nodata)  # type: ignore[arg-type]
         if len(given) != C:
-            raise ValueError(f"nodata has {len(given)} values; one, or {C}, fit the {C} channels")
+            raise ValueError(
+                f"nodata has {len(given)} values; a single number, or {C}, fit the {C} channels"
+            )
         values = tuple(_number(value, "nodata") for value in given)
     return MissingSpec(values, valid, fraction, None if fill is None else _number(fill, "fill"))
 
 
+def _depth(value: Any) -> int:
+    """0 of a number, 1 of numbers; more of anything else."""
+    try:
+        return np.ndim(value)
+    except ValueError:  # ragged
+        return 2
+
+
 def _number(value: Any, name: str) -> float:
     try:
-        if not isinstance(value, str | bytes):
+        if not isinstance(value, str | bytes | complex | np.complexfloating):
             return float(value)
     except (TypeError, ValueError, OverflowError):
         pass

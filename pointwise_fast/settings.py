@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,13 +10,14 @@ import numpy.typing as npt
 
 from . import dispatch
 from .activation import ActivationSpec, parse_activation
+from .arrays import check_integer
 from .dtypes import check_result_dtype
-from .folding import fold_scale
+from .folding import check_scale, fold_scale
 from .head import parse_head
 from .missing import Nodata, parse_missing
 from .problem import Hidden
 
-__all__ = ["Settings", "Shape", "check_integer"]
+__all__ = ["Settings", "Shape"]
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -28,6 +28,8 @@ class Settings:
 
     #: Of a chain: the layers before the last, which the other settings are of.
     hidden: tuple[Hidden, ...] = ()
+    #: That its first layer names.
+    hidden_dtype: np.dtype[Any] | None = None
 
     def __init__(
         self,
@@ -80,7 +82,16 @@ class Settings:
                 f"head={self.head!r} of no output channel: weight has shape {weight_shape}"
             )
         self.missing = parse_missing(nodata, fill, valid, min_valid, self.C)
+        if scale is not None or offset is not None:
+            check_scale(scale, offset, self.C)
+            if valid == "any":
+                raise ValueError(
+                    "scale and offset are folded into the weights, whose sizes valid='any' "
+                    "compares; scale x itself, or pass valid='all'"
+                )
         self.scale, self.offset = scale, offset
+        if not isinstance(precision, str | None):
+            raise TypeError(f"precision must be None or 'bf16'; got {type(precision).__name__}")
         if precision not in (None, "bf16"):
             raise ValueError(f"precision must be None or 'bf16'; got {precision!r}")
         self.precision = precision
@@ -102,10 +113,11 @@ class Settings:
         if self.scale is not None or self.offset is not None:
             weight, start = fold_scale(weight, bias, self.scale, self.offset, self.groups)
             bias = start if self.bias else None
-        if weight.dtype is not dtype:
-            weight = weight.astype(dtype)
-        if bias is not None and bias.dtype is not dtype:
-            bias = bias.astype(dtype)
+        with np.errstate(over="ignore"):
+            if weight.dtype is not dtype:
+                weight = weight.astype(dtype)
+            if bias is not None and bias.dtype is not dtype:
+                bias = bias.astype(dtype)
         return weight, bias
 
     def expects(self, who: str = "weight") -> str:
@@ -124,6 +136,10 @@ class Settings:
         parts += [f"groups={self.groups}"] if self.groups != 1 else []
         parts += [f"dtype={self.dtype}"] if self.dtype is not None else []
         parts += [f"head={self.head!r}"] if self.head is not None else []
+        parts += [f"nodata={self.missing.nodata}"] if self.missing.nodata is not None else []
+        parts += ["scale=..."] if self.scale is not None else []
+        parts += ["offset=..."] if self.offset is not None else []
+        parts += [f"precision={self.precision!r}"] if self.precision is not None else []
         parts += [f"backend={self.backend!r}"] if self.backend != "auto" else []
         return ", ".join(parts)
 
@@ -135,13 +151,3 @@ def _matrix_shape(shape: Shape) -> tuple[int, int]:
             "is expected"
         )
     return shape[0], shape[1]
-
-
-def check_integer(value: Any, name: str, least: int | None = None) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer; got {value!r}") from None
-    if least is not None and number < least:
-        raise ValueError(f"{name} must be at least {least}; got {value!r}")
-    return number

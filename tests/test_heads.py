@@ -150,6 +150,9 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"head": "argmax", "residual": np.zeros((4, 5, 6))}, ValueError, "residual cannot be added"),
     ({"activation": ("prelu", [1.0, 2.0])}, ValueError, "2 slopes; one, or 4, fit"),
     ({"activation": ("prelu", "a")}, TypeError, "slopes must be a number"),
+    ({"activation": ("prelu", ["1", "2", "3", "4"])}, TypeError, "slopes must be a number"),
+    ({"activation": ("prelu", np.ones(4) * 1j)}, TypeError, "slopes must be a number"),
+    ({"activation": ("leaky_relu", 1j)}, TypeError, "parameters must be numbers"),
     ({"activation": ("prelu", [np.nan] * 4)}, ValueError, "slopes must be finite"),
     ({"activation": "prelu"}, ValueError, "is written ('prelu', slopes)"),
     (

@@ -70,7 +70,7 @@ def test_a_mask(batch: tuple[int, ...], rng: np.random.Generator) -> None:
     x = rng.standard_normal((*batch, 7, 20, 31)).astype(np.float32)
     mask = rng.random((*batch, 20, 31)) < 0.2
     first = pf.Conv1x1(weights(rng, 12, 7), activation="relu")
-    last = pf.Conv1x1(weights(rng, 5, 12), head="argmax", fill=99)
+    last = pf.Conv1x1(weights(rng, 5, 12), head="argmax")
     plain = pf.Conv1x1(last.weight)
     assert np.allclose(
         pf.Chain(first, plain)(x, mask=mask), plain(first(x, mask=mask)), atol=1e-5, equal_nan=True
@@ -110,6 +110,42 @@ def test_branches_into_one(same: bool, rng: np.random.Generator) -> None:
     assert np.array_equal(out, np.concatenate([first(x), second(x)]))
 
 
+def test_branches_with_a_mask(rng: np.random.Generator) -> None:
+    x, mask = rng.standard_normal((9, 30, 41)), rng.random((30, 41)) < 0.2
+    layers = [pf.Conv1x1(weights(rng, 4, 9)), pf.Conv1x1(weights(rng, 3, 9), fill=7)]
+    branches = pf.Branches(*layers)
+    for _ in range(2):
+        for y, layer in zip(branches(x, mask=mask), layers, strict=True):
+            assert np.array_equal(y, layer(x, mask=mask), equal_nan=True)
+        for y, layer in zip(branches(x), layers, strict=True):
+            assert np.array_equal(y, layer(x))
+    out = np.zeros((7, 30, 41))
+    branches(x, mask=mask, out=out)
+    assert np.isnan(out[0][mask]).all()
+    assert np.all(out[5][mask] == 7)
+    same = pf.Branches(layers[0], layers[0])
+    same(x, mask=mask, out=(both := np.zeros((8, 30, 41))))
+    assert np.array_equal(both[4:], layers[0](x, mask=mask), equal_nan=True)
+
+
+@pytest.mark.parametrize("x", ["u1", "f4", "f8", "i4"])
+@pytest.mark.parametrize("first", [None, "f4", "f8"])
+@pytest.mark.parametrize("last", [None, "f4", "f8", "u1", "i4", "f2"])
+def test_one_dtype_of_sums(x: str, first: Any, last: Any, rng: np.random.Generator) -> None:
+    """A chain computes as its layers do, or refuses."""
+    X = values(rng, x, 3, 5, 7)
+    layers = pf.Conv1x1(weights(rng, 4, 3), dtype=first), pf.Conv1x1(weights(rng, 2, 4), dtype=last)
+    expected = layers[1](layers[0](X))
+    try:
+        y = pf.Chain(*layers)(X)
+    except TypeError as error:
+        assert "a chain has one dtype of sums" in str(error)  # noqa: PT017
+    except ValueError as error:
+        assert "all compute in one dtype" in str(error)  # noqa: PT017
+    else:
+        assert np.array_equal(y, expected)
+
+
 WRONG = {
     "head": (
         lambda: pf.Chain(pf.Conv1x1(np.eye(3), head="softmax"), pf.Conv1x1(np.eye(3))),
@@ -117,7 +153,7 @@ WRONG = {
     ),
     "nodata": (
         lambda: pf.Chain(pf.Conv1x1(np.eye(3)), pf.Conv1x1(np.eye(3), nodata=0)),
-        "layer 2 has nodata=; it is for the first layer",
+        "layer 2 has nodata=, fill=, valid= or min_valid=; they are for the first",
     ),
     "dtype": (
         lambda: pf.Chain(pf.Conv1x1(np.eye(3), dtype="u1"), pf.Conv1x1(np.eye(3))),
@@ -132,8 +168,8 @@ WRONG = {
     "residual": (
         lambda: pf.Chain(
             pf.Conv1x1(np.eye(3)), pf.Conv1x1(np.eye(3), head="argmax"), residual=True
-        )(np.ones((3, 2, 2))),
-        "residual cannot be added to the labels",
+        ),
+        "residual=True cannot be added to the labels",
     ),
 }
 

@@ -188,8 +188,46 @@ def test_output_over_input(backend: str, rng: np.random.Generator) -> None:
     assert np.array_equal(labels, expected)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("fill", [-(2**31), 2**31 - 1, 2**22, 2**22 + 1])
+def test_labels_keep_any_fill(fill: int, backend: str) -> None:
+    settings: dict[str, Any] = {"channel_axis": 0, "head": "argmax", "dtype": "int32"}
+    x = np.zeros((3, 1), np.float32)
+    try:
+        y = pf.conv1x1(x, np.eye(3), nodata=0, fill=fill, backend=backend, **settings)
+    except ValueError as error:
+        assert f"fill={float(fill)}" in str(error)  # noqa: PT017
+        y = pf.conv1x1(x, np.eye(3), nodata=0, fill=fill, **settings)
+    assert y.tolist() == [fill]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_fraction_is_met_exactly(backend: str) -> None:
+    x = np.where(np.arange(100) < 55, 1.0, np.nan)
+    settings: dict[str, Any] = {"channel_axis": 0, "nodata": np.nan, "valid": "any"}
+    assert pf.conv1x1(x, np.ones((1, 100)), min_valid=0.55, **settings)[0] == 100
+    assert np.isnan(pf.conv1x1(x, np.ones((1, 100)), min_valid=0.56, **settings)[0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_channel_is_missing_where_there_is_none(backend: str) -> None:
+    y = pf.conv1x1(np.ones((0, 2, 3)), np.ones((2, 0)), [1, 2], mask=np.ones((2, 3), bool),
+                   backend=backend)  # fmt: skip
+    assert np.array_equal(y[:, 0, 0], [1, 2])
+
+
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"nodata": [1, 2]}, ValueError, "nodata has 2 values; one, or 3, fit the 3 channels"),
+    ({"nodata": [1, 2]}, ValueError, "nodata has 2 values; a single number, or 3, fit the 3"),
+    ({"nodata": [[1], [2, 3], 0]}, ValueError, "nodata must be a number, or one for each"),
+    ({"nodata": 1e40}, ValueError, "nodata=1e+40 does not fit x, which has dtype float32"),
+    ({"nodata": 1j}, TypeError, "nodata must be a number; got 1j"),
+    ({"nodata": np.ma.masked}, ValueError, "nodata must be a number"),
+    (
+        {"x": np.ones((3, 5, 6), np.uint64), "nodata": 2**64 - 1, "dtype": "f4"},
+        ValueError,
+        "beyond 2**53",
+    ),
+    ({"scale": 2.0, "valid": "any"}, ValueError, "scale and offset are folded into the weights"),
     ({"nodata": [[1, 2, 3]]}, ValueError, "nodata must be a number, or one for each channel"),
     ({"nodata": "none"}, ValueError, "nodata must be a number"),
     ({"nodata": [1, 2, "a"]}, TypeError, "nodata must be a number; got 'a'"),

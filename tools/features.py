@@ -33,8 +33,8 @@ backend that is asked for by name refuses what it lacks, by name.
 _TAIL = """
 Stride, any number of axes, any strides of the arrays, `out=`, `scale=` and `offset=` are the same
 for every backend, for they are settled before one is chosen. The C backend leaves to NumPy: heads,
-PReLU and missing data with groups, with complex numbers or with more than 4096 channels; complex
-weights of real input; `valid="any"`; chains with missing data or complex numbers.
+PReLU and missing data with groups, with complex numbers, or with more than 2048 channels (1024 of
+float64); complex weights of real input; `valid="any"`; chains with missing data or complex numbers.
 """
 
 
