@@ -179,9 +179,9 @@ test-c: $(CHECKS:%=build/sanitized/%) ## Check every kernel of this CPU bit by b
 	build/sanitized/checkquantised $(SEED_NOW) all $(EVERY)
 	build/sanitized/chains $(SEED_NOW)
 
-test-neon: $(CHECKS:%=build/neon/%) ## A quarter of it for NEON, with a cross compiler and qemu-aarch64
-	qemu-aarch64 build/neon/checkasm $(SEED_NOW) all 4
-	qemu-aarch64 build/neon/checkquantised $(SEED_NOW) all 4
+test-neon: $(CHECKS:%=build/neon/%) ## An eighth of it for NEON, with a cross compiler and qemu-aarch64
+	qemu-aarch64 build/neon/checkasm $(SEED_NOW) all 8
+	qemu-aarch64 build/neon/checkquantised $(SEED_NOW) all 8
 	qemu-aarch64 build/neon/chains $(SEED_NOW)
 
 test-avx2: $(CHECKS:%=build/native/%) ## A quarter of it for AVX2 on a CPU without it, with qemu-x86_64
@@ -189,7 +189,7 @@ test-avx2: $(CHECKS:%=build/native/%) ## A quarter of it for AVX2 on a CPU witho
 	qemu-x86_64 -cpu max build/native/checkquantised $(SEED_NOW) avx2 4
 	qemu-x86_64 -cpu max build/native/chains $(SEED_NOW)
 
-test-old-cpu: $(CHECKS:%=build/native/%) ## A twentieth of it on an emulated CPU without AVX
-	qemu-x86_64 -cpu Nehalem build/native/checkasm $(SEED_NOW) all 20
-	qemu-x86_64 -cpu Nehalem build/native/checkquantised $(SEED_NOW) all 20
+test-old-cpu: $(CHECKS:%=build/native/%) ## A sixtieth of it on an emulated CPU without AVX
+	qemu-x86_64 -cpu Nehalem build/native/checkasm $(SEED_NOW) all 60
+	qemu-x86_64 -cpu Nehalem build/native/checkquantised $(SEED_NOW) all 60
 	qemu-x86_64 -cpu Nehalem build/native/chains $(SEED_NOW)
