@@ -177,19 +177,19 @@ EVERY ?= 1
 test-c: $(CHECKS:%=build/sanitized/%) ## Check every kernel of this CPU bit by bit, in C, with sanitizers
 	build/sanitized/checkasm $(SEED_NOW) all $(EVERY)
 	build/sanitized/checkquantised $(SEED_NOW) all $(EVERY)
-	build/sanitized/chains $(SEED_NOW)
+	build/sanitized/chains $(SEED_NOW) $(EVERY)
 
 test-neon: $(CHECKS:%=build/neon/%) ## An eighth of it for NEON, with a cross compiler and qemu-aarch64
 	qemu-aarch64 build/neon/checkasm $(SEED_NOW) all 8
 	qemu-aarch64 build/neon/checkquantised $(SEED_NOW) all 8
-	qemu-aarch64 build/neon/chains $(SEED_NOW)
+	qemu-aarch64 build/neon/chains $(SEED_NOW) 8
 
 test-avx2: $(CHECKS:%=build/native/%) ## A quarter of it for AVX2 on a CPU without it, with qemu-x86_64
 	qemu-x86_64 -cpu max build/native/checkasm $(SEED_NOW) avx2 4
 	qemu-x86_64 -cpu max build/native/checkquantised $(SEED_NOW) avx2 4
-	qemu-x86_64 -cpu max build/native/chains $(SEED_NOW)
+	qemu-x86_64 -cpu max build/native/chains $(SEED_NOW) 4
 
 test-old-cpu: $(CHECKS:%=build/native/%) ## A sixtieth of it on an emulated CPU without AVX
 	qemu-x86_64 -cpu Nehalem build/native/checkasm $(SEED_NOW) all 60
 	qemu-x86_64 -cpu Nehalem build/native/checkquantised $(SEED_NOW) all 60
-	qemu-x86_64 -cpu Nehalem build/native/chains $(SEED_NOW)
+	qemu-x86_64 -cpu Nehalem build/native/chains $(SEED_NOW) 60

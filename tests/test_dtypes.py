@@ -18,6 +18,8 @@ INPUTS: list[Any] = [
 ]
 REAL_OUTPUTS: list[Any] = ["f2", "f4", "f8", "u1", "i1", "u2", "i2", "u4", "i4", BFLOAT16]
 LAYOUTS = ["planar", "interleaved", "strided"]
+#: Whose bits do not depend on threads and panels.
+needs_c = pytest.mark.skipif("c" not in pf.backends(), reason="the C kernels are not built")
 
 
 def values(rng: np.random.Generator, dtype: Any, *shape: int) -> Array:
@@ -229,11 +231,12 @@ def test_in_place(dtype: str, layout: str, backend: str, rng: np.random.Generato
     assert np.array_equal(y, expected)
 
 
+@needs_c
 @pytest.mark.parametrize("dtype", [*INPUTS, "c8", "c16"], ids=str)
 def test_threads_and_panels_do_not_show(dtype: Any, rng: np.random.Generator) -> None:
     x = values(rng, dtype, 50, 131, 97)
     weight = rng.standard_normal((20, 50))
-    layer = pf.Conv1x1(weight)
+    layer = pf.Conv1x1(weight, backend="c")
     whole = layer(x, threads=1)
     for threads in (2, 3, 7):
         assert np.array_equal(layer(x, threads=threads), whole)

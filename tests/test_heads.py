@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import DTYPES, WIDE, Array
-from test_dtypes import LAYOUTS, arranged
+from test_dtypes import LAYOUTS, arranged, needs_c
 
 import pointwise_fast as pf
 from pointwise_fast.head import HEADS
@@ -111,11 +111,12 @@ def test_special_values(head: str, backend: str) -> None:
     assert np.all(np.isfinite(found))
 
 
+@needs_c
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_threads_and_panels_do_not_show(head: str, layout: str, rng: np.random.Generator) -> None:
     x, axis = arranged(rng.standard_normal((30, 90, 70)).astype(np.float32), layout)
-    layer = pf.Conv1x1(rng.standard_normal((50, 30)), head=head, channel_axis=axis)
+    layer = pf.Conv1x1(rng.standard_normal((50, 30)), head=head, channel_axis=axis, backend="c")
     whole = layer(x, threads=1)
     for threads in (2, 3, 7):
         assert np.array_equal(layer(x, threads=threads), whole)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import Array
-from test_dtypes import LAYOUTS, arranged
+from test_dtypes import LAYOUTS, arranged, needs_c
 
 import pointwise_fast as pf
 
@@ -162,11 +162,12 @@ def test_scale_and_offset(groups: int, backend: str, rng: np.random.Generator) -
         assert np.array_equal(np.isnan(gone[0]), (x == 0).any(axis=0))
 
 
+@needs_c
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_threads_and_panels_do_not_show(layout: str, rng: np.random.Generator) -> None:
     plain = with_gaps(rng, (30, 90, 70), "f4", np.nan)
     x, axis = arranged(plain, layout)
-    layer = pf.Conv1x1(rng.standard_normal((50, 30)), nodata=np.nan, channel_axis=axis)
+    layer = pf.Conv1x1(rng.standard_normal((50, 30)), nodata=np.nan, channel_axis=axis, backend="c")
     whole = layer(x, threads=1)
     for threads in (2, 3, 7):
         assert np.array_equal(layer(x, threads=threads), whole, equal_nan=True)

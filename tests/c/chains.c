@@ -119,13 +119,14 @@ static int check(const pw_kernel_set *set, pw_dtype dtype, int n, const int64_t 
 
 int main(int argc, char **argv) {
     const unsigned long long seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
+    const int every = argc > 2 && atoi(argv[2]) > 0 ? atoi(argv[2]) : 1;
     state = seed;
     long cases = 0, wrong = 0;
     const pw_kernel_set *set;
     for (int s = 0; (set = pw_kernel_set_at(s)); s++)
         for (int dtype = 0; pw_kernel_set_works(set) && dtype < 2; dtype++)
             for (int64_t K = 1; K <= 10; K++)
-                for (int64_t P = 1; P <= 150; P += 1 + random_below(4))
+                for (int64_t P = 1; P <= 150; P += every * (1 + random_below(4)))
                     for (int kind = 0; kind < 4; kind++, cases++) {
                         const int n = 2 + (random_below(8) == 0);
                         int64_t channels[MOST_LAYERS + 1];
