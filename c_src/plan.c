@@ -47,12 +47,6 @@ enum {
     /* Of an element of x that is staged; of a vector of sums that is transposed. */
     GATHER_CYCLES = 1,
     FINISH_CYCLES = 8,
-    /* Transposed kernels find each channel of a tile in a line of its own. With so many blocks it
-     * pays to stage x: AVX2, 512 -> 2048 at 7 x 7 86 -> 101 GFLOP/s, 832 -> 160 91 -> 88. */
-    STAGE_FROM_BLOCKS = 16,
-    /* Wider tiles hide it: AVX-512 was as fast with one thread, and lost a seventh with two, which
-     * stage the same x. */
-    STAGE_UP_TO_VECTORS = 2,
     /* Fewer channels do not pay for making pairs of x. Zen 4: 50 x 600 x 600 -> 20 6.8 -> 9.5 ms,
      * 256 x 56 x 56 -> 64 0.89 -> 0.57, 64 x 56 x 56 -> 256 0.91 -> 0.51. */
     PAIRS_FROM = 48,
@@ -104,12 +98,9 @@ static void choose_planes(pw_plan *plan, int x_planar) {
         (double)pw_ceil_div(plan->K, vector) * P * (C + (double)FINISH_CYCLES);
     const double planar = x_planar ? smaller(in_place, 1.03 * staged) : staged;
     plan->interleaved = plan->transposed = plan->kernels->rows_max && transposed < 0.97 * planar;
-    if (plan->transposed)
-        plan->stage_x = plan->kernels->nv_max <= STAGE_UP_TO_VECTORS &&
-                        plan->K >= STAGE_FROM_BLOCKS * plan->kernels->nv_max * vector;
     if (rows > 1 && (plan->transposed || !x_planar || planar < in_place)) {
         merge_rows(plan);
-        plan->stage_x |= !plan->transposed;
+        plan->stage_x = !plan->transposed;
     }
 }
 
