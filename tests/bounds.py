@@ -16,7 +16,15 @@ from support import Array, assert_within, reference, units
 import pointwise_fast as pf
 from pointwise_fast.activation import Activation, parse_activation
 
-__all__ = ["Bounded", "activated", "assert_stored", "headed", "layer", "layers"]
+__all__ = [
+    "Bounded",
+    "activated",
+    "assert_labels",
+    "assert_stored",
+    "convolved",
+    "headed",
+    "in_series",
+]
 
 
 class Bounded(NamedTuple):
@@ -69,7 +77,7 @@ def activated(sums: Bounded, spec: Any, dtype: npt.DTypeLike, axis: int = -3) ->
     return Bounded(found, most(activation) * sums.error + own)
 
 
-def layer(
+def convolved(
     x: Array | Bounded,
     weight: Array,
     bias: Array | None = None,
@@ -80,6 +88,7 @@ def layer(
     channel_axis: int = -3,
     gaps: Array | None = None,
     valid: str = "all",
+    min_valid: float = 0.5,
     fill: float = np.nan,
 ) -> Bounded:
     """A layer that sums in `dtype`, without a head and before its result is stored.
@@ -99,6 +108,7 @@ def layer(
     else:
         assert residual is None
         sums, none = _weighed(X, gaps, weight, bias, settings)
+        none |= (~gaps).mean(axis=channel_axis, keepdims=True) < min_valid
     y = activated(sums, activation, dtype, channel_axis)
     return Bounded(np.where(none, fill, y.value), np.where(none, 0, y.error))
 
@@ -128,14 +138,16 @@ def _weighed(
     return Bounded(value * factor + b, bound), nothing
 
 
-def layers(x: Array | Bounded, found: list[pf.Conv1x1], residual: Array | None = None) -> Bounded:
+def in_series(
+    x: Array | Bounded, found: list[pf.Conv1x1], residual: Array | None = None
+) -> Bounded:
     """Plain layers one after the other; `residual` is added in the last."""
     dtype = (x.value if isinstance(x, Bounded) else x).dtype
     for one in found:
         settings = one._settings
         assert settings.head is None
         last = one is found[-1]
-        x = layer(x, one.weight, one.bias, residual if last else None, dtype=dtype,
+        x = convolved(x, one.weight, one.bias, residual if last else None, dtype=dtype,
                   activation=settings.activation, channel_axis=settings.channel_axis)  # fmt: skip
     assert isinstance(x, Bounded)
     return x

@@ -93,6 +93,17 @@ def units(C: int, dtype: npt.DTypeLike) -> Any:
     return (C + 4) * eps
 
 
+def numbers(rng: np.random.Generator, backend: str, *shape: int) -> Array:
+    """Normal numbers; whole ones for NumPy, whose BLAS adds in an order of its own.
+
+    In any order whole numbers have the same sums, so that those of several calls can be compared
+    to the bit; the other backends keep to one order for all numbers.
+    """
+    if backend == "numpy":
+        return rng.integers(-9, 10, shape).astype(np.float64)
+    return rng.standard_normal(shape)
+
+
 def assert_conv(
     actual: Array, x: Array, weight: Array, *arrays: Array | None, **settings: Any
 ) -> None:

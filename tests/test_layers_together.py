@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bounds import Bounded, assert_labels, assert_stored, headed, layer
+from bounds import Bounded, assert_labels, assert_stored, convolved, headed
 from support import Array, assert_within
 from test_dtypes import LAYOUTS, arranged, values
 
@@ -75,11 +75,11 @@ def exact_chain(
     (one, before), (two, after) = first, last
     settings: dict[str, Any] = {"channel_axis": axis, "dtype": dtype}
     gaps = x == before["nodata"] if "nodata" in before else None
-    hidden = layer(
+    hidden = convolved(
         scaled(x, axis, before), one.weight, one.bias, activation=before.get("activation"),
         gaps=gaps, valid=before.get("valid", "all"), fill=before.get("fill", np.nan), **settings,
     )  # fmt: skip
-    y = layer(
+    y = convolved(
         scaled(hidden, axis, after), two.weight, two.bias, activation=after.get("activation"),
         **settings,
     )  # fmt: skip
@@ -108,9 +108,9 @@ def test_a_mask(batch: tuple[int, ...], rng: np.random.Generator) -> None:
     last = pf.Conv1x1(weights(rng, 5, 12), head="argmax")
     plain = pf.Conv1x1(last.weight)
     gaps = np.broadcast_to(np.expand_dims(mask, -3), x.shape)
-    hidden = layer(x, first.weight, activation="relu", gaps=gaps, dtype=x.dtype)
+    hidden = convolved(x, first.weight, activation="relu", gaps=gaps, dtype=x.dtype)
     assert_within(
-        pf.Chain(first, plain)(x, mask=mask), *layer(hidden, plain.weight, dtype=x.dtype)
+        pf.Chain(first, plain)(x, mask=mask), *convolved(hidden, plain.weight, dtype=x.dtype)
     )
     assert not np.isnan(pf.Chain(first, plain)(x)).any()
     assert pf.Chain(first, last)(x, mask=mask).shape == mask.shape
