@@ -195,7 +195,7 @@ def assert_labels(labels: Array, y: Bounded, axis: int = -3) -> None:
 
 
 def assert_stored(actual: Array, y: Bounded) -> None:
-    """Compare `actual`, whose dtype holds less, with the ends of what `y` may be: each rounds on."""
+    """Compare `actual`, of a dtype that may hold less, with the ends of `y`, rounded likewise."""
     kind = actual.dtype
     if kind.kind == "c":
         assert_within(actual, *y)
