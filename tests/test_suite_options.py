@@ -63,5 +63,8 @@ def test_strict_skips(reason: str, fails: bool, tmp_path: object) -> None:
                                    *options])))
     """
     done = run_python(code)
-    assert [line for line in done.stdout.splitlines() if line in ("0", "1")] == ["0", str(int(fails))]
+    assert [line for line in done.stdout.splitlines() if line in ("0", "1")] == [
+        "0",
+        str(int(fails)),
+    ]
     assert ("not for a reason" in done.stdout) == fails
