@@ -9,9 +9,16 @@ import zlib
 import numpy as np
 import pytest
 import support
+from shuffled import ShuffledMatmul
 from support import BACKENDS
 
 import pointwise_fast as pf
+
+#: Modules of tests whose programs run in processes of their own, as do those of Numba's caches.
+ELSEWHERE = (
+    "test_environment", "test_example_scripts", "test_guard", "test_import", "test_memory",
+    "test_numba", "test_readme", "test_suite_options", "test_threads",
+)  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,6 +29,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="of all random data (or POINTWISE_FAST_TEST_SEED); by default a new one every run",
     )
     parser.addoption(
+        "--shuffle-sums",
+        action="store_true",
+        default=bool(os.environ.get("POINTWISE_FAST_TEST_SHUFFLE_SUMS")),
+        help="sum what NumPy's BLAS would in a random order, in the tests that are not of another "
+        "backend alone (or POINTWISE_FAST_TEST_SHUFFLE_SUMS=1)",
+    )
+    parser.addoption(
+        "--one-isa",
+        action="store_true",
+        help="leave out tests that go through all instruction sets or start Python anew: they do "
+        "not depend on POINTWISE_FAST_ISA",
+    )
+    parser.addoption(
         "--require",
         default=os.environ.get("POINTWISE_FAST_TEST_REQUIRE", ""),
         help="backends that have to be there, as 'c,numba' (or POINTWISE_FAST_TEST_REQUIRE)",
@@ -30,11 +50,45 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     support.SEED = config.getoption("--seed")
+    if config.getoption("--shuffle-sums"):
+        np.matmul = ShuffledMatmul(support.SEED)  # type: ignore[assignment]
     config.addinivalue_line("markers", "slow: takes more than ten seconds")
     missing = set(filter(None, config.getoption("--require").split(","))) - set(BACKENDS)
     if missing:
         reasons = {name: pf.config()["missing"].get(name) for name in missing}
         raise pytest.UsageError(f"required backends are missing: {reasons}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for option, leaves_out in (
+        ("--shuffle-sums", lambda item: _has_no_numpy(item) or _is_elsewhere(item)),
+        ("--one-isa", lambda item: _chooses_isa(item) or _is_elsewhere(item)),
+    ):
+        if config.getoption(option):
+            out = [item for item in items if leaves_out(item)]
+            config.hook.pytest_deselected(items=out)
+            items[:] = [item for item in items if item not in set(out)]
+
+
+def _parameters(item: pytest.Item) -> dict[str, object]:
+    call = getattr(item, "callspec", None)
+    return {} if call is None else call.params
+
+
+def _has_no_numpy(item: pytest.Item) -> bool:
+    """Whether it is of another backend alone, as its parameters tell."""
+    parameters = _parameters(item)
+    backend = parameters.get("backend", parameters.get("summing", "numpy"))
+    return backend != "numpy" or _chooses_isa(item)
+
+
+def _chooses_isa(item: pytest.Item) -> bool:
+    return not {"isa", "isa_name"}.isdisjoint(_parameters(item))
+
+
+def _is_elsewhere(item: pytest.Item) -> bool:
+    """Whether other processes compute, with an environment of their own."""
+    return item.path.stem in ELSEWHERE
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import DTYPES, UNIFORM, WIDE, Array
+from support import DTYPES, UNIFORM, WIDE, Array, numbers
 
 import pointwise_fast as pf
 
@@ -220,8 +220,8 @@ def test_every_activation_is_tested() -> None:
 
 
 def test_residual_comes_before_the_activation(backend: str, rng: np.random.Generator) -> None:
-    x, residual = rng.standard_normal((2, 3, 5, 5))
-    weight = rng.standard_normal((3, 3))
+    x, residual = numbers(rng, backend, 2, 3, 5, 5)
+    weight = numbers(rng, backend, 3, 3)
     plain = pf.conv1x1(x, weight, residual=residual, backend=backend)
     y = pf.conv1x1(x, weight, residual=residual, activation="relu", backend=backend)
     assert np.array_equal(y, np.maximum(plain, 0))

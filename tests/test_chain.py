@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bounds import in_series
 from scenes import LAYOUTS, assert_only_wrote, assert_same_bits, image, isa, layers, room
-from support import DTYPES, Array, run_python
+from support import DTYPES, Array, assert_within, run_python
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
@@ -231,24 +232,15 @@ def test_chunks(rng: np.random.Generator) -> None:
 def test_against_numpy(backend: str, rng: np.random.Generator) -> None:
     """Every backend that takes chains computes the same, and `auto` finds one."""
     x = rng.standard_normal((2, 6, 40, 41))
-    expected = x
     found = layers((6, 30, 30, 6), rng, backend=backend)
-    for layer in found[:-1]:
-        expected = np.einsum("kc,nchw->nkhw", layer.weight, expected)
-        expected += 0 if layer.bias is None else layer.bias[:, None, None]
-        expected = {"relu": np.maximum(expected, 0)}.get(
-            str(layer._settings.activation.name), np.where(expected > 0, expected, 0.1 * expected)
-        )
-    expected = np.einsum("kc,nchw->nkhw", found[-1].weight, expected)
-    expected += found[-1].bias[:, None, None] + x
-    expected = np.clip(expected, 0, 6)
+    exact = in_series(x, found, x)
     chain = pf.Chain(*found)
     if backend == "numba":
         with pytest.raises(ValueError, match="'numba' does not support chains of layers"):
             chain(x)
         chain = pf.Chain(*layers_of(found, "auto"))
-    np.testing.assert_allclose(chain(x, residual=x), expected, atol=1e-10)
-    np.testing.assert_allclose(chain(x, residual=x, out=x), expected, atol=1e-10)
+    assert_within(chain(x, residual=x), *exact)
+    assert_within(chain(x, residual=x, out=x), *exact)
 
 
 def layers_of(found: list[pf.Conv1x1], backend: str) -> list[pf.Conv1x1]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from exact import fma, fma_chains
-from support import DTYPES, WIDE, Array, Memory, problem_of
+from support import DTYPES, Array, Memory, assert_conv, problem_of
 
 from pointwise_fast.kernels import c_simd
 
@@ -232,9 +232,7 @@ def test_error_bound(isa: str, dtype: Any, C: int, rng: np.random.Generator) -> 
     out = np.full((37, 71), np.nan, dtype)
     plan = c_simd.CPlan(problem_of(x, weight, bias, residual, out), isa)
     plan.conv(weight, bias, x, residual, out, 1)
-    W, X, b, R = (a.astype(WIDE[out.dtype]) for a in (weight, x, bias[:, np.newaxis], residual))
-    bound = (C + 4) * np.finfo(dtype).eps * (abs(W) @ abs(X) + abs(b) + abs(R))
-    assert np.all(abs(out - (W @ X + b + R)) <= bound)
+    assert_conv(out, x, weight, bias, residual, channel_axis=0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import Array, assert_within, reference, units
 
 import pointwise_fast as pf
 
@@ -15,19 +16,23 @@ def test_batch_norm(groups: int, rng: np.random.Generator) -> None:
     x, weight = rng.standard_normal((6, 5, 7)), rng.standard_normal((9, 6 // groups, 1, 1))
     bias, gamma, beta, mean = rng.standard_normal((4, 9))
     var = rng.random(9)
-    y = pf.conv1x1(x, weight, bias, groups=groups)
 
-    def normalized(y: Any, gamma: Any, beta: Any) -> Any:
+    def check(bias: Array | None, gamma: Array | None, beta: Array | None) -> None:
+        """Weights that are off by four roundings, of a square root, a quotient and a product."""
+        w, b = pf.fold_batch_norm(weight, bias, gamma, beta, mean, var)
+        assert w.shape == weight.shape
+        y, _ = reference(x, weight, bias, groups=groups)
+        size, _ = reference(abs(x), abs(weight), None if bias is None else abs(bias), groups=groups)
         shape = (9, 1, 1)
-        y = (y - mean.reshape(shape)) / np.sqrt(var.reshape(shape) + 1e-5)
-        return y * np.reshape(gamma, shape) + np.reshape(beta, shape)
+        factor = (1 if gamma is None else gamma) / np.sqrt(var.astype(y.dtype) + 1e-5)
+        factor, m = factor.reshape(shape), mean.reshape(shape)
+        shift = np.zeros(shape) if beta is None else beta.reshape(shape)
+        bound = 4 * np.finfo(x.dtype).eps * (abs(factor) * (size + abs(m)) + abs(shift))
+        bound += units(x.shape[0] // groups, x.dtype) * (abs(factor) * (size + abs(m)) + abs(shift))
+        assert_within(pf.conv1x1(x, w, b, groups=groups), factor * (y - m) + shift, bound)
 
-    w, b = pf.fold_batch_norm(weight, bias, gamma, beta, mean, var)
-    assert w.shape == weight.shape
-    assert np.allclose(pf.conv1x1(x, w, b, groups=groups), normalized(y, gamma, beta))
-    w, b = pf.fold_batch_norm(weight, None, None, None, mean, var)
-    y = pf.conv1x1(x, weight, groups=groups)
-    assert np.allclose(pf.conv1x1(x, w, b, groups=groups), normalized(y, np.ones(9), np.zeros(9)))
+    check(bias, gamma, beta)
+    check(None, None, None)
 
 
 @pytest.mark.parametrize("groups", [1, 3])
@@ -38,10 +43,14 @@ def test_normalization(groups: int, scalar: bool, rng: np.random.Generator) -> N
     if scalar:
         mean, std = mean[0], std[0]
     shape = () if scalar else (6, 1, 1)
-    normalized = (x - np.reshape(mean, shape)) / np.reshape(std, shape)
+    m, s = (np.reshape(a, shape).astype(np.longdouble) for a in (mean, std))
     w, b = pf.fold_normalization(weight, bias, mean, std, groups)
-    expected = pf.conv1x1(normalized, weight, bias, groups=groups)
-    assert np.allclose(pf.conv1x1(x, w, b, groups=groups), expected)
+    none = np.zeros(x.shape)
+    expected, _ = reference((x - m) / s, weight, bias, groups=groups, dtype=x.dtype, error=none)
+    # What is folded sums x and the mean apart; C terms more make up the bias, of two roundings.
+    size = (abs(x) + abs(m)) / s
+    _, bound = reference(size, weight, bias, groups=groups, dtype=x.dtype, error=none)
+    assert_within(pf.conv1x1(x, w, b, groups=groups), expected, 2 * bound)
 
 
 W = np.ones((2, 3))

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Array
+from bounds import convolved
+from support import Array, assert_within, numbers
 from test_dtypes import LAYOUTS, arranged, needs_c
 
 import pointwise_fast as pf
@@ -14,12 +15,18 @@ import pointwise_fast as pf
 BACKENDS = [name for name in pf.backends() if name != "numba"]
 
 
-def with_gaps(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, nodata: float) -> Array:
+def with_gaps(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    dtype: Any,
+    nodata: float,
+    backend: str = "c",
+) -> Array:
     kind = np.dtype(dtype)
     if kind.kind in "ui":
         x = rng.integers(0, 100, shape).astype(kind)
     else:
-        x = rng.standard_normal(shape).astype(kind)
+        x = numbers(rng, backend, *shape).astype(kind)
     x[rng.random(shape) < 0.04] = nodata
     return x
 
@@ -34,11 +41,11 @@ def with_gaps(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, noda
 def test_all_channels_are_needed(
     dtype: str, nodata: float, layout: str, backend: str, rng: np.random.Generator
 ) -> None:
-    plain = with_gaps(rng, (7, 9, 41), dtype, nodata)
+    plain = with_gaps(rng, (7, 9, 41), dtype, nodata, backend)
     x, axis = arranged(plain, layout)
     if dtype == "f4" and nodata == nodata and abs(nodata) < 1e30:
         assert np.float32(nodata) == nodata
-    weight, bias = rng.standard_normal((5, 7)), rng.standard_normal(5)
+    weight, bias = numbers(rng, backend, 5, 7), numbers(rng, backend, 5)
     gaps = np.isnan(x) if np.isnan(nodata) else x == np.dtype(dtype).type(nodata)
     missing = gaps.any(axis=axis, keepdims=True)
     assert 0 < missing.sum() < missing.size
@@ -63,14 +70,14 @@ def test_all_channels_are_needed(
 def test_masks(
     batch: tuple[int, ...], of: str, layout: str, backend: str, rng: np.random.Generator
 ) -> None:
-    plain = rng.standard_normal((7, 9, 41)).astype(np.float32)
+    plain = numbers(rng, backend, 7, 9, 41).astype(np.float32)
     x, axis = arranged(plain, layout)
     if batch:
         x = np.stack([x, x + 1, x - 1])
     pixels = tuple(np.delete(x.shape, axis % x.ndim))
     mask = rng.random(pixels if of == "pixels" else x.shape) < (0.2 if of == "pixels" else 0.03)
     missing = np.expand_dims(mask, axis) if of == "pixels" else mask.any(axis=axis, keepdims=True)
-    weight = rng.standard_normal((5, 7))
+    weight = numbers(rng, backend, 5, 7)
     settings: dict[str, Any] = {"channel_axis": axis, "backend": backend}
     expected = np.where(missing, np.float32(np.nan), pf.conv1x1(x, weight, **settings))
     for given in (mask, np.asfortranarray(mask), np.repeat(mask, 2, axis=-1)[..., ::2]):
@@ -97,23 +104,6 @@ def test_a_value_for_each_band_and_a_mask(backend: str, rng: np.random.Generator
     assert np.array_equal(labels, np.where(missing, 99, best))
 
 
-def rescaled(x: Array, gaps: Array, weight: Array, bias: Array, least: float) -> Array:
-    """`valid="any"` by its definition, for one pixel."""
-    there = ~gaps
-    if not there.any() or there.sum() < least * len(x):
-        return np.full(len(weight), np.nan)
-    result = []
-    for w, b in zip(weight, bias, strict=True):
-        size, left = abs(w).sum(), abs(w[there]).sum()
-        if size == 0 or there.all():
-            result.append(w[there] @ x[there] + b)
-        elif left == 0:
-            result.append(np.nan)
-        else:
-            result.append(w[there] @ x[there] * (size / left) + b)
-    return np.array(result)
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("min_valid", [0, 0.5, 0.75, 1])
@@ -127,15 +117,12 @@ def test_some_channels_are_enough(
     weight, bias = rng.standard_normal((4, 8)), rng.standard_normal(4)
     weight[1, :6] = weight[2] = 0
     settings: dict[str, Any] = {"channel_axis": axis, "valid": "any", "min_valid": min_valid}
-    y = np.moveaxis(pf.conv1x1(x, weight, bias, nodata=np.nan, backend=settings.pop("_", "auto"),
-                               **settings), axis, 0)  # fmt: skip
-    again = pf.conv1x1(np.nan_to_num(x), weight, bias, mask=np.isnan(x), **settings)
-    assert np.array_equal(np.moveaxis(again, axis, 0), y, equal_nan=True)
-    for h in range(5):
-        for w in range(21):
-            pixel = plain[:, h, w]
-            expected = rescaled(pixel, np.isnan(pixel), weight, bias, min_valid)
-            assert np.allclose(y[:, h, w], expected, rtol=1e-12, atol=1e-12, equal_nan=True)
+    exact = convolved(x, weight, bias, gaps=np.isnan(x), dtype=x.dtype, **settings)
+    y = pf.conv1x1(x, weight, bias, nodata=np.nan, backend=backend, **settings)
+    assert_within(y, *exact)
+    clean = np.nan_to_num(x)
+    again = pf.conv1x1(clean, weight, bias, mask=np.isnan(x), backend=backend, **settings)
+    assert_within(again, *exact)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -175,9 +162,9 @@ def test_threads_and_panels_do_not_show(layout: str, rng: np.random.Generator) -
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_output_over_input(backend: str, rng: np.random.Generator) -> None:
-    x = with_gaps(rng, (6, 20, 30), "f4", np.nan)
+    x = with_gaps(rng, (6, 20, 30), "f4", np.nan, backend)
     mask = rng.random((20, 30)) < 0.2
-    weight = rng.standard_normal((6, 6))
+    weight = numbers(rng, backend, 6, 6)
     expected = pf.conv1x1(x, weight, nodata=np.nan, mask=mask, backend=backend)
     pf.conv1x1(x, weight, nodata=np.nan, mask=mask, out=x, backend=backend)
     assert np.array_equal(x, expected, equal_nan=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Memory
+from support import Array, Memory, assert_within, reference
 from test_dtypes import LAYOUTS, arranged, values
 
 import pointwise_fast as pf
@@ -21,6 +21,15 @@ def uses_bf16(layer: Any) -> bool:
     return "bfloat16" in getattr(call.plan, "describe", str)()
 
 
+def assert_rounded(
+    y: Array, x: Array, weight: Array, bias: Array | None = None, axis: int = -3
+) -> None:
+    """Compare with exact sums: the bound of float32, and what bfloat16 takes off each product."""
+    expected, bound = reference(x, weight, bias, channel_axis=axis, dtype="f4")
+    size, _ = reference(abs(x.astype("f4")), abs(weight), channel_axis=axis)
+    assert_within(y, expected, bound + ROUNDED * size)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("x_dtype", ["f4", "u1", "i2", "f2"])
 @pytest.mark.parametrize(("C", "K", "P"), [(1, 48, 40), (7, 50, 333), (50, 5, 70), (600, 65, 100)])
@@ -33,11 +42,7 @@ def test_the_error(
     weight, bias = rng.standard_normal((K, C)), rng.standard_normal(K)
     layer = pf.Conv1x1(weight, bias, channel_axis=axis, precision="bf16", backend=backend)
     y = layer(x)
-    exact = pf.conv1x1(x, weight, bias, channel_axis=axis, dtype="f8", backend="numpy")
-    size = pf.conv1x1(abs(x.astype("f8")), abs(weight), channel_axis=axis, backend="numpy")
-    eps = np.finfo(np.float32).eps
-    bound = ROUNDED * size + (C + 4) * eps * (size + np.moveaxis(abs(bias)[:, None, None], 0, axis))
-    assert np.all(abs(y - exact) <= bound)
+    assert_rounded(y, x, weight, bias, axis)
     for threads in (1, 2, 5):
         assert np.array_equal(layer(x, threads=threads), y)
     assert np.array_equal(
@@ -71,7 +76,7 @@ def test_nothing_is_written_beside_the_output(C: int, rng: np.random.Generator) 
         pf.conv1x1(source.array, weight, precision="bf16", out=memory.array)
         if strides[2] == 4:
             memory.assert_holds(expected, str(strides))
-        assert np.allclose(memory.array, expected, atol=0.1)
+        assert_rounded(memory.array, x, weight)
 
 
 def test_heads_and_masks(rng: np.random.Generator) -> None:
