@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from . import Parameters
+from . import Parameters, blas
 from . import run_in_turn as run_branches
 from .features import FEATURES as _ALL
 from .features import first_lacking
@@ -153,7 +153,7 @@ def _product(problem: Problem, weight: Array, X: Array) -> Array:
     """`weight` of each group times its channels of `X`, in a new array."""
     G = problem.groups
     parts = zip(np.split(weight, G), np.split(X, G, axis=-2), strict=True)
-    return np.concatenate([W @ Xg for W, Xg in parts], axis=-2)
+    return np.concatenate([blas.product(W, Xg) for W, Xg in parts], axis=-2)
 
 
 def activate(y: Array, activation: Activation | None) -> Array:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from . import blas
 from .panels import panels
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class NumpyGradient:
                 n = DY[panel].shape[-1]
                 Xg = X[panel].reshape(G, C // G, n)
                 DYg = DY[panel].reshape(G, K // G, n)
-                weight += DYg @ Xg.swapaxes(1, 2)
+                weight += blas.product(DYg, Xg.swapaxes(1, 2))
                 bias += DYg.sum(axis=-1).reshape(K)
             if grad_weight is not None:
                 grad_weight[...] = weight.reshape(K, C // G)

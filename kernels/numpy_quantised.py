@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from . import blas
 from .panels import panels
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class NumpyQuantised:
         W = weight.astype(np.float64) - problem.weight_zero[:, np.newaxis]
         b = np.zeros(problem.K) if bias is None else bias.astype(np.float64)
         for panel in panels(problem):
-            sums = W @ (X[panel].astype(np.float64) - problem.x_zero) + b[:, np.newaxis]
+            sums = blas.product(W, X[panel].astype(np.float64) - problem.x_zero) + b[:, np.newaxis]
             Y[panel] = requantise(sums.astype(np.int64).astype(np.int32), problem)
 
 
