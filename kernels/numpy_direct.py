@@ -33,10 +33,6 @@ _PLAIN = frozenset(
     ]
 )
 
-#: Channels from which on the whole product comes first: a block has few pixels then, and for each
-#: the BLAS would read and pack all weights.
-_DEEP = 256
-
 #: Elements that NumPy's inner loop should run over at a time.
 _RUN = 1024
 
@@ -61,23 +57,22 @@ def run(
     writable = _suits_blas(Y, problem.K // last.groups) and not any(
         np.may_share_memory(Y, other) for other in (X, residual) if other is not None
     )
-    finished = last.is_product and residual is None
-    at_once = readable and writable and len(layers) == 1 and (finished or problem.C >= _DEEP)
-    if at_once:
+    if readable and writable and len(layers) == 1:
+        # The whole product first, not block by block: the BLAS would pack the weights for each
+        # block and call its threads together, which takes ten times as long where these have to
+        # wait for a CPU (18 processes on 2 CPUs: 97 ms whole, 300 to 1,060 ms in blocks).
         last.multiply(X, Y)
-        if finished:
-            return
-    for block in blocks(problem):
-        Yb = Y[block]
-        Rb = None if residual is None else residual[block]
-        if at_once:
-            last.finish(Yb, Rb)
-            continue
+        if residual is not None or not last.is_product:
+            for block in blocks(problem, problem.K):
+                last.finish(Y[block], None if residual is None else residual[block])
+        return
+    for block in blocks(problem, sum(layer.K for layer in layers) + problem.C):
         y = X[block] if readable else _copy(X[block])
         for layer in layers[:-1]:
             y = layer.finish(layer.multiply(y, _empty(y, layer.K)))
+        Yb = Y[block]
         sums = last.multiply(y, Yb if writable else _empty(Yb, problem.K))
-        last.finish(sums, Rb)
+        last.finish(sums, None if residual is None else residual[block])
         if not writable:
             Yb[...] = sums
 
