@@ -23,6 +23,7 @@ else:
     _missing = None
 
 from . import Parameters, Plan, run_in_turn
+from .c_problem import to_c
 from .features import FEATURES as _ALL
 from .features import first_lacking
 
@@ -100,23 +101,6 @@ def available() -> str | None:
 
 
 FEATURES = frozenset(_ALL) - {"valid='any'"}
-
-#: Of dtypes.
-_CODES = {
-    "float32": "F32",
-    "float64": "F64",
-    "bool": "U8",
-    "uint8": "U8",
-    "int8": "I8",
-    "uint16": "U16",
-    "int16": "I16",
-    "uint32": "U32",
-    "int32": "I32",
-    "uint64": "U64",
-    "int64": "I64",
-    "float16": "F16",
-    "bfloat16": "BF16",
-}
 
 #: Bytes of all channels of a pixel, where they are finished together: some pixels have to fit each
 #: of four regions of a thread's scratch.
@@ -236,7 +220,7 @@ class CPlan:
     def __init__(self, problem: Problem, isa: str | None = None) -> None:
         kernel_set = _kernel_sets[_isa if isa is None else isa]
         layers = problem.layers()
-        described = [_to_c(layer) for layer in layers]
+        described = [to_c(layer) for layer in layers]
         handle = self._new(kernel_set, [c for c, _ in described])
         if not handle:
             raise MemoryError("no memory for a plan")
@@ -362,7 +346,7 @@ class CGradient:
 
     def __init__(self, problem: Problem, isa: str | None = None) -> None:
         kernel_set = _kernel_sets[_isa if isa is None else isa]
-        handle = lib.pw_gradient_new(kernel_set, _to_c(problem)[0])
+        handle = lib.pw_gradient_new(kernel_set, to_c(problem)[0])
         if not handle:
             raise MemoryError("no memory for a plan")
         self._plan = ffi.gc(handle, lib.pw_gradient_free)
@@ -425,61 +409,3 @@ def _real_parts(weight: Array, bias: Array | None) -> tuple[Array, Array | None]
     pairs[:, 0, :, 1] = -weight.imag
     parts = None if bias is None else np.ascontiguousarray(bias).view(bias.real.dtype)
     return pairs.reshape(2 * K, 2 * C), parts
-
-
-def _dtype_code(dtype: np.dtype[Any]) -> int:
-    return int(getattr(lib, f"PW_{_CODES[dtype.name]}"))
-
-
-def _is_dense(problem: Problem) -> bool:
-    """Whether the channels of a pixel lie one behind the other, in each array."""
-    strides = [(problem.x_strides, problem.x_dtype), (problem.out_strides, problem.out_dtype)]
-    if problem.residual_strides is not None:
-        strides.append((problem.residual_strides, problem.out_dtype))
-    return all(steps[-2] == dtype.itemsize for steps, dtype in strides)
-
-
-def _part_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return dtype.type(0).real.dtype if dtype.kind == "c" else dtype
-
-
-def _to_c(problem: Problem) -> tuple[Any, list[Any]]:
-    """The problem, and what it points to."""
-    c, keep = ffi.new("pw_problem *"), []
-    x, out = _part_dtype(problem.x_dtype), _part_dtype(problem.out_dtype)
-    c.dtype = _dtype_code(_part_dtype(problem.dtype))
-    c.x_dtype, c.y_dtype = _dtype_code(x), _dtype_code(out)
-    numbers = 2 if problem.dtype.kind == "c" else 1
-    c.parts = parts = 1 if _is_dense(problem) else numbers
-    c.x_part, c.y_part, c.r_part = x.itemsize, out.itemsize, out.itemsize
-    c.C, c.K, c.P, c.groups = problem.C * numbers, problem.K * numbers, problem.P, problem.groups
-    c.outer = len(problem.outer)
-    c.outer_n = problem.outer
-    *c.x_outer, c.x_c, c.x_p = problem.x_strides
-    *c.y_outer, c.y_k, c.y_p = problem.out_strides
-    if problem.residual_strides is not None:
-        c.has_residual = True
-        *c.r_outer, c.r_k, c.r_p = problem.residual_strides
-    if numbers > parts:  # real and imaginary parts are channels one behind the other
-        c.x_c, c.y_k, c.r_k = x.itemsize, out.itemsize, out.itemsize
-    c.has_bias = problem.bias
-    c.in_place = problem.in_place
-    c.bf16 = problem.precision == "bf16"
-    activation = problem.activation
-    if activation is not None and activation.name == "prelu":
-        keep.append(ffi.new("double[]", activation.slopes))
-        c.slopes = keep[-1]
-    elif activation is not None:
-        c.activation = getattr(lib, f"PW_ACT_{activation.name.upper()}")
-        c.a, c.b = activation.a, activation.b
-    if problem.head is not None:
-        c.head = getattr(lib, f"PW_HEAD_{problem.head.upper()}")
-    if problem.missing is not None:
-        c.fill = problem.missing.fill
-        if problem.missing.nodata is not None:
-            keep.append(ffi.new("double[]", problem.missing.nodata))
-            c.nodata = keep[-1]
-    if problem.mask_strides is not None:
-        c.has_mask = True
-        *c.m_outer, c.m_c, c.m_p = problem.mask_strides
-    return c, keep
