@@ -40,6 +40,9 @@ def to_c(problem: Problem) -> tuple[Any, list[Any]]:
     x, out = _part_dtype(problem.x_dtype), _part_dtype(problem.out_dtype)
     c.dtype = _dtype_code(_part_dtype(problem.dtype))
     c.x_dtype, c.y_dtype = _dtype_code(x), _dtype_code(out)
+    residual = problem.out_dtype if problem.residual_dtype is None else problem.residual_dtype
+    c.x_swapped, c.y_swapped = not problem.x_dtype.isnative, not problem.out_dtype.isnative
+    c.r_swapped = not residual.isnative
     numbers = 2 if problem.dtype.kind == "c" else 1
     c.parts = parts = 1 if _is_dense(problem) else numbers
     c.x_part, c.y_part, c.r_part = x.itemsize, out.itemsize, out.itemsize
@@ -68,12 +71,21 @@ def to_c(problem: Problem) -> tuple[Any, list[Any]]:
     if problem.missing is not None:
         c.fill = problem.missing.fill
         if problem.missing.nodata is not None:
-            keep.append(ffi.new("double[]", problem.missing.nodata))
+            keep.append(_nodata_to_c(problem.missing.nodata, x))
             c.nodata = keep[-1]
     if problem.mask_strides is not None:
         c.has_mask = True
         *c.m_outer, c.m_c, c.m_p = problem.mask_strides
     return c, keep
+
+
+def _nodata_to_c(values: tuple[float | None, ...], x: np.dtype[Any]) -> Any:
+    found = ffi.new("pw_nodata[]", len(values))
+    for slot, value in zip(found, values, strict=True):
+        if value is not None:
+            slot.given = True
+            ffi.memmove(slot.value, x.type(value).tobytes(), x.itemsize)
+    return found
 
 
 def _dtype_code(dtype: np.dtype[Any]) -> int:

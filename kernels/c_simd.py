@@ -132,12 +132,18 @@ def _unsupported_layer(problem: Problem) -> str | None:
     most = _MOST_BYTES // problem.dtype.itemsize * parts
     if (finish is not None or parts == 2) and numbers > most:
         return f"{finish or 'complex numbers'} with more than {most // parts} channels"
-    missing, whole = problem.missing, problem.out_dtype.kind in "ui"
-    # Whole numbers are made of sums up to there.
-    most_fill = 2.0**22 if problem.dtype == np.float32 else 2.0**50
-    if missing is not None and whole and abs(missing.fill) > most_fill:
+    missing = problem.missing
+    if missing is not None and not _holds_fill(problem, missing.fill):
         return f"fill={missing.fill}, which sums of {problem.dtype} do not hold"
     return None
+
+
+def _holds_fill(problem: Problem, fill: float) -> bool:
+    """Whether an integer is still itself after it was one of the sums, and then saturated."""
+    if problem.out_dtype.kind not in "ui":
+        return True
+    limits = np.iinfo(problem.out_dtype)
+    return max(limits.min, min(int(problem.dtype.type(fill)), limits.max)) == fill
 
 
 def _finish_of(problem: Problem) -> str | None:
