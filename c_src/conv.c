@@ -9,8 +9,6 @@ enum {
     LINE = 64,
     /* Of a row that is staged, what may be fetched ahead. */
     MOST_FETCHED = 4096,
-    /* Elements whose bytes are swapped at once. */
-    SWAPPED = 512,
     /* One-shot weights up to this size are packed on the stack. */
     STACK_BYTES = 16 << 10,
     /* Packed weights that are worth waking a thread for: 240 -> 960 of one pixel 10.8 -> 6.1 us. */
@@ -82,47 +80,6 @@ static pw_matrix staged(const pw_plan *plan, char *at, int64_t channels, int pla
                   : (pw_matrix){plan->problem.dtype, at, size, channels * size, NULL};
 }
 
-static int is_dense(const pw_matrix *m, int64_t n_j) {
-    const ptrdiff_t size = (ptrdiff_t)pw_size(m->dtype);
-    return m->j == size && m->i == n_j * size;
-}
-
-/* An array of the other byte order, by way of some elements in this machine's. */
-static void copy_swapped(pw_convert convert, pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j,
-                         ptrdiff_t fetch) {
-    _Alignas(LINE) char block[SWAPPED * sizeof(double)];
-    const pw_matrix *array = from.swap ? &from : &to;
-    const ptrdiff_t size = (ptrdiff_t)pw_size(array->dtype);
-    const int64_t columns = pw_min(n_j, SWAPPED), rows = SWAPPED / pw_max(columns, 1);
-    const pw_matrix near = {array->dtype, block, (ptrdiff_t)columns * size, size, NULL};
-    for (int64_t i = 0, m; i < n_i; i += m) {
-        m = pw_min(rows, n_i - i);
-        for (int64_t j = 0, n; j < n_j; j += n) {
-            n = pw_min(columns, n_j - j);
-            const pw_matrix t = {to.dtype, to.at + i * to.i + j * to.j, to.i, to.j, NULL};
-            const pw_matrix f = {from.dtype, from.at + i * from.i + j * from.j, from.i, from.j,
-                                 NULL};
-            if (array == &from) {
-                from.swap(near, f, m, n, fetch);
-                convert(t, near, m, n, 0);
-            } else {
-                convert(near, f, m, n, 0);
-                to.swap(t, near, m, n, 0);
-            }
-        }
-    }
-}
-
-/* All rows as one where both matrices are dense. */
-void pw_copy(pw_convert convert, pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j,
-             ptrdiff_t fetch) {
-    if (is_dense(&to, n_j) && is_dense(&from, n_j)) n_j *= n_i, n_i = 1;
-    if (from.swap || to.swap)
-        copy_swapped(convert, to, from, n_i, n_j, fetch);
-    else
-        convert(to, from, n_i, n_j, fetch);
-}
-
 /* How far behind a row that is staged another is fetched: where elements lie apart the next row, for
  * hardware does not foresee it, else what the next panel takes of this one, while this panel is
  * computed. 50 x 600 x 600 -> 20 of uint16 10.4 -> 8.7 ms; panels that fit level 1 took 9 to 14. */
@@ -161,25 +118,6 @@ static void copy_panel(const pw_plan *plan, pw_convert convert, pw_matrix to, pw
     }
 }
 
-/* Flags the pixels of one channel that are missing in it. */
-static void flag_absent(const pw_kernels *kernels, pw_matrix row, const pw_nodata *nodata,
-                        uint8_t *flags, int64_t n) {
-    const pw_absent absent = kernels->absent[row.dtype];
-    if (!nodata->given) return;
-    if (!row.swap) {
-        absent(flags, row.at, row.j, nodata->value, n);
-        return;
-    }
-    _Alignas(LINE) char block[SWAPPED * sizeof(double)];
-    const ptrdiff_t size = (ptrdiff_t)pw_size(row.dtype);
-    const pw_matrix near = {row.dtype, block, 0, size, NULL};
-    for (int64_t part; n > 0; n -= part, flags += part, row.at += part * row.j) {
-        part = pw_min(n, SWAPPED);
-        row.swap(near, row, 1, part, 0);
-        absent(flags, block, size, nodata->value, part);
-    }
-}
-
 /* Pixels [from, from + n) of x, row by row; flags those that miss a channel. */
 static void stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, const pw_nodata *nodata,
                     uint8_t *flags, int64_t n_c, int64_t from, int64_t n) {
@@ -193,7 +131,7 @@ static void stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, const pw_nod
                    !plan->interleaved);
         if (!nodata) continue;
         for (int64_t c = 0; c < n_c; c++, source.at += x.i)
-            flag_absent(kernels, source, &nodata[c], flags, part);
+            pw_flag_absent(kernels, source, &nodata[c], flags, part);
         flags += part;
     }
 }

@@ -1,10 +1,11 @@
-"""A `Problem` as the C code has it."""
+"""What the C code is handed: a `Problem` as it has it, arrays, weights."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 try:
     from ._c import ffi, lib
@@ -14,7 +15,13 @@ except ImportError:  # `c_simd.available` says why
 if TYPE_CHECKING:
     from pointwise_fast.problem import Problem
 
-__all__ = ["to_c"]
+__all__ = ["address", "integer", "pointer", "real_parts", "to_c", "weights"]
+
+Array = npt.NDArray[Any]
+
+# Looked up once: small calls are all overhead.
+_NULL: Any = None if ffi is None else ffi.NULL
+_from_buffer: Any = None if ffi is None else ffi.from_buffer
 
 #: Of dtypes.
 _CODES = {
@@ -102,3 +109,38 @@ def _is_dense(problem: Problem) -> bool:
 
 def _part_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype.type(0).real.dtype if dtype.kind == "c" else dtype
+
+
+def pointer(array: Array) -> Any:
+    """The address of the first element, as a cffi pointer that keeps `array` alive."""
+    try:
+        return _from_buffer(array)
+    except (ValueError, BufferError):  # not C-contiguous
+        return ffi.cast("char *", address(array))
+
+
+def integer(pointer: Any) -> int:
+    return int(ffi.cast("intptr_t", pointer))
+
+
+def address(array: Array) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def weights(weight: Array, bias: Array | None) -> tuple[Any, ...]:
+    w_k, w_c = weight.strides
+    if bias is None:
+        return pointer(weight), w_k, w_c, _NULL, 0
+    return pointer(weight), w_k, w_c, pointer(bias), bias.strides[0]
+
+
+def real_parts(weight: Array, bias: Array | None) -> tuple[Array, Array | None]:
+    """Complex weights as those of twice the channels, real and imaginary parts in turn."""
+    K, C = weight.shape
+    pairs = np.empty((K, 2, C, 2), weight.real.dtype)
+    pairs[:, 0, :, 0] = pairs[:, 1, :, 1] = weight.real
+    pairs[:, 1, :, 0] = weight.imag
+    pairs[:, 0, :, 1] = -weight.imag
+    parts = None if bias is None else np.ascontiguousarray(bias).view(bias.real.dtype)
+    return pairs.reshape(2 * K, 2 * C), parts

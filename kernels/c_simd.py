@@ -23,7 +23,7 @@ else:
     _missing = None
 
 from . import Parameters, Plan, run_in_turn
-from .c_problem import to_c
+from .c_problem import address, integer, pointer, real_parts, to_c, weights
 from .features import FEATURES as _ALL
 from .features import first_lacking
 
@@ -58,7 +58,6 @@ Array = npt.NDArray[Any]
 
 # Looked up once: small calls are all overhead.
 _NULL: Any = None if ffi is None else ffi.NULL
-_from_buffer: Any = None if ffi is None else ffi.from_buffer
 
 #: Multiply-adds, with 16 for an activation, in which other threads do without the GIL; some
 #: microseconds, as in NumPy.
@@ -200,8 +199,8 @@ def run_branches(
     if None in handles:  # there is nothing to do for one of them
         run_in_turn(plans, packed, x, outs, threads)
         return
-    pointers = [_pointer(out) for out in outs]  # which keep the arrays alive
-    status = lib.pw_run_branches(handles, packed, len(handles), _pointer(x), pointers, threads)
+    pointers = [pointer(out) for out in outs]  # which keep the arrays alive
+    status = lib.pw_run_branches(handles, packed, len(handles), pointer(x), pointers, threads)
     if status:
         raise MemoryError("no memory for scratch; nothing was written")
 
@@ -256,14 +255,14 @@ class CPlan:
         sizes = [lib.pw_packed_bytes(plan) for plan in plans]
         # An array, so that the memory lives as long as someone holds the pointer's owner.
         buffer = np.empty(sum(sizes) + _LINE, np.uint8)
-        start = -_address(buffer) % _LINE
-        address = ffi.from_buffer(buffer[start : start + sum(sizes)])
+        start = -address(buffer) % _LINE
+        packed = ffi.from_buffer(buffer[start : start + sum(sizes)])
         at = 0
         for plan, size, (weight, bias) in zip(plans, sizes, layers, strict=True):
-            parts = _real_parts(weight, bias) if self._complex else (weight, bias)
-            lib.pw_pack(plan, *_weights(*parts), address + at)
+            parts = real_parts(weight, bias) if self._complex else (weight, bias)
+            lib.pw_pack(plan, *weights(*parts), packed + at)
             at += size
-        return address
+        return packed
 
     def run(
         self,
@@ -277,10 +276,10 @@ class CPlan:
         status = lib.pw_run(
             self.handle,
             packed,
-            _pointer(x),
-            _NULL if residual is None else _pointer(residual),
-            _NULL if mask is None else _pointer(mask),
-            _pointer(out),
+            pointer(x),
+            _NULL if residual is None else pointer(residual),
+            _NULL if mask is None else pointer(mask),
+            pointer(out),
             threads,
         )
         if status:
@@ -297,14 +296,14 @@ class CPlan:
         mask: Array | None = None,
     ) -> None:
         if self._complex:
-            weight, bias = _real_parts(weight, bias)
+            weight, bias = real_parts(weight, bias)
         status = lib.pw_conv(
             self.handle,
-            *_weights(weight, bias),
-            _pointer(x),
-            _NULL if residual is None else _pointer(residual),
-            _NULL if mask is None else _pointer(mask),
-            _pointer(out),
+            *weights(weight, bias),
+            pointer(x),
+            _NULL if residual is None else pointer(residual),
+            _NULL if mask is None else pointer(mask),
+            pointer(out),
             threads,
         )
         if status:
@@ -323,8 +322,8 @@ class CPlan:
         if self._complex:
             return None
         repeat: Repeat | None = _repeats.remember(
-            _integer(self.handle),
-            0 if packed is None else _integer(packed),
+            integer(self.handle),
+            0 if packed is None else integer(packed),
             (self.handle, packed),
             self._long,
             empty,
@@ -372,46 +371,11 @@ class CGradient:
     ) -> None:
         status = lib.pw_gradient_run(
             self._plan,
-            _pointer(x),
-            _pointer(grad_out),
-            _NULL if grad_weight is None else _pointer(grad_weight),
-            _NULL if grad_bias is None else _pointer(grad_bias),
+            pointer(x),
+            pointer(grad_out),
+            _NULL if grad_weight is None else pointer(grad_weight),
+            _NULL if grad_bias is None else pointer(grad_bias),
             threads,
         )
         if status:
             raise MemoryError("no memory for scratch; nothing was written")
-
-
-def _pointer(array: Array) -> Any:
-    """The address of the first element, as a cffi pointer that keeps `array` alive."""
-    try:
-        return _from_buffer(array)
-    except (ValueError, BufferError):  # not C-contiguous
-        return ffi.cast("char *", _address(array))
-
-
-def _integer(pointer: Any) -> int:
-    return int(ffi.cast("intptr_t", pointer))
-
-
-def _address(array: Array) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address
-
-
-def _weights(weight: Array, bias: Array | None) -> tuple[Any, ...]:
-    w_k, w_c = weight.strides
-    if bias is None:
-        return _pointer(weight), w_k, w_c, _NULL, 0
-    return _pointer(weight), w_k, w_c, _pointer(bias), bias.strides[0]
-
-
-def _real_parts(weight: Array, bias: Array | None) -> tuple[Array, Array | None]:
-    """Complex weights as those of twice the channels, real and imaginary parts in turn."""
-    K, C = weight.shape
-    pairs = np.empty((K, 2, C, 2), weight.real.dtype)
-    pairs[:, 0, :, 0] = pairs[:, 1, :, 1] = weight.real
-    pairs[:, 1, :, 0] = weight.imag
-    pairs[:, 0, :, 1] = -weight.imag
-    parts = None if bias is None else np.ascontiguousarray(bias).view(bias.real.dtype)
-    return pairs.reshape(2 * K, 2 * C), parts

@@ -88,12 +88,12 @@ def store(Y: Array, dtype: np.dtype[Any]) -> Array:
         top = np.nextafter(top, Y.dtype.type(0))
     whole: Array = np.nan_to_num(np.clip(np.rint(Y), limits.min, top), nan=0).astype(dtype)
     if rounds_up:
-        whole[Y > top] = limits.max
+        whole[top < Y] = limits.max
     return whole
 
 
 def _to_odd(Y: Array) -> Array:
-    """float64 as float32, rounded to odd: rounding to 16 bits then gives what one rounding would."""
+    """float64 as float32, rounded to odd: to 16 bits that rounds as `Y` itself would."""
     near = Y.astype(np.float32)
     bits = near.view(np.uint32)
     odd = (bits - (abs(near) > abs(Y))) | 1

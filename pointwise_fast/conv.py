@@ -59,7 +59,8 @@ def conv1x1(
     x : array_like
         Any number of axes, any strides, either byte order; never copied. Floats of 16 (float16,
         bfloat16), 32 or 64 bits, integers, booleans or complex numbers, which are converted a
-        panel at a time. Also what speaks the buffer protocol, ``__array_interface__`` or DLPack (CPU).
+        panel at a time. Also what speaks the buffer protocol, ``__array_interface__`` or DLPack
+        (CPU).
     weight : array_like, shape (K, C/groups), (K, C/groups, 1) or (K, C/groups, 1, 1)
         Cast to the dtype of the sums, which has to hold its numbers.
     bias : array_like, shape (K,), optional

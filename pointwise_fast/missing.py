@@ -82,9 +82,7 @@ def _as_integer(value: float, x: np.dtype[Any]) -> int:
         # What a float makes of the largest integer of 64 bits.
         rounded = isinstance(value, float) and value == _limits(x)[1] + 1 and value > 2**53
         hint = f"; pass {_limits(x)[1]} as an int, which is not rounded" if rounded else ""
-        raise ValueError(
-            f"nodata={value} does not fit x, which has dtype {x}: {_fitting(x)}{hint}"
-        )
+        raise ValueError(f"nodata={value} does not fit x, which has dtype {x}: {_fitting(x)}{hint}")
     return int(value)
 
 

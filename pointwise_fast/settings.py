@@ -93,7 +93,9 @@ class Settings:
                 )
         self.scale, self.offset = scale, offset
         if not isinstance(precision, str | None):
-            raise TypeError(f"precision must be None, {_PRECISIONS}; got {type(precision).__name__}")
+            raise TypeError(
+                f"precision must be None, {_PRECISIONS}; got {type(precision).__name__}"
+            )
         if precision not in (None, "bf16", "float64"):
             raise ValueError(f"precision must be None, {_PRECISIONS}; got {precision!r}")
         self.precision = precision

@@ -142,9 +142,7 @@ def test_slopes_and_nodata(backend: str, rng: np.random.Generator) -> None:
     x = rng.integers(0, 4, (4, 3, 70)).astype(np.int32)
     weight, slopes = rng.standard_normal((2, 4)), np.array([0.5, 0.25])
     settings: dict[str, Any] = {"fill": -1, "backend": backend}
-    expected = pf.conv1x1(
-        x, weight, activation=("prelu", slopes), nodata=[3, 1, 0, 2], **settings
-    )
+    expected = pf.conv1x1(x, weight, activation=("prelu", slopes), nodata=[3, 1, 0, 2], **settings)
     for array in (x, swapped(x)):
         y = pf.conv1x1(
             array,
@@ -220,9 +218,7 @@ def test_chains_and_branches(layout: str, backend: str, rng: np.random.Generator
 @needs_c
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["u2", "f4", "i8", "c16"])
-def test_threads_and_panels_do_not_show(
-    dtype: str, layout: str, rng: np.random.Generator
-) -> None:
+def test_threads_and_panels_do_not_show(dtype: str, layout: str, rng: np.random.Generator) -> None:
     x, axis = arranged_swapped(values(rng, dtype, 50, 61, 97), layout)
     other = np.dtype(dtype if dtype == "c16" else "f4").newbyteorder("S")
     layer = pf.Conv1x1(rng.standard_normal((20, 50)), channel_axis=axis, dtype=other, backend="c")
@@ -308,5 +304,5 @@ def test_bfloat16(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("dtype", [">g", ">c32", ">S3", ">M8[s]", ">b1,>f4"])
 def test_what_is_refused_says_what_fits(dtype: str) -> None:
     x = np.zeros((3, 2, 2), dtype)
-    with pytest.raises(TypeError, match="x has dtype .* supported are bool, .*either byte order"):
+    with pytest.raises(TypeError, match=r"x has dtype .* supported are bool, .*either byte order"):
         pf.conv1x1(x, np.ones((1, 3)))

@@ -172,7 +172,7 @@ def test_integers_round_and_saturate(dtype: str, expected: list[int], backend: s
     assert y[0].tolist() == expected
 
 
-#: The float64 numbers next to the ends of 64 bits, ties, and the first that floats do not tell apart.
+#: float64 numbers next to the ends of 64 bits, ties, and the first that floats do not tell apart.
 BIG = [
     *(2.0**63, 2.0**63 - 1024, -(2.0**63), -(2.0**63) - 2048, 2.0**64, 2.0**64 - 2048),
     *(2.0**53 - 1, 2.0**53 + 2, -(2.0**53) + 1, 2.0**51 + 0.5, 2.0**51 + 1.5, 2.0**52 + 1, -0.0),
@@ -217,7 +217,7 @@ def test_results_that_are_refused(dtype: str, wrong: type[Exception], fits: str)
 
 def test_labels_that_are_refused() -> None:
     x, weight = np.ones((1, 2, 2)), np.ones((300, 1))
-    with pytest.raises(TypeError, match="does not hold the labels 0 to 299 .*; uint16 does"):
+    with pytest.raises(TypeError, match=r"does not hold the labels 0 to 299 .*; uint16 does"):
         pf.conv1x1(x, weight, head="argmax", dtype="u1")
     with pytest.raises(TypeError, match="whose labels are uint8, uint16, int32, int64"):
         pf.conv1x1(x, weight, head="argmax", dtype="u8")
@@ -275,7 +275,7 @@ def test_infinite_parameters_are_taken_as_given(backend: str) -> None:
 
 def test_gradients_name_the_weight(backend: str) -> None:
     x = np.ones((1, 2, 2), np.float32)
-    with pytest.raises(ValueError, match="weight has 8e.38, .*; those of float64 do: pass x of"):
+    with pytest.raises(ValueError, match=r"weight has 8e.38, .*; those of float64 do: pass x of"):
         pf.conv1x1_backward(x, x, [[8e38]], needs=["x"], backend=backend)
 
 

@@ -1,4 +1,4 @@
-"""``precision=``: products of rounded numbers, or sums of float64, and nothing else that differs."""
+"""``precision=``: products of rounded numbers or sums of float64, and nothing else differs."""
 
 from __future__ import annotations
 
