@@ -60,13 +60,13 @@ static pw_problem layer_problem(const pw_chain *chain, const pw_problem *layer, 
     p.in_place = 0; /* all of x has been read before y is written, pixel by pixel */
     if (i > 0) {
         const strides x = hidden_strides(chain, p.C, room);
-        p.x_dtype = p.dtype;
+        p.x_dtype = p.dtype, p.x_swapped = 0;
         p.x_c = x.channel, p.x_p = x.pixel;
     }
     if (i + 1 < chain->n) {
         const strides y = hidden_strides(chain, p.K, room);
         p.y_k = y.channel, p.y_p = y.pixel;
-        p.has_residual = 0;
+        p.has_residual = p.y_swapped = 0;
     }
     return p;
 }
@@ -298,7 +298,7 @@ pw_plan *pw_chain_new(const pw_kernel_set *set, const pw_problem *const *layers,
     chain->n = n;
     chain->whole = *last;
     chain->whole.C = first->C;
-    chain->whole.x_dtype = first->x_dtype;
+    chain->whole.x_dtype = first->x_dtype, chain->whole.x_swapped = first->x_swapped;
     chain->whole.x_c = first->x_c, chain->whole.x_p = first->x_p;
     memcpy(chain->whole.x_outer, first->x_outer, sizeof first->x_outer);
     chain->outer = pw_product(first->outer_n, first->outer);

@@ -76,20 +76,8 @@ static item item_at(const call *call, int64_t index) {
 static pw_matrix staged(const pw_plan *plan, char *at, int64_t channels, int planes) {
     const ptrdiff_t size = (ptrdiff_t)pw_size(plan->problem.dtype);
     const ptrdiff_t room = (ptrdiff_t)plan->room;
-    return planes ? (pw_matrix){plan->problem.dtype, at, room * size, size}
-                  : (pw_matrix){plan->problem.dtype, at, size, channels * size};
-}
-
-static int is_dense(const pw_matrix *m, int64_t n_j) {
-    const ptrdiff_t size = (ptrdiff_t)pw_size(m->dtype);
-    return m->j == size && m->i == n_j * size;
-}
-
-/* All rows as one where both matrices are dense. */
-void pw_copy(pw_convert convert, pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j,
-             ptrdiff_t fetch) {
-    if (is_dense(&to, n_j) && is_dense(&from, n_j)) n_j *= n_i, n_i = 1;
-    convert(to, from, n_i, n_j, fetch);
+    return planes ? (pw_matrix){plan->problem.dtype, at, room * size, size, NULL}
+                  : (pw_matrix){plan->problem.dtype, at, size, channels * size, NULL};
 }
 
 /* How far behind a row that is staged another is fetched: where elements lie apart the next row, for
@@ -109,7 +97,7 @@ static void copy_panel(const pw_plan *plan, pw_convert convert, pw_matrix to, pw
     pw_matrix *scratch = to_scratch ? &to : &from, *array = to_scratch ? &from : &to;
     const ptrdiff_t step = scratch->i, size = (ptrdiff_t)pw_size(array->dtype);
     if (parts == 2 && planes && array->j == 2 * size && part == size &&
-        array->dtype == scratch->dtype) {
+        array->dtype == scratch->dtype && !array->swap) {
         if (to_scratch)
             plan->kernels->split(to, from, n_c / 2, n_p, 2 * (ptrdiff_t)n_p * size);
         else
@@ -122,8 +110,8 @@ static void copy_panel(const pw_plan *plan, pw_convert convert, pw_matrix to, pw
             pw_copy(convert, to, from, n_c / parts, n_p,
                     to_scratch ? fetch_distance(&from, n_p) : 0);
         } else {
-            const pw_matrix t = {to.dtype, to.at, to.j, to.i};
-            const pw_matrix f = {from.dtype, from.at, from.j, from.i};
+            const pw_matrix t = {to.dtype, to.at, to.j, to.i, to.swap};
+            const pw_matrix f = {from.dtype, from.at, from.j, from.i, from.swap};
             const ptrdiff_t fetch = to_scratch ? fetch_distance(&f, n_c / parts) : 0;
             pw_copy(convert, t, f, n_p, n_c / parts, fetch);
         }
@@ -131,7 +119,7 @@ static void copy_panel(const pw_plan *plan, pw_convert convert, pw_matrix to, pw
 }
 
 /* Pixels [from, from + n) of x, row by row; flags those that miss a channel. */
-static void stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, const double *nodata,
+static void stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, const pw_nodata *nodata,
                     uint8_t *flags, int64_t n_c, int64_t from, int64_t n) {
     const pw_kernels *kernels = plan->kernels;
     const int64_t row = plan->row ? plan->row : plan->problem.P;
@@ -142,8 +130,8 @@ static void stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, const double
         copy_panel(plan, kernels->load[x.dtype], to, source, 1, plan->problem.x_part, n_c, part,
                    !plan->interleaved);
         if (!nodata) continue;
-        for (int64_t c = 0; c < n_c; c++)
-            kernels->absent[x.dtype](flags, source.at + c * x.i, x.j, nodata[c], part);
+        for (int64_t c = 0; c < n_c; c++, source.at += x.i)
+            pw_flag_absent(kernels, source, &nodata[c], flags, part);
         flags += part;
     }
 }
@@ -229,10 +217,13 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
     const pw_block *first = &plan->blocks[it->first_block],
                    *last = &plan->blocks[it->end_block - 1];
     const int64_t K = last->k + last->channels - first->k;
-    const pw_matrix x = {p->x_dtype, (char *)it->x, p->x_c, p->x_p};
-    const pw_matrix y = {p->y_dtype, it->y + first->k * p->y_k, p->y_k, p->y_p};
+    const pw_convert *swap = plan->kernels->swap;
+    const pw_matrix x = {p->x_dtype, (char *)it->x, p->x_c, p->x_p,
+                         p->x_swapped ? swap[p->x_dtype] : NULL};
+    const pw_matrix y = {p->y_dtype, it->y + first->k * p->y_k, p->y_k, p->y_p,
+                         p->y_swapped ? swap[p->y_dtype] : NULL};
     const pw_matrix r = {p->y_dtype, it->r ? (char *)it->r + first->k * p->r_k : NULL, p->r_k,
-                         p->r_p};
+                         p->r_p, p->r_swapped ? swap[p->y_dtype] : NULL};
     uint8_t *flags = plan->flags ? (uint8_t *)scratch + plan->scratch.flags : NULL;
     pass pass = {
         .y = plan->stage_y ? staged(plan, scratch + plan->scratch.y, K, plan->planes) : y,

@@ -177,7 +177,7 @@ static void add_panel_bias(const pw_gradient *plan, const tile *t, const char *p
     for (int64_t v = 0, nv; v * plan->kernels->vector < t->n_b; v += nv) {
         nv = pw_gradient_vectors(plan, t->n_b, v);
         const pw_matrix y = {plan->problem.dtype, (char *)panel + v * vector * plan->block, size,
-                             nv * vector};
+                             nv * vector, NULL};
         add_bias(plan, y, 0, pw_gradient_columns(plan, t->n_b, v, nv), n, to->bias + v * vector,
                  add, ones);
     }

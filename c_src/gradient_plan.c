@@ -51,8 +51,9 @@ static void cut_blocks(pw_gradient *plan, int64_t most) {
 }
 
 static pw_operand operand(const pw_problem *p, const ptrdiff_t *outer, ptrdiff_t c, ptrdiff_t step,
-                          int64_t channels) {
-    pw_operand o = {.outer = outer, .c = c, .p = step, .channels = channels / p->groups};
+                          int64_t channels, int swapped) {
+    pw_operand o = {
+        .outer = outer, .c = c, .p = step, .channels = channels / p->groups, .swapped = swapped};
     if (p->P == 1) o.p = (ptrdiff_t)pw_size(p->dtype);
     ptrdiff_t run = (ptrdiff_t)p->P * o.p;
     o.one_run = 1;
@@ -76,7 +77,7 @@ static int needs_copy(const pw_gradient *plan) {
 /* Dot products need planes; rows of channels are as good for interleaved kernels and the bias. */
 static pw_staging staging_of(const pw_gradient *plan, const pw_operand *o, int is_a) {
     const ptrdiff_t size = (ptrdiff_t)pw_size(plan->problem.dtype);
-    const int broken = plan->joined && !o->one_run, planar = o->p == size;
+    const int broken = (plan->joined && !o->one_run) || o->swapped, planar = o->p == size;
     if (!plan->dots && !is_a) return PW_IN_PLACE; /* panels are made of anything */
     if (!plan->dots && !planar && o->c == size) return broken ? PW_AS_ROWS : PW_IN_PLACE;
     return broken || !planar || (is_a && needs_copy(plan)) ? PW_AS_PLANES : PW_IN_PLACE;
@@ -84,8 +85,8 @@ static pw_staging staging_of(const pw_gradient *plan, const pw_operand *o, int i
 
 static void configure(pw_gradient *plan, way way) {
     const pw_problem *p = &plan->problem;
-    const pw_operand x = operand(p, p->x_outer, p->x_c, p->x_p, p->C);
-    const pw_operand y = operand(p, p->y_outer, p->y_k, p->y_p, p->K);
+    const pw_operand x = operand(p, p->x_outer, p->x_c, p->x_p, p->C, p->x_swapped);
+    const pw_operand y = operand(p, p->y_outer, p->y_k, p->y_p, p->K, p->y_swapped);
     plan->dots = way == DOTS;
     plan->swapped = way == SWAPPED_PANELS;
     plan->a = plan->swapped ? x : y;
@@ -179,7 +180,7 @@ static void lay_out_scratch(pw_gradient *plan) {
     const int sums = !plan->by_segment && !pw_gradient_is_direct(plan);
     const int64_t y_channels = plan->swapped ? plan->most_b : plan->most_a;
     size_t end = 0;
-    const int gathers = !plan->dots && plan->b.p != size && plan->b.c != size;
+    const int gathers = !plan->dots && pw_gradient_gathers(&plan->b, size);
     plan->scratch.a = region(&end, plan->a.staged != PW_IN_PLACE, plan->most_a * plan->room * size);
     plan->scratch.b = region(&end, plan->b.staged != PW_IN_PLACE || !plan->dots,
                              plan->most_b * (plan->dots ? plan->room : plan->block) * size);

@@ -11,6 +11,7 @@ typedef struct pw_operand {
     const ptrdiff_t *outer; /* of the plan's problem */
     ptrdiff_t c, p;
     int64_t channels;  /* of a group */
+    int swapped;       /* in the other byte order */
     int one_run;       /* all pixels are p bytes apart, those of other outer indices too */
     pw_staging staged; /* through scratch */
 } pw_operand;
@@ -59,6 +60,11 @@ static inline void pw_gradient_part(int64_t n, int64_t unit, int64_t part, int64
 
 static inline ptrdiff_t pw_gradient_size(const pw_gradient *plan) {
     return (ptrdiff_t)pw_size(plan->problem.dtype);
+}
+
+/* Whether panels of pixels are not made of them as they lie. */
+static inline int pw_gradient_gathers(const pw_operand *o, ptrdiff_t size) {
+    return o->swapped || (o->p != size && o->c != size);
 }
 
 /* Whether nothing has to be added to, or turned round after, the sums of a tile. */

@@ -11,7 +11,8 @@ pw_matrix pw_gradient_in_place(const pw_gradient *plan, const pw_operand *o, con
     const pw_problem *p = &plan->problem;
     ptrdiff_t offset = (ptrdiff_t)pixel * o->p;
     if (!o->one_run) offset = pixel % p->P * o->p + pw_outer_offset(p, o->outer, pixel / p->P);
-    return (pw_matrix){p->dtype, (char *)at + channel * o->c + offset, o->c, o->p};
+    return (pw_matrix){p->dtype, (char *)at + channel * o->c + offset, o->c, o->p,
+                       o->swapped ? plan->kernels->swap[p->dtype] : NULL};
 }
 
 /* n_c channels of n pixels to planes, or to rows, in scratch. */
@@ -20,9 +21,9 @@ static void copy_run(const pw_gradient *plan, pw_staging as, pw_matrix to, pw_ma
     const ptrdiff_t size = pw_gradient_size(plan);
     const pw_convert load = plan->kernels->load[from.dtype];
     if (as == PW_AS_ROWS)
-        pw_copy(load, (pw_matrix){to.dtype, to.at, to.j, to.i},
-                (pw_matrix){from.dtype, from.at, from.j, from.i}, n, n_c, 0);
-    else if (from.j != size && from.i == size)
+        pw_copy(load, (pw_matrix){to.dtype, to.at, to.j, to.i, NULL},
+                (pw_matrix){from.dtype, from.at, from.j, from.i, from.swap}, n, n_c, 0);
+    else if (from.j != size && from.i == size && !from.swap)
         plan->kernels->planes_of_rows(from.at, from.j, (int)n_c, n, to.at, to.i);
     else
         pw_copy(load, to, from, n_c, n, 0);
@@ -34,8 +35,8 @@ pw_matrix pw_gradient_staged(const pw_gradient *plan, const pw_operand *o, const
     const ptrdiff_t size = pw_gradient_size(plan);
     const pw_matrix all =
         o->staged == PW_AS_PLANES
-            ? (pw_matrix){plan->problem.dtype, scratch, (ptrdiff_t)plan->room * size, size}
-            : (pw_matrix){plan->problem.dtype, scratch, size, n_c * size};
+            ? (pw_matrix){plan->problem.dtype, scratch, (ptrdiff_t)plan->room * size, size, NULL}
+            : (pw_matrix){plan->problem.dtype, scratch, size, n_c * size, NULL};
     pw_matrix to = all;
     for (int64_t n; pixels.n > 0; pixels.from += n, pixels.n -= n, to.at += n * to.j) {
         n = in_run(plan, o, pixels.from, pixels.n);
@@ -49,7 +50,7 @@ pw_matrix pw_gradient_staged(const pw_gradient *plan, const pw_operand *o, const
 static void gather_panel(const pw_gradient *plan, pw_matrix from, int channels, int64_t n,
                          char *gathered, char *to, ptrdiff_t row) {
     const ptrdiff_t size = pw_gradient_size(plan);
-    const pw_matrix planes = {from.dtype, gathered, PW_GATHERED_ROOM * size, size};
+    const pw_matrix planes = {from.dtype, gathered, PW_GATHERED_ROOM * size, size, NULL};
     for (int64_t m; n > 0; n -= m, from.at += m * from.j, to += m * row) {
         m = pw_min(n, PW_GATHERED);
         pw_copy(plan->kernels->load[from.dtype], planes, from, channels, m, 0);
@@ -70,12 +71,12 @@ void pw_gradient_panel(const pw_gradient *plan, const char *at, int64_t channel,
             const ptrdiff_t row = nv * vector;
             const int channels = pw_gradient_columns(plan, n_b, v, nv);
             char *to = scratch + plan->scratch.b + v * vector * plan->block + done * row;
-            if (b->p == size)
-                plan->kernels->panel_of_planes(from.at, b->c, channels, n, to, row);
-            else if (b->c == size)
-                plan->kernels->panel_of_rows(from.at, b->p, channels, n, to, row);
-            else
+            if (pw_gradient_gathers(b, size))
                 gather_panel(plan, from, channels, n, scratch + plan->scratch.gathered, to, row);
+            else if (b->p == size)
+                plan->kernels->panel_of_planes(from.at, b->c, channels, n, to, row);
+            else
+                plan->kernels->panel_of_rows(from.at, b->p, channels, n, to, row);
             from.at += channels * b->c;
         }
     }

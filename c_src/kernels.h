@@ -55,18 +55,22 @@ typedef struct pw_tile {
 
 typedef void (*pw_kernel)(const pw_tile *);
 
-/* Elements i < n_i, j < n_j; strides in bytes. */
-typedef struct pw_matrix {
-    pw_dtype dtype;
-    char *at;
-    ptrdiff_t i, j;
-} pw_matrix;
-
+typedef struct pw_matrix pw_matrix;
 /* to[i, j] = from[i, j], between an array's dtype and that of the sums. `fetch` bytes behind each row
  * as many are fetched into level 2; 0: none. */
 typedef void (*pw_convert)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j, ptrdiff_t fetch);
-/* Sets flags[j] where element j of an array's row is `value`; NaN: where it is NaN. */
-typedef void (*pw_absent)(uint8_t *flags, const char *row, ptrdiff_t step, double value, int64_t n);
+
+/* Elements i < n_i, j < n_j; strides in bytes. */
+struct pw_matrix {
+    pw_dtype dtype;
+    char *at;
+    ptrdiff_t i, j;
+    pw_convert swap; /* NULL; else bytes lie in the other order, which this turns round */
+};
+
+/* Sets flags[j] where element j of an array's row is the one at `value`; NaN: where it is NaN. */
+typedef void (*pw_absent)(uint8_t *flags, const char *row, ptrdiff_t step, const void *value,
+                          int64_t n);
 /* In place, on K planes of n pixels in scratch, whose rows hold whole vectors. */
 typedef void (*pw_finish)(char *y, ptrdiff_t step, int64_t K, int64_t n);
 
@@ -114,6 +118,7 @@ typedef void (*pw_pair_kernel)(const pw_pair *);
 typedef struct pw_kernels {
     pw_convert load[PW_DTYPES], store[PW_DTYPES]; /* by the array's dtype; NULL: none */
     pw_absent absent[PW_DTYPES];
+    pw_convert swap[PW_DTYPES]; /* between the byte orders; of bytes NULL */
     /* Pairs one behind the other, as complex numbers, of the sums' dtype: to planes of first and
      * second, and back. */
     void (*split)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j, ptrdiff_t fetch);

@@ -111,14 +111,16 @@ static int is_dense(const pw_plan *plan) {
                     K = (ptrdiff_t)plan->K;
     return C >= 1 && C <= PW_MAX_DENSE && K <= PW_MAX_DENSE && plan->kernels->dense[C][K] &&
            p->groups == 1 && p->x_dtype == p->dtype && p->y_dtype == p->dtype && p->parts == 1 &&
-           p->P > 1 && (C == 1 || p->x_c == size) && p->x_p == C * size &&
-           (K == 1 || p->y_k == size) && p->y_p == K * size &&
+           !p->x_swapped && !p->y_swapped && !p->r_swapped && p->P > 1 &&
+           (C == 1 || p->x_c == size) && p->x_p == C * size && (K == 1 || p->y_k == size) &&
+           p->y_p == K * size &&
            (!p->has_residual || ((K == 1 || p->r_k == size) && p->r_p == K * size));
 }
 
 /* Whether kernels cannot read x as it is, whatever its strides. */
 static int reads_staged(const pw_problem *p) {
-    return p->x_dtype != p->dtype || p->in_place || p->parts > 1 || p->nodata != NULL;
+    return p->x_dtype != p->dtype || p->x_swapped || p->in_place || p->parts > 1 ||
+           p->nodata != NULL;
 }
 
 /* Whether planar kernels of all blocks convert x. */
@@ -126,8 +128,8 @@ static int has_converters(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const int64_t n = pw_ceil_div(plan->K, plan->kernels->kr_max), least = plan->K / n;
     const pw_kernel *of = plan->kernels->planar_of[p->x_dtype];
-    return of[least] && of[least + (plan->K % n > 0)] && !p->in_place && !p->nodata &&
-           p->parts == 1;
+    return of[least] && of[least + (plan->K % n > 0)] && !p->x_swapped && !p->in_place &&
+           !p->nodata && p->parts == 1;
 }
 
 /* Whether there are products of bfloat16 for planes as they are. */
@@ -156,6 +158,7 @@ static void choose_path(pw_plan *plan) {
     const ptrdiff_t size = (ptrdiff_t)pw_size(p->y_dtype) * p->parts,
                     x_size = (ptrdiff_t)pw_size(p->x_dtype) * p->parts;
     const int single_pixel = p->P == 1, converts = p->y_dtype != p->dtype || p->parts > 1;
+    const int stores = converts || p->y_swapped, loads = converts || p->r_swapped;
     const int y_planar = single_pixel || p->y_p == size,
               x_planar = single_pixel || p->x_p == x_size;
     const int y_interleaved = plan->K == 1 || p->y_k == size;
@@ -179,8 +182,8 @@ static void choose_path(pw_plan *plan) {
         !plan->interleaved && x_planar && !plan->stage_x && !plan->pairs && has_converters(plan);
     plan->stage_x |= plan->pairs;
     plan->stage_x |= !plan->converts && (reads_staged(p) || (!plan->interleaved && !x_planar));
-    plan->stage_y = converts || !(plan->planes ? y_planar : y_interleaved);
-    plan->stage_r = p->has_residual && (converts || !(plan->planes ? r_planar : r_interleaved));
+    plan->stage_y = stores || !(plan->planes ? y_planar : y_interleaved);
+    plan->stage_r = p->has_residual && (loads || !(plan->planes ? r_planar : r_interleaved));
 }
 
 /* Cycles for a vector of pixels, where a vector of multiply-adds is one; of AVX-512 on Zen 4, within
@@ -387,10 +390,10 @@ static int keep_constants(pw_plan *plan) {
     pw_problem *p = &plan->problem;
     const size_t slopes = p->slopes ? (size_t)p->K : 0, nodata = p->nodata ? (size_t)p->C : 0;
     if (!slopes && !nodata) return 1;
-    double *to = plan->constants = malloc((slopes + nodata) * sizeof *to);
+    double *to = plan->constants = malloc(slopes * sizeof *to + nodata * sizeof *p->nodata);
     if (!to) return 0;
     if (slopes) p->slopes = memcpy(to, p->slopes, slopes * sizeof *to);
-    if (nodata) p->nodata = memcpy(to + slopes, p->nodata, nodata * sizeof *to);
+    if (nodata) p->nodata = memcpy(to + slopes, p->nodata, nodata * sizeof *p->nodata);
     return 1;
 }
 

@@ -36,7 +36,7 @@ struct pw_plan {
     int pairs;                     /* planar kernels of products of bfloat16; x is staged */
     int converts;                  /* planar kernels that convert x */
     int whole;                     /* all channels at once */
-    double *constants;             /* owned: what the problem's slopes and nodata point to */
+    void *constants;               /* owned: what the problem's slopes and nodata point to */
     int stream;                    /* where y turns out to be aligned to a line */
     ptrdiff_t prefetch;
     int64_t row;        /* pixels after which x goes on at its next row; 0: P is one row */
@@ -58,8 +58,11 @@ struct pw_plan {
     pw_block blocks[];
 };
 
-/* conv.c: elements i < n_i, j < n_j, with what a kernel set has for the dtypes. */
+/* copy.c: elements i < n_i, j < n_j, of either byte order, with what a kernel set has for the dtypes. */
 void pw_copy(pw_convert, pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j, ptrdiff_t fetch);
+/* copy.c: flags those of a row's n pixels that are missing in its channel. */
+void pw_flag_absent(const pw_kernels *, pw_matrix row, const pw_nodata *, uint8_t *flags,
+                    int64_t n);
 /* conv.c: bytes to outer index number `index`, in C order. */
 ptrdiff_t pw_outer_offset(const pw_problem *, const ptrdiff_t *strides, int64_t index);
 /* Multiply-adds that are worth waking a thread for. */

@@ -6,8 +6,8 @@
  *
  * Extents    are 1 at least, but for C, which may be 0.
  * Layout     Any. Strides are in bytes and may be negative, zero or no multiple of an element;
- *            x, r, y point at the first element, and no alignment is asked of them. What a
- *            kernel cannot read or write in place goes through panels in scratch.
+ *            x, r, y point at the first element, of any alignment and either byte order. What
+ *            a kernel cannot read or write in place goes through panels in scratch.
  * Overlap    y may be r, or x (in_place), element for element. Otherwise y overlaps nothing.
  * Reads      and writes stay inside the arrays, to the byte.
  * Sums       Every output is one chain of fused multiply-adds that starts from the bias and runs

@@ -46,12 +46,19 @@ typedef enum {
 
 typedef enum { PW_OK, PW_NO_MEMORY } pw_status;
 
+/* The value of x that stands for none, in one channel. */
+typedef struct {
+    int given;              /* else there is none */
+    unsigned char value[8]; /* of x_dtype, in the byte order of this machine; NaN: any NaN */
+} pw_nodata;
+
 /* One convolution without its data. Strides are in bytes, of any sign and any value. */
 typedef struct {
-    pw_dtype dtype;   /* of weights, bias and sums: PW_F32 or PW_F64 */
-    pw_dtype x_dtype; /* of the input */
-    pw_dtype y_dtype; /* of residual and output */
-    int parts;        /* 2: channels come in pairs, as complex numbers; C and K count both, x_c, */
+    pw_dtype dtype;                      /* of weights, bias and sums: PW_F32 or PW_F64 */
+    pw_dtype x_dtype;                    /* of the input */
+    pw_dtype y_dtype;                    /* of residual and output */
+    int x_swapped, y_swapped, r_swapped; /* in the other byte order than this machine's */
+    int parts; /* 2: channels come in pairs, as complex numbers; C and K count both, x_c, */
     ptrdiff_t x_part, y_part, r_part; /* y_k, r_k lead from pair to pair, these within */
     int64_t C, K, groups;
     int64_t P;     /* inner pixels */
@@ -70,7 +77,7 @@ typedef struct {
     pw_head head;         /* then; of argmax y has one channel */
     /* Missing data: pixels get `fill` that have a channel whose value is that of `nodata`, or is
      * masked by a byte that is not 0. */
-    const double *nodata; /* C values, NaN for NaN; NULL: none */
+    const pw_nodata *nodata; /* of C channels; NULL: none */
     int has_mask;
     ptrdiff_t m_outer[64], m_c, m_p;
     double fill;

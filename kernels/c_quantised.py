@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import c_simd
-from .c_simd import _kernel_sets, _pointer
+from .c_problem import pointer
+from .c_simd import _kernel_sets
 
 try:
     from ._c import ffi, lib
@@ -56,11 +57,11 @@ class CQuantised:
         status = lib.pw_qconv(
             self._kernels,
             self._problem,
-            _pointer(weight),
+            pointer(weight),
             *weight.strides,
-            *((ffi.NULL, 0) if bias is None else (_pointer(bias), bias.strides[0])),
-            _pointer(x),
-            _pointer(out),
+            *((ffi.NULL, 0) if bias is None else (pointer(bias), bias.strides[0])),
+            pointer(x),
+            pointer(out),
             threads,
         )
         if status:

@@ -23,6 +23,7 @@ else:
     _missing = None
 
 from . import Parameters, Plan, run_in_turn
+from .c_problem import address, integer, pointer, real_parts, to_c, weights
 from .features import FEATURES as _ALL
 from .features import first_lacking
 
@@ -57,7 +58,6 @@ Array = npt.NDArray[Any]
 
 # Looked up once: small calls are all overhead.
 _NULL: Any = None if ffi is None else ffi.NULL
-_from_buffer: Any = None if ffi is None else ffi.from_buffer
 
 #: Multiply-adds, with 16 for an activation, in which other threads do without the GIL; some
 #: microseconds, as in NumPy.
@@ -101,23 +101,6 @@ def available() -> str | None:
 
 FEATURES = frozenset(_ALL) - {"valid='any'"}
 
-#: Of dtypes.
-_CODES = {
-    "float32": "F32",
-    "float64": "F64",
-    "bool": "U8",
-    "uint8": "U8",
-    "int8": "I8",
-    "uint16": "U16",
-    "int16": "I16",
-    "uint32": "U32",
-    "int32": "I32",
-    "uint64": "U64",
-    "int64": "I64",
-    "float16": "F16",
-    "bfloat16": "BF16",
-}
-
 #: Bytes of all channels of a pixel, where they are finished together: some pixels have to fit each
 #: of four regions of a thread's scratch.
 _MOST_BYTES = 8192
@@ -148,12 +131,18 @@ def _unsupported_layer(problem: Problem) -> str | None:
     most = _MOST_BYTES // problem.dtype.itemsize * parts
     if (finish is not None or parts == 2) and numbers > most:
         return f"{finish or 'complex numbers'} with more than {most // parts} channels"
-    missing, whole = problem.missing, problem.out_dtype.kind in "ui"
-    # Whole numbers are made of sums up to there.
-    most_fill = 2.0**22 if problem.dtype == np.float32 else 2.0**50
-    if missing is not None and whole and abs(missing.fill) > most_fill:
+    missing = problem.missing
+    if missing is not None and not _holds_fill(problem, missing.fill):
         return f"fill={missing.fill}, which sums of {problem.dtype} do not hold"
     return None
+
+
+def _holds_fill(problem: Problem, fill: float) -> bool:
+    """Whether an integer is still itself after it was one of the sums, and then saturated."""
+    if problem.out_dtype.kind not in "ui":
+        return True
+    limits = np.iinfo(problem.out_dtype)
+    return max(limits.min, min(int(problem.dtype.type(fill)), limits.max)) == fill
 
 
 def _finish_of(problem: Problem) -> str | None:
@@ -210,8 +199,8 @@ def run_branches(
     if None in handles:  # there is nothing to do for one of them
         run_in_turn(plans, packed, x, outs, threads)
         return
-    pointers = [_pointer(out) for out in outs]  # which keep the arrays alive
-    status = lib.pw_run_branches(handles, packed, len(handles), _pointer(x), pointers, threads)
+    pointers = [pointer(out) for out in outs]  # which keep the arrays alive
+    status = lib.pw_run_branches(handles, packed, len(handles), pointer(x), pointers, threads)
     if status:
         raise MemoryError("no memory for scratch; nothing was written")
 
@@ -236,7 +225,7 @@ class CPlan:
     def __init__(self, problem: Problem, isa: str | None = None) -> None:
         kernel_set = _kernel_sets[_isa if isa is None else isa]
         layers = problem.layers()
-        described = [_to_c(layer) for layer in layers]
+        described = [to_c(layer) for layer in layers]
         handle = self._new(kernel_set, [c for c, _ in described])
         if not handle:
             raise MemoryError("no memory for a plan")
@@ -266,14 +255,14 @@ class CPlan:
         sizes = [lib.pw_packed_bytes(plan) for plan in plans]
         # An array, so that the memory lives as long as someone holds the pointer's owner.
         buffer = np.empty(sum(sizes) + _LINE, np.uint8)
-        start = -_address(buffer) % _LINE
-        address = ffi.from_buffer(buffer[start : start + sum(sizes)])
+        start = -address(buffer) % _LINE
+        packed = ffi.from_buffer(buffer[start : start + sum(sizes)])
         at = 0
         for plan, size, (weight, bias) in zip(plans, sizes, layers, strict=True):
-            parts = _real_parts(weight, bias) if self._complex else (weight, bias)
-            lib.pw_pack(plan, *_weights(*parts), address + at)
+            parts = real_parts(weight, bias) if self._complex else (weight, bias)
+            lib.pw_pack(plan, *weights(*parts), packed + at)
             at += size
-        return address
+        return packed
 
     def run(
         self,
@@ -287,10 +276,10 @@ class CPlan:
         status = lib.pw_run(
             self.handle,
             packed,
-            _pointer(x),
-            _NULL if residual is None else _pointer(residual),
-            _NULL if mask is None else _pointer(mask),
-            _pointer(out),
+            pointer(x),
+            _NULL if residual is None else pointer(residual),
+            _NULL if mask is None else pointer(mask),
+            pointer(out),
             threads,
         )
         if status:
@@ -307,14 +296,14 @@ class CPlan:
         mask: Array | None = None,
     ) -> None:
         if self._complex:
-            weight, bias = _real_parts(weight, bias)
+            weight, bias = real_parts(weight, bias)
         status = lib.pw_conv(
             self.handle,
-            *_weights(weight, bias),
-            _pointer(x),
-            _NULL if residual is None else _pointer(residual),
-            _NULL if mask is None else _pointer(mask),
-            _pointer(out),
+            *weights(weight, bias),
+            pointer(x),
+            _NULL if residual is None else pointer(residual),
+            _NULL if mask is None else pointer(mask),
+            pointer(out),
             threads,
         )
         if status:
@@ -333,8 +322,8 @@ class CPlan:
         if self._complex:
             return None
         repeat: Repeat | None = _repeats.remember(
-            _integer(self.handle),
-            0 if packed is None else _integer(packed),
+            integer(self.handle),
+            0 if packed is None else integer(packed),
             (self.handle, packed),
             self._long,
             empty,
@@ -362,7 +351,7 @@ class CGradient:
 
     def __init__(self, problem: Problem, isa: str | None = None) -> None:
         kernel_set = _kernel_sets[_isa if isa is None else isa]
-        handle = lib.pw_gradient_new(kernel_set, _to_c(problem)[0])
+        handle = lib.pw_gradient_new(kernel_set, to_c(problem)[0])
         if not handle:
             raise MemoryError("no memory for a plan")
         self._plan = ffi.gc(handle, lib.pw_gradient_free)
@@ -382,104 +371,11 @@ class CGradient:
     ) -> None:
         status = lib.pw_gradient_run(
             self._plan,
-            _pointer(x),
-            _pointer(grad_out),
-            _NULL if grad_weight is None else _pointer(grad_weight),
-            _NULL if grad_bias is None else _pointer(grad_bias),
+            pointer(x),
+            pointer(grad_out),
+            _NULL if grad_weight is None else pointer(grad_weight),
+            _NULL if grad_bias is None else pointer(grad_bias),
             threads,
         )
         if status:
             raise MemoryError("no memory for scratch; nothing was written")
-
-
-def _pointer(array: Array) -> Any:
-    """The address of the first element, as a cffi pointer that keeps `array` alive."""
-    try:
-        return _from_buffer(array)
-    except (ValueError, BufferError):  # not C-contiguous
-        return ffi.cast("char *", _address(array))
-
-
-def _integer(pointer: Any) -> int:
-    return int(ffi.cast("intptr_t", pointer))
-
-
-def _address(array: Array) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address
-
-
-def _weights(weight: Array, bias: Array | None) -> tuple[Any, ...]:
-    w_k, w_c = weight.strides
-    if bias is None:
-        return _pointer(weight), w_k, w_c, _NULL, 0
-    return _pointer(weight), w_k, w_c, _pointer(bias), bias.strides[0]
-
-
-def _real_parts(weight: Array, bias: Array | None) -> tuple[Array, Array | None]:
-    """Complex weights as those of twice the channels, real and imaginary parts in turn."""
-    K, C = weight.shape
-    pairs = np.empty((K, 2, C, 2), weight.real.dtype)
-    pairs[:, 0, :, 0] = pairs[:, 1, :, 1] = weight.real
-    pairs[:, 1, :, 0] = weight.imag
-    pairs[:, 0, :, 1] = -weight.imag
-    parts = None if bias is None else np.ascontiguousarray(bias).view(bias.real.dtype)
-    return pairs.reshape(2 * K, 2 * C), parts
-
-
-def _dtype_code(dtype: np.dtype[Any]) -> int:
-    return int(getattr(lib, f"PW_{_CODES[dtype.name]}"))
-
-
-def _is_dense(problem: Problem) -> bool:
-    """Whether the channels of a pixel lie one behind the other, in each array."""
-    strides = [(problem.x_strides, problem.x_dtype), (problem.out_strides, problem.out_dtype)]
-    if problem.residual_strides is not None:
-        strides.append((problem.residual_strides, problem.out_dtype))
-    return all(steps[-2] == dtype.itemsize for steps, dtype in strides)
-
-
-def _part_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return dtype.type(0).real.dtype if dtype.kind == "c" else dtype
-
-
-def _to_c(problem: Problem) -> tuple[Any, list[Any]]:
-    """The problem, and what it points to."""
-    c, keep = ffi.new("pw_problem *"), []
-    x, out = _part_dtype(problem.x_dtype), _part_dtype(problem.out_dtype)
-    c.dtype = _dtype_code(_part_dtype(problem.dtype))
-    c.x_dtype, c.y_dtype = _dtype_code(x), _dtype_code(out)
-    numbers = 2 if problem.dtype.kind == "c" else 1
-    c.parts = parts = 1 if _is_dense(problem) else numbers
-    c.x_part, c.y_part, c.r_part = x.itemsize, out.itemsize, out.itemsize
-    c.C, c.K, c.P, c.groups = problem.C * numbers, problem.K * numbers, problem.P, problem.groups
-    c.outer = len(problem.outer)
-    c.outer_n = problem.outer
-    *c.x_outer, c.x_c, c.x_p = problem.x_strides
-    *c.y_outer, c.y_k, c.y_p = problem.out_strides
-    if problem.residual_strides is not None:
-        c.has_residual = True
-        *c.r_outer, c.r_k, c.r_p = problem.residual_strides
-    if numbers > parts:  # real and imaginary parts are channels one behind the other
-        c.x_c, c.y_k, c.r_k = x.itemsize, out.itemsize, out.itemsize
-    c.has_bias = problem.bias
-    c.in_place = problem.in_place
-    c.bf16 = problem.precision == "bf16"
-    activation = problem.activation
-    if activation is not None and activation.name == "prelu":
-        keep.append(ffi.new("double[]", activation.slopes))
-        c.slopes = keep[-1]
-    elif activation is not None:
-        c.activation = getattr(lib, f"PW_ACT_{activation.name.upper()}")
-        c.a, c.b = activation.a, activation.b
-    if problem.head is not None:
-        c.head = getattr(lib, f"PW_HEAD_{problem.head.upper()}")
-    if problem.missing is not None:
-        c.fill = problem.missing.fill
-        if problem.missing.nodata is not None:
-            keep.append(ffi.new("double[]", problem.missing.nodata))
-            c.nodata = keep[-1]
-    if problem.mask_strides is not None:
-        c.has_mask = True
-        *c.m_outer, c.m_c, c.m_p = problem.mask_strides
-    return c, keep

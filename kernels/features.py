@@ -19,7 +19,8 @@ _INPUTS = (
 )
 _OUTPUTS = (
     *("float32", "float64", "float16", "bfloat16"),
-    *("uint8", "int8", "uint16", "int16", "uint32", "int32", "complex64", "complex128"),
+    *("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"),
+    *("complex64", "complex128"),
 )
 
 #: What every backend has had from the start.
@@ -34,6 +35,7 @@ FLOATS = frozenset(
 FEATURES = (
     *(f"{name} input" for name in _INPUTS),
     *(f"{name} output" for name in _OUTPUTS),
+    *("foreign byte order", "precision='float64'"),
     *("bias", "residual", "activations", "prelu", "groups"),
     *("head='softmax'", "head='log_softmax'", "head='l2_normalize'", "head='argmax'"),
     *("nodata=", "mask=", "valid='any'"),
@@ -49,6 +51,12 @@ def features_of(problem: Problem) -> list[str]:
     else:
         found.append(f"{problem.out_dtype.name} output")
         found += [f"head={problem.head!r}"] if problem.head is not None else []
+    dtypes = problem.x_dtype, problem.out_dtype, problem.residual_dtype
+    found += ["foreign byte order"] if any(d is not None and not d.isnative for d in dtypes) else []
+    # A wider result has wider sums anyway.
+    narrow = problem.precision == "float64" and problem.out_dtype.kind in "fc"
+    if narrow and problem.out_dtype.itemsize < problem.dtype.itemsize:
+        found.append("precision='float64'")
     found += ["chains of layers"] if problem.hidden else []
     found += ["bias"] if problem.bias else []
     found += ["residual"] if problem.residual_strides is not None else []

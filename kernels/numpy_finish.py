@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 _LEAST_NORM = 1e-12
 
 
-def absent(X: Array, nodata: tuple[float, ...] | None, mask: Array | None) -> Array:
+def absent(X: Array, nodata: tuple[float | None, ...] | None, mask: Array | None) -> Array:
     """Where `X` is missing."""
     gaps = np.zeros(X.shape, np.bool_)
     if mask is not None:
@@ -29,7 +29,9 @@ def absent(X: Array, nodata: tuple[float, ...] | None, mask: Array | None) -> Ar
     if nodata is not None:
         with np.errstate(invalid="ignore"):
             for row, values, value in zip(gaps, X, nodata, strict=True):
-                row |= values != values if np.isnan(value) else values == value
+                if value is not None:
+                    # As a scalar of that dtype: nothing is rounded on its way into a comparison.
+                    row |= values != values if value != value else values == X.dtype.type(value)
     return gaps
 
 
@@ -75,8 +77,24 @@ def apply_head(Y: Array, head: str | None) -> Array:
 
 def store(Y: Array, dtype: np.dtype[Any]) -> Array:
     """`Y` as `dtype`: rounded to the nearest, half to even; integers saturate, NaN becomes 0."""
+    if dtype.name == "bfloat16" and Y.dtype == np.float64:
+        Y = _to_odd(Y)  # ml_dtypes rounds to float32 first
     if dtype.kind not in "ui" or Y.dtype.kind in "ui":
         return Y.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
-    whole: Array = np.nan_to_num(np.clip(np.rint(Y), limits.min, limits.max), nan=0)
-    return whole.astype(dtype)
+    top = Y.dtype.type(limits.max)
+    rounds_up = int(top) > limits.max
+    if rounds_up:  # the largest integer of 64 bits
+        top = np.nextafter(top, Y.dtype.type(0))
+    whole: Array = np.nan_to_num(np.clip(np.rint(Y), limits.min, top), nan=0).astype(dtype)
+    if rounds_up:
+        whole[top < Y] = limits.max
+    return whole
+
+
+def _to_odd(Y: Array) -> Array:
+    """float64 as float32, rounded to odd: to 16 bits that rounds as `Y` itself would."""
+    near = Y.astype(np.float32)
+    bits = near.view(np.uint32)
+    odd = (bits - (abs(near) > abs(Y))) | 1
+    return np.where(near == Y, bits, odd).astype(np.uint32).view(np.float32)

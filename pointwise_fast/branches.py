@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .arrays import as_input, check_out, overlap
 from .call import Call
-from .chain import check_layers
+from .chain import check_layers, parameters_of
 from .config import resolve_threads
 from .conv import Conv1x1
 from .kernels import Plan, Repeat, c_simd, run_in_turn
@@ -214,7 +214,7 @@ class Branches:
         first = self._layers[0]._settings
         of_channels = first.head is not None or (first.activation and first.activation.slopes)
         alike = len(kinds) == 1 and first.groups == 1 and not of_channels
-        alike = alike and first.precision is None  # for which the number of channels matters
+        alike = alike and first.precision != "bf16"  # for which the number of channels matters
         return _SideBySide(self._layers) if alike else None
 
     def __getstate__(self) -> tuple[Conv1x1, ...]:
@@ -238,7 +238,7 @@ class _SideBySide(Layer):
         self._forget()
 
     def _pack_for(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
-        found = [layer._parameters(dtype) for layer in self._layers]
+        found = parameters_of(self._layers, dtype)
         weight = np.concatenate([weight for weight, _ in found])
         if not self._settings.bias:
             return plan.pack(weight, None)

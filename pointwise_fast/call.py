@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from . import dispatch
 from .arrays import is_same, overlap
-from .dtypes import Dtypes, choose_dtypes, label_dtype
+from .dtypes import Dtypes, choose_dtypes, label_dtype, native
 from .kernels import Backend, Parameters, Plan, Repeat
 from .problem import Problem, reduce_pixels
 from .settings import Settings, Shape
@@ -25,6 +26,7 @@ __all__ = [
     "Call",
     "Geometry",
     "check_fits",
+    "check_size",
     "contiguous_strides",
     "describe",
     "find_channel_axis",
@@ -34,6 +36,9 @@ __all__ = [
 ]
 
 Array = npt.NDArray[Any]
+
+#: Elements of an array: more than memory has, and few enough that 64 bits count their bytes.
+_MOST_ELEMENTS = 1 << 53
 
 
 class Geometry(NamedTuple):
@@ -175,9 +180,11 @@ def reduce_call(
     x_shape, x_strides = _apply_stride(settings, axis, x.shape, x.strides)
     pixels = (*x_shape[:axis], *x_shape[axis + 1 :])
     shape = pixels if labels else (*x_shape[:axis], settings.K, *x_shape[axis + 1 :])
+    check_size(x.shape, shape, dtypes.out)
     if out is None:
         out = Geometry(shape, contiguous_strides(shape, dtypes.out.itemsize), dtypes.out)
     check_fits(out, shape, dtypes.out, out_name)
+    dtypes = dtypes._replace(out=out.dtype)
     out_strides = (*out.strides[:axis], 0, *out.strides[axis:]) if labels else out.strides
     arrays = {"x": x_strides, "out": out_strides}
     if residual is not None:
@@ -203,6 +210,7 @@ def reduce_call(
         x_strides=strides["x"],
         out_strides=strides["out"],
         residual_strides=strides.get("residual"),
+        residual_dtype=None if residual is None else residual.dtype,
         bias=settings.bias,
         activation=settings.activation,
         hidden=settings.hidden,
@@ -225,12 +233,14 @@ def stepped(settings: Settings, shape: Shape, strides: Shape) -> tuple[Shape, Sh
 def _choose_dtypes(settings: Settings, x: np.dtype[Any]) -> Dtypes:
     """Those of a call; what makes no sense together is refused."""
     head = settings.head
-    before = choose_dtypes(x, settings.hidden_dtype) if settings.hidden else None
+    precision = settings.precision
+    before = choose_dtypes(x, settings.hidden_dtype, precision) if settings.hidden else None
     given = x if before is None else before.out
     if head == "argmax":
-        dtypes = choose_dtypes(given, None)._replace(out=label_dtype(settings.K, settings.dtype))
+        labels = label_dtype(settings.K, settings.dtype)
+        dtypes = choose_dtypes(given, None, precision)._replace(out=labels)
     else:
-        dtypes = choose_dtypes(given, settings.dtype)
+        dtypes = choose_dtypes(given, settings.dtype, precision)
         if head is not None and dtypes.out.kind in "ui":
             raise TypeError(f"head={head!r} gives fractions, which dtype={dtypes.out} cannot hold")
     if before is not None:
@@ -293,7 +303,7 @@ def _apply_stride(
     new_shape, new_strides = list(shape), list(strides)
     for a, n in zip(spatial, steps, strict=True):
         new_shape[a] = -(-shape[a] // n)
-        new_strides[a] = strides[a] * n
+        new_strides[a] = strides[a] * min(n, shape[a])  # which bounds it: one pixel needs no step
     return tuple(new_shape), tuple(new_strides)
 
 
@@ -320,8 +330,27 @@ def contiguous_strides(shape: Shape, itemsize: int) -> Shape:
     return tuple(reversed(strides))
 
 
+def check_size(x_shape: Shape, shape: Shape, dtype: np.dtype[Any]) -> None:
+    """Refuse arrays that no memory holds before their bytes are computed with.
+
+    `x`, of which elements may lie over one another, is of `x_shape`; the result of `shape`.
+    """
+    asked = math.prod(shape)
+    if asked > _MOST_ELEMENTS:
+        raise MemoryError(
+            f"a result of shape {shape} and dtype {dtype} would take {asked * dtype.itemsize} "
+            f"bytes; x has shape {x_shape}"
+        )
+    if math.prod(x_shape) > _MOST_ELEMENTS:
+        raise MemoryError(
+            f"x of shape {x_shape} has {math.prod(x_shape)} elements, at 4 bytes or more each "
+            "on their way into the sums"
+        )
+
+
 def check_fits(array: Geometry, shape: Shape, dtype: np.dtype[Any], name: str) -> None:
+    """Refuse an `array` that cannot be the result, in either byte order."""
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}; the result has {shape}")
-    if array.dtype != dtype:
+    if native(array.dtype) != native(dtype):
         raise TypeError(f"{name} has dtype {array.dtype}; the result has {dtype}")

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .conv import Conv1x1
-from .kernels import ChainPlan, Plan
+from .kernels import ChainPlan, Parameters, Plan
 from .layer import Layer
 from .problem import Hidden
 from .settings import Settings
 
-__all__ = ["Chain", "check_layers"]
+__all__ = ["Chain", "check_layers", "parameters_of"]
 
 Array = npt.NDArray[Any]
 
@@ -25,9 +25,9 @@ class Chain(Layer):
 
     The channels between two layers, the hidden ones, are never an array: a panel of pixels goes
     through all layers while it is in the cache. The results are those of the layers called one
-    after another; in the C backend to the bit, unless they have ``precision``, which a chain does
-    without. A chain may be shared by any number of threads,
-    and pickled.
+    after another; in the C backend to the bit, unless they have ``precision``: a chain does without
+    ``"bf16"``, and hidden channels of ``"float64"`` are not rounded to float32. A chain may be
+    shared by any number of threads, and pickled.
 
     Parameters
     ----------
@@ -35,7 +35,8 @@ class Chain(Layer):
         Each takes as many channels as the one before gives; all have the same ``channel_axis``.
         Only the first may have a ``stride`` and ``nodata``, only the last a ``head``. With
         ``dtype=`` in the first, the others have the same or none; the last may have integers or
-        floats of 16 bits. Layers that name a backend name the same.
+        floats of 16 bits. ``precision="float64"`` is for all or none. Layers that name a backend
+        name the same.
     residual : bool, default False
         Add the chain's input in the last layer before its activation, as ``residual=x`` does in
         a call: an inverted residual, or the MLP of a ConvNeXt block.
@@ -117,9 +118,7 @@ class Chain(Layer):
         return super().__call__(x, residual=residual, mask=mask, out=out, threads=threads)
 
     def _pack_for(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
-        return cast(ChainPlan, plan).pack_chain(
-            [layer._parameters(dtype) for layer in self._layers]
-        )
+        return cast(ChainPlan, plan).pack_chain(parameters_of(self._layers, dtype))
 
     def __repr__(self) -> str:
         ending = ", residual=True" if self._residual else ""
@@ -133,6 +132,17 @@ def check_layers(layers: Sequence[Any], who: str) -> None:
             raise TypeError(f"layer {i} of {who} must be a Conv1x1; got {type(layer).__name__}")
     if len(layers) < 2:
         raise ValueError(f"{who} needs two layers or more; got {len(layers)}")
+
+
+def parameters_of(layers: Sequence[Conv1x1], dtype: np.dtype[Any]) -> list[Parameters]:
+    """Each layer's weight and bias; errors name the layer."""
+    found = []
+    for i, layer in enumerate(layers, 1):
+        try:
+            found.append(layer._parameters(dtype))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"layer {i}: {error}") from None
+    return found
 
 
 class _ChainSettings(Settings):
@@ -170,9 +180,11 @@ class _ChainSettings(Settings):
             raise ValueError(
                 f"layer 1 has dtype={first.dtype}; hidden channels are float32, float64 or complex"
             )
+        _check_precision(layers)
         vars(self).update(vars(last))
         self.missing = first.missing
-        self.scale = self.offset = self.precision = None
+        self.scale = self.offset = None
+        self.precision = "float64" if first.precision == "float64" else None
         self._first = first
         self.C = first.C
         self.stride = first.stride
@@ -196,6 +208,17 @@ class _ChainSettings(Settings):
             )
         if self.stride not in (1, (1,) * _length(self.stride)):
             raise ValueError(f"residual=True needs stride 1; layer 1 has {self.stride}")
+
+
+def _check_precision(layers: Sequence[Settings]) -> None:
+    """Refuse sums of several dtypes: hidden channels are as wide as the sums they come from."""
+    for i, layer in enumerate(layers[1:], 2):
+        given = layers[0].precision, layer.precision
+        if "float64" in given and given[0] != given[1]:
+            raise ValueError(
+                f"layer {i} has precision={given[1]!r}, layer 1 has {given[0]!r}; a chain has one "
+                "dtype of sums: pass precision='float64' to all layers or to none"
+            )
 
 
 def _is_stored(dtype: np.dtype[Any]) -> bool:

@@ -57,11 +57,12 @@ def conv1x1(
     Parameters
     ----------
     x : array_like
-        Any number of axes, any strides; never copied. Floats of 16 (float16, bfloat16), 32 or 64
-        bits, integers, booleans or complex numbers, which are converted a panel at a time. Also
-        what speaks the buffer protocol, ``__array_interface__`` or DLPack (CPU).
+        Any number of axes, any strides, either byte order; never copied. Floats of 16 (float16,
+        bfloat16), 32 or 64 bits, integers, booleans or complex numbers, which are converted a
+        panel at a time. Also what speaks the buffer protocol, ``__array_interface__`` or DLPack
+        (CPU).
     weight : array_like, shape (K, C/groups), (K, C/groups, 1) or (K, C/groups, 1, 1)
-        Cast to the dtype of the sums.
+        Cast to the dtype of the sums, which has to hold its numbers.
     bias : array_like, shape (K,), optional
         Cast to the dtype of the sums.
     activation : str or tuple, optional
@@ -70,8 +71,8 @@ def conv1x1(
         (erf), ``"gelu_tanh"``, ``"hardswish"``, ``"hardsigmoid"``, ``("elu", alpha=1.0)``,
         ``"softplus"`` or ``"mish"``, as PyTorch defines them.
     residual : array_like, optional
-        Added before the activation; the shape and dtype of the result. ``residual=out``
-        accumulates.
+        Added before the activation; the shape and dtype of the result, either byte order.
+        ``residual=out`` accumulates.
     channel_axis : int, default -3
         -3 for ``(C, H, W)`` and ``(N, C, H, W)``, -1 for channels-last, -2 for ``(C, L)``.
     stride : int or sequence of int, default 1
@@ -80,17 +81,22 @@ def conv1x1(
     groups : int, default 1
         Divides C and K; each group of outputs sees its own group of inputs.
     dtype : dtype_like, optional
-        Of the result: float16, bfloat16 (of ml_dtypes), float32, float64, an integer of up to 32
-        bits (rounded half to even, saturated, NaN to 0), complex64 or complex128. By default that
-        of `x`; float32 for 16-bit floats and integers of up to 16 bits, float64 for longer ones.
-        Sums are of float32, or of float64 where the result is, or an integer one needs it.
+        Of the result: float16, bfloat16 (of ml_dtypes), float32, float64, an integer (rounded half
+        to even, saturated, NaN to 0), complex64 or complex128, in either byte order, as
+        ``">f4"``. By default that of `x` in the byte order of this machine; float32 for 16-bit
+        floats and integers of up to 16 bits, float64 for longer ones. Sums are of float32, or of
+        float64 where the result is, or where `x` or an integer result has 32 bits or more. So an
+        integer result is exact only as far as the sums are: up to 2**24 in float32, which sums of
+        many uint16 pass (see `precision`), up to 2**53 in float64.
     head : {"softmax", "log_softmax", "l2_normalize", "argmax"}, optional
         Applied over the output channels, last. ``"l2_normalize"`` divides by
         ``max(norm, 1e-12)``. ``"argmax"`` gives the number of the largest channel, the first of
         equal ones or the first NaN, in an array without the channel axis: uint8 up to 256
         channels, else uint16 or int64, or `dtype`.
-    nodata : float or sequence of C floats, optional
-        The value of `x` that stands for none, of each channel or of all; NaN for NaN.
+    nodata : number or sequence of C numbers, optional
+        The value of `x` that stands for none, of each channel or of all; NaN for NaN, None in a
+        sequence for a channel that has no such value. It is compared in the dtype of `x`:
+        integers of 64 bits exactly, floats as that dtype rounds them.
     mask : array_like of bool, optional
         True where `x` is missing; the shape of `x`, or of its pixels (without channel axis).
     fill : float, optional
@@ -106,13 +112,14 @@ def conv1x1(
         ``scale * x + offset`` takes the place of `x`, as for reflectance from digital numbers;
         both are folded into weights and bias. `nodata` is compared with `x` itself. Not with
         ``valid="any"``.
-    precision : {"bf16"}, optional
-        Allows `x` and `weight` to be rounded to bfloat16 (8 bits) before they are multiplied, where
-        the CPU has instructions for it (AVX-512 BF16, planar layouts); sums are of float32 all the
-        same. Elsewhere nothing is rounded.
+    precision : {"bf16", "float64"}, optional
+        ``"float64"``: sums, weights and bias of float64 (complex128) whatever `dtype` is; the
+        result is rounded once. ``"bf16"`` allows `x` and `weight` to be rounded to bfloat16
+        (8 bits) before they are multiplied, where the CPU has instructions for it (AVX-512 BF16,
+        planar layouts); sums are of float32 all the same. Elsewhere nothing is rounded.
     out : numpy.ndarray, optional
-        Where the result goes: its shape and dtype, any strides. It may overlap `x` or
-        `residual`.
+        Where the result goes: its shape and dtype, any strides, either byte order. It may overlap
+        `x` or `residual`.
     backend : {"auto", "c", "numba", "numpy"}
         See `backends`.
     threads : int, optional
@@ -211,8 +218,8 @@ def _checked(
     else:
         plan = call.plan_into(out, x, residual, mask)
     if plan is None:
-        beside = call.empty()
         alone = _call(*layer, *geometries(x, residual, None, mask))
+        beside = alone.empty()
         alone.plan.conv(w, b, x, residual, beside, n, mask)
         np.copyto(out, beside)
         return out

@@ -1,4 +1,8 @@
-"""Which dtypes come in, in which the sums are made, and which go out."""
+"""Which dtypes come in, in which the sums are made, and which go out.
+
+Arrays may be of either byte order; sums are of this machine's, and so are results unless another
+is asked for.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,17 @@ import numpy.typing as npt
 
 from .arrays import refuse_objects
 
-__all__ = ["Dtypes", "check_result_dtype", "choose_dtypes", "default_fill", "label_dtype"]
+__all__ = [
+    "Dtypes",
+    "cast_parameter",
+    "check_result_dtype",
+    "choose_dtypes",
+    "default_fill",
+    "label_dtype",
+    "native",
+]
 
+Array = npt.NDArray[Any]
 DType = np.dtype[Any]
 
 _F4, _F8 = np.dtype(np.float32), np.dtype(np.float64)
@@ -28,10 +41,12 @@ _INPUTS: dict[DType, DType] = {
 #: the input needs no more.
 _RESULTS: dict[DType, DType] = {
     **{np.dtype(name): _F4 for name in ("f2", "f4", "u1", "i1", "u2", "i2")},
-    **{np.dtype(name): _F8 for name in ("f8", "u4", "i4")},
+    **{np.dtype(name): _F8 for name in ("f8", "u4", "i4", "u8", "i8")},
     _C8: _C8,
     _C16: _C16,
 }
+#: Sums of ``precision="float64"``.
+_WIDE = {_F4: _F8, _F8: _F8, _C8: _C16, _C16: _C16}
 _LABELS = tuple(np.dtype(name) for name in ("u1", "u2", "i4", "i8"))
 
 
@@ -54,7 +69,12 @@ def _names(dtypes: Any) -> str:
     return ", ".join(names)
 
 
-def choose_dtypes(x: DType, wanted: DType | None) -> Dtypes:
+def native(dtype: DType) -> DType:
+    """`dtype` in the byte order of this machine."""
+    return dtype if dtype.isnative else dtype.newbyteorder("=")
+
+
+def choose_dtypes(x: DType, wanted: DType | None, precision: str | None = None) -> Dtypes:
     """Of an input `x` and a result that was asked for, or None.
 
     Raises
@@ -62,24 +82,57 @@ def choose_dtypes(x: DType, wanted: DType | None) -> Dtypes:
     TypeError
         If they are not supported, or not together.
     """
-    natural = _F4 if _is_bfloat16(x) else _INPUTS.get(x)
+    natural = _F4 if _is_bfloat16(x) else _INPUTS.get(native(x))
     if natural is None:
         refuse_objects(x, "x")
-        hint = "" if x.isnative else ": pass x.astype(x.dtype.newbyteorder('='))"
-        raise TypeError(f"x has dtype {x}; supported are {_names(_INPUTS)}{hint}")
+        raise TypeError(f"x has dtype {x}; supported are {_names(_INPUTS)}, in either byte order")
     if wanted is None:
-        return Dtypes(x, natural, natural)
+        return Dtypes(x, _WIDE[natural] if precision == "float64" else natural, natural)
     if x.kind == "c" and wanted.kind != "c":
         raise TypeError(
             f"dtype={wanted} would lose the imaginary part of x, which has dtype {x}; complex64 "
             "or complex128 fits"
         )
-    sums = _F4 if _is_bfloat16(wanted) else _RESULTS.get(wanted)
-    if sums is None:
-        raise TypeError(f"dtype={wanted} is for the labels of head='argmax' only")
+    sums = _F4 if _is_bfloat16(wanted) else _RESULTS[native(wanted)]
+    if precision == "float64":
+        sums = _WIDE[sums]
     if wanted.kind in "ui" and natural == _F8:
         sums = _F8
     return Dtypes(x, sums, wanted)
+
+
+def cast_parameter(array: Array, dtype: DType, name: str, fits: str | None = None) -> Array:
+    """A parameter in the dtype of the sums.
+
+    Parameters
+    ----------
+    fits : str, optional
+        What to pass for wider sums, in words.
+
+    Raises
+    ------
+    ValueError
+        If a finite number would become infinite.
+    """
+    if array.dtype is dtype:
+        return array
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(dtype)
+    except FloatingPointError:
+        with np.errstate(over="ignore"):
+            cast: Array = array.astype(dtype)
+    lost = np.argwhere(np.isfinite(array) & ~np.isfinite(cast))
+    if len(lost):
+        wide = _WIDE[dtype]
+        remedy = "no sums are wider"
+        if wide != dtype:
+            fits = f"dtype={wide.name!r} or precision='float64'" if fits is None else fits
+            remedy = f"those of {wide} do: pass {fits}"
+        raise ValueError(
+            f"{name} has {array[tuple(lost[0])]!s}, which sums of {dtype} do not hold; {remedy}"
+        )
+    return cast
 
 
 def check_result_dtype(dtype: npt.DTypeLike) -> DType:
@@ -97,7 +150,7 @@ def check_result_dtype(dtype: npt.DTypeLike) -> DType:
         given = np.dtype(dtype)
     except TypeError:
         raise TypeError(f"dtype must be one of {_names(_RESULTS)}; got {dtype!r}") from None
-    if given not in _RESULTS and given not in _LABELS and not _is_bfloat16(given):
+    if native(given) not in _RESULTS and not _is_bfloat16(given):
         raise TypeError(f"dtype must be one of {_names(_RESULTS)}; got {given}")
     return given
 
@@ -106,13 +159,16 @@ def label_dtype(K: int, wanted: DType | None) -> DType:
     """Of labels 0 to K - 1: the one that was asked for, if it holds them, else the smallest."""
     if wanted is None:
         return next(d for d in _LABELS if d.name != "int32" and np.iinfo(d).max >= K - 1)
-    if wanted not in _LABELS:
+    if native(wanted) not in _LABELS:
         raise TypeError(
             f"dtype={wanted} does not fit head='argmax', whose labels are "
             + ", ".join(d.name for d in _LABELS)
         )
     if np.iinfo(wanted).max < K - 1:
-        raise TypeError(f"dtype={wanted} does not hold the labels 0 to {K - 1} of head='argmax'")
+        raise TypeError(
+            f"dtype={wanted} does not hold the labels 0 to {K - 1} of head='argmax'; "
+            f"{label_dtype(K, None)} does"
+        )
     return wanted
 
 

@@ -14,6 +14,7 @@ from .arrays import as_input, as_parameter, check_integer
 from .call import Geometry, describe, geometry, reduce_call, stepped
 from .config import resolve_threads
 from .dispatch import select_gradient
+from .dtypes import native
 from .settings import Settings, Shape
 
 __all__ = ["conv1x1_backward"]
@@ -51,9 +52,10 @@ def conv1x1_backward(
     Parameters
     ----------
     grad_out : array_like
-        Shape of the result of ``conv1x1(x, weight)``, dtype of `x`, any strides.
+        Shape of the result of ``conv1x1(x, weight)``, dtype of `x`, any strides, either byte
+        order.
     x : array_like of float32 or float64
-        The input of the forward call, any strides.
+        The input of the forward call, any strides, either byte order.
     weight : array_like, shape (K, C/groups), (K, C/groups, 1) or (K, C/groups, 1, 1)
         Cast to the dtype of `x`.
     channel_axis, stride, groups
@@ -132,7 +134,7 @@ class _Backward:
         x: Geometry,
         grad_out: Geometry,
     ) -> None:
-        if x.dtype not in (np.float32, np.float64):
+        if native(x.dtype) not in (np.float32, np.float64):
             raise TypeError(f"x has dtype {x.dtype}; gradients are of float32 and float64")
         layer = Settings(weight_shape, None, None, channel_axis, stride, groups, None, backend)
         problem, _ = reduce_call(layer, x, None, grad_out, out_name="grad_out")
@@ -193,7 +195,7 @@ class _Backward:
         grad_x = (np.zeros if self._has_gaps else np.empty)(self._x_shape, self._dtype)
         shape, strides = self._view
         used = np.ndarray(shape, self._dtype, grad_x, 0, strides) if self._has_gaps else grad_x
-        weight, _ = self._layer.cast(weight, None, self._dtype)
+        weight, _ = self._layer.cast(weight, None, self._dtype, "x of float64")
         by_group = weight.reshape(self._G, self._K // self._G, weight.shape[1])
         transposed = by_group.swapaxes(1, 2).reshape(self._layer.C, self._K // self._G)
         self._x_call.plan.conv(transposed, None, grad_out, None, used, threads)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .dtypes import default_fill
+from .dtypes import default_fill, native
 
 __all__ = ["Missing", "MissingSpec", "parse_missing"]
 
-Nodata = float | Sequence[float] | npt.NDArray[Any] | None
+Nodata = float | Sequence[float | None] | npt.NDArray[Any] | None
+
+#: In each channel, as given: integers exactly; None: every value counts.
+_Values = tuple[float | None, ...]
 
 
 class Missing(NamedTuple):
@@ -21,9 +25,9 @@ class Missing(NamedTuple):
 
     Attributes
     ----------
-    nodata : tuple of float or None
-        For each input channel the value that stands for none, as the dtype of the input has it;
-        NaN: NaN.
+    nodata : tuple of int, float or None, or None
+        For each input channel the value that stands for none, as the dtype of the input has it: an
+        int where that is one of integers. NaN: any NaN; None: no value.
     valid : {"all", "any"}
         Whether a pixel needs all its channels or may do with some.
     min_valid : float
@@ -32,7 +36,7 @@ class Missing(NamedTuple):
         What a pixel without a result becomes.
     """
 
-    nodata: tuple[float, ...] | None
+    nodata: _Values | None
     valid: str
     min_valid: float
     fill: float
@@ -41,7 +45,7 @@ class Missing(NamedTuple):
 class MissingSpec(NamedTuple):
     """The same as the user gave it: checked as far as can be without an input."""
 
-    nodata: tuple[float, ...] | None
+    nodata: _Values | None
     valid: str
     min_valid: float
     fill: float | None
@@ -59,43 +63,55 @@ class MissingSpec(NamedTuple):
             If they cannot hold `nodata` or `fill`.
         """
         fill = default_fill(out) if self.fill is None else self.fill
-        if out.kind in "ui" and not _holds(out, fill):
-            raise ValueError(f"fill={fill} does not fit the result, which has dtype {out}")
+        if out.kind not in "ui":
+            fill = _number(fill, "fill")
+        elif not _is_in(fill, _limits(out)):
+            raise ValueError(
+                f"fill={fill} does not fit the result, which has dtype {out}: {_fitting(out)}"
+            )
         nodata = self.nodata
         if nodata is not None:
-            if x.kind in "uib":
-                for value in nodata:
-                    if x.itemsize == 8 and abs(value) > 2.0**53:
-                        raise ValueError(
-                            f"nodata={value:.17g} is beyond 2**53, where neighbours are not told "
-                            f"apart; x has dtype {x}: pass mask="
-                        )
-                    if not _holds(x, value):
-                        raise ValueError(
-                            f"nodata={_plain(value)} does not fit x, which has dtype {x}"
-                        )
-            else:
-                kind = x.type(0).real.dtype.type if x.kind == "c" else x.type
-                with np.errstate(over="ignore"):
-                    rounded = tuple(float(kind(value)) for value in nodata)
-                for value, found in zip(nodata, rounded, strict=True):
-                    if math.isinf(found) and math.isfinite(value):
-                        raise ValueError(f"nodata={value} does not fit x, which has dtype {x}")
-                nodata = rounded
+            fit = _as_integer if x.kind in "uib" else _as_float
+            nodata = tuple(None if value is None else fit(value, x) for value in nodata)
         return Missing(nodata, self.valid, self.min_valid, fill)
 
 
-def _plain(value: float) -> float | int:
-    return int(value) if value.is_integer() else value
+def _as_integer(value: float, x: np.dtype[Any]) -> int:
+    """`nodata` exactly, as a value of the integers of `x`."""
+    if not _is_in(value, _limits(x)):
+        # What a float makes of the largest integer of 64 bits.
+        rounded = isinstance(value, float) and value == _limits(x)[1] + 1 and value > 2**53
+        hint = f"; pass {_limits(x)[1]} as an int, which is not rounded" if rounded else ""
+        raise ValueError(f"nodata={value} does not fit x, which has dtype {x}: {_fitting(x)}{hint}")
+    return int(value)
 
 
-def _holds(dtype: np.dtype[Any], value: float) -> bool:
-    if not math.isfinite(value) or not value.is_integer():
-        return False
-    if dtype.kind == "b":
-        return value in (0, 1)
-    limits = np.iinfo(dtype)
-    return bool(limits.min <= value <= limits.max)
+def _as_float(value: float, x: np.dtype[Any]) -> float:
+    """`nodata` as the floats of `x` have it: files name those of float32 with more digits."""
+    dtype = native(x)
+    kind = dtype.type(0).real.dtype.type if x.kind == "c" else dtype.type
+    try:
+        with np.errstate(over="ignore"):
+            found = float(kind(value))
+    except OverflowError:  # an int past all floats
+        found = math.inf
+    if math.isinf(found) and abs(value) != math.inf:
+        raise ValueError(f"nodata={value} does not fit x, which has dtype {x}")
+    return found
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Of integers and booleans."""
+    return (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+
+
+def _is_in(value: float, limits: tuple[int, int]) -> bool:
+    """Whether it is a whole number within them; ints are compared exactly."""
+    return limits[0] <= value <= limits[1] and value == int(value)
+
+
+def _fitting(dtype: np.dtype[Any]) -> str:
+    return "whole numbers from {} to {} do".format(*_limits(dtype))
 
 
 def parse_missing(
@@ -113,7 +129,7 @@ def parse_missing(
     fraction = _number(min_valid, "min_valid")
     if not 0 <= fraction <= 1:
         raise ValueError(f"min_valid must be a fraction between 0 and 1; got {min_valid!r}")
-    values: tuple[float, ...] | None = None
+    values: _Values | None = None
     if nodata is not None:
         if isinstance(nodata, str | np.ma.MaskedArray) or _depth(nodata) > 1:
             raise ValueError(f"nodata must be a number, or one for each channel; got {nodata!r}")
@@ -122,8 +138,13 @@ def parse_missing(
             raise ValueError(
                 f"nodata has {len(given)} values; a single number, or {C}, fit the {C} channels"
             )
-        values = tuple(_number(value, "nodata") for value in given)
-    return MissingSpec(values, valid, fraction, None if fill is None else _number(fill, "fill"))
+        if any(value is not None for value in given):
+            values = tuple(
+                None if value is None else _exact_number(value, "nodata") for value in given
+            )
+    if fill is not None:
+        fill = _exact_number(fill, "fill")
+    return MissingSpec(values, valid, fraction, fill)
 
 
 def _depth(value: Any) -> int:
@@ -132,6 +153,14 @@ def _depth(value: Any) -> int:
         return np.ndim(value)
     except ValueError:  # ragged
         return 2
+
+
+def _exact_number(value: Any, name: str) -> float:
+    """Integers of any size stay what they are."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        return _number(value, name)
 
 
 def _number(value: Any, name: str) -> float:

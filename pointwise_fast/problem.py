@@ -45,10 +45,10 @@ class Problem:
     dtype : numpy.dtype
         Of the weights, the bias and the sums: float32, float64, complex64 or complex128.
     x_dtype : numpy.dtype
-        Of the input; converted on the way in where it differs from `dtype`.
+        Of the input, in either byte order; converted on the way in where it differs from `dtype`.
     out_dtype : numpy.dtype
-        Of the output and the residual. On the way out sums are rounded to the nearest, half to
-        even; integers saturate, NaN becomes 0.
+        Of the output, in either byte order. On the way out sums are rounded to the nearest, half
+        to even; integers saturate, NaN becomes 0.
     outer : tuple of int
         Extents of the outer pixel axes, in C order.
     C, K, P, groups : int
@@ -63,12 +63,15 @@ class Problem:
         One of `HEADS`, made of the activated channels of each pixel. The output of "argmax" has one
         channel.
     precision : str or None
-        "bf16": products of bfloat16, with sums of float32, will do.
+        "bf16": products of bfloat16, with sums of float32, will do. "float64": `dtype` is what was
+        asked for, whatever `out_dtype` is.
     missing : Missing or None
         Set where there is a mask (of bytes, not 0 where the input is missing) or nodata values.
     in_place : bool
         The output *is* the input, element for element: a pixel's channels must all be read
         before any is written.
+    residual_dtype : numpy.dtype or None
+        Of the residual: that of the output, but maybe in the other byte order. None: the same.
     hidden : tuple of Hidden
         Of a chain: the layers before the last, the first of which reads the C channels of the
         input. The other attributes, but for C and the strides of the input, are of the last.
@@ -92,6 +95,7 @@ class Problem:
     missing: Missing | None = None
     mask_strides: tuple[int, ...] | None = None
     in_place: bool = False
+    residual_dtype: np.dtype[Any] | None = None
     hidden: tuple[Hidden, ...] = ()
 
     def layers(self) -> list[Problem]:
@@ -104,7 +108,13 @@ class Problem:
             return [self]
         found = []
         before = replace(
-            self, out_dtype=self.dtype, residual_strides=None, head=None, precision=None, hidden=()
+            self,
+            out_dtype=self.dtype,
+            residual_strides=None,
+            residual_dtype=None,
+            head=None,
+            precision=None,
+            hidden=(),
         )
         for layer in self.hidden:
             found.append(replace(before, **layer._asdict()))

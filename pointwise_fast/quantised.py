@@ -11,9 +11,17 @@ import numpy.typing as npt
 
 from .activation import ActivationSpec
 from .arrays import as_input, check_out, is_same, overlap
-from .call import Geometry, check_fits, contiguous_strides, find_channel_axis, geometry
+from .call import (
+    Geometry,
+    check_fits,
+    check_size,
+    contiguous_strides,
+    find_channel_axis,
+    geometry,
+)
 from .config import resolve_threads
 from .dispatch import candidates
+from .dtypes import native
 from .kernels import QuantisedPlan
 from .kernels.c_quantised import CQuantised
 from .kernels.numpy_quantised import NumpyQuantised
@@ -108,6 +116,8 @@ def qconv1x1(
     weight = as_input(weight, "weight")
     if bias is not None:
         bias = as_input(bias, "bias")
+        if not bias.dtype.isnative:
+            bias = bias.astype(native(bias.dtype))
     arrays = (
         geometry(x),
         geometry(weight),
@@ -230,6 +240,7 @@ class _Call:
         axis = find_channel_axis(settings, x_shape)
         shape = (*x_shape[:axis], settings.K, *x_shape[axis + 1 :])
         dtype = quantisation.out_dtype
+        check_size(x_shape, shape, dtype)
         if out is None:
             out = Geometry(shape, contiguous_strides(shape, dtype.itemsize), dtype)
         check_fits(out, shape, dtype, "out")

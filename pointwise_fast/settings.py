@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from . import dispatch
 from .activation import ActivationSpec, parse_activation
-from .arrays import check_integer
-from .dtypes import check_result_dtype
+from .arrays import as_parameter, check_integer
+from .dtypes import cast_parameter, check_result_dtype
 from .folding import check_scale, fold_scale
 from .head import parse_head
 from .missing import Nodata, parse_missing
@@ -21,6 +21,8 @@ __all__ = ["Settings", "Shape"]
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
+
+_PRECISIONS = "'bf16' or 'float64'"
 
 
 class Settings:
@@ -91,17 +93,22 @@ class Settings:
                 )
         self.scale, self.offset = scale, offset
         if not isinstance(precision, str | None):
-            raise TypeError(f"precision must be None or 'bf16'; got {type(precision).__name__}")
-        if precision not in (None, "bf16"):
-            raise ValueError(f"precision must be None or 'bf16'; got {precision!r}")
+            raise TypeError(
+                f"precision must be None, {_PRECISIONS}; got {type(precision).__name__}"
+            )
+        if precision not in (None, "bf16", "float64"):
+            raise ValueError(f"precision must be None, {_PRECISIONS}; got {precision!r}")
         self.precision = precision
         dispatch.check_name(backend)
         self.backend = backend
 
     def cast(
-        self, weight: Array, bias: Array | None, dtype: np.dtype[Any]
+        self, weight: Array, bias: Array | None, dtype: np.dtype[Any], fits: str | None = None
     ) -> tuple[Array, Array | None]:
-        """Weights as ``(K, C/groups)`` and bias, in `dtype`; scale and offset are in them."""
+        """Weights as ``(K, C/groups)`` and bias, in `dtype`; scale and offset are in them.
+
+        `fits` says what to pass for wider sums.
+        """
         for array, name in (weight, "weight"), (bias, "bias"):
             if dtype.kind != "c" and array is not None and array.dtype.kind == "c":
                 raise TypeError(
@@ -110,14 +117,18 @@ class Settings:
                 )
         if weight.ndim != 2:
             weight = weight.reshape(self.weight_shape)
+        names = ("weight", "bias")
         if self.scale is not None or self.offset is not None:
+            for given, name in (self.scale, "scale"), (self.offset, "offset"):
+                if given is not None:
+                    cast_parameter(as_parameter(given, name), dtype, name, fits)
             weight, start = fold_scale(weight, bias, self.scale, self.offset, self.groups)
             bias = start if self.bias else None
-        with np.errstate(over="ignore"):
-            if weight.dtype is not dtype:
-                weight = weight.astype(dtype)
-            if bias is not None and bias.dtype is not dtype:
-                bias = bias.astype(dtype)
+            names = ("weight * scale", "bias + weight @ offset")
+        if weight.dtype is not dtype:
+            weight = cast_parameter(weight, dtype, names[0], fits)
+        if bias is not None and bias.dtype is not dtype:
+            bias = cast_parameter(bias, dtype, names[1], fits)
         return weight, bias
 
     def expects(self, who: str = "weight") -> str:

@@ -79,6 +79,13 @@ def cases(isa: str, rng: np.random.Generator) -> list[tuple[Any, ...]]:
     return found
 
 
+def draw_dtypes(dtype: Any, rng: np.random.Generator) -> list[np.dtype[Any]]:
+    """Of x, residual and out: `dtype`, and of the other byte order; of x, shorter ones too."""
+    orders = rng.choice(["=", "S"], 3) if rng.integers(2) else "==="
+    kinds = [rng.choice([dtype, np.int16, np.int32]) if orders[0] == "S" else dtype, dtype, dtype]
+    return [np.dtype(kind).newbyteorder(o) for kind, o in zip(kinds, orders, strict=True)]
+
+
 def main(isa: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     rooms = [Guarded(1 << 19) for _ in range(5)]
@@ -87,17 +94,22 @@ def main(isa: str, seed: int) -> None:
         K, C, P, dtype, x_layout, y_layout, has_residual = case
         item = np.dtype(dtype).itemsize
         values = [rng.standard_normal(s).astype(dtype) for s in ((C, P), (K, C), K, (K, P))]
+        x_dtype, r_dtype, y_dtype = draw_dtypes(dtype, rng)
+        if x_dtype.kind != "f":
+            values[0] = rng.integers(-99, 99, (C, P)).astype(dtype)
         expected = fma_chain(*(values[i] for i in (1, 0, 2)))
         if has_residual:
             expected = expected + values[3]
         for at_end in (True, False):
-            print(isa, *case, "end" if at_end else "start", flush=True)
+            print(isa, *case, x_dtype, r_dtype, y_dtype, "end" if at_end else "start", flush=True)
             y_strides = strides_of(y_layout, K, P, item)
-            nothing: npt.NDArray[Any] = np.full((K, P), np.nan, dtype)
-            x = rooms[0].array(values[0], strides_of(x_layout, C, P, item), at_end)
+            nothing: npt.NDArray[Any] = np.full((K, P), np.nan, y_dtype)
+            x_strides = strides_of(x_layout, C, P, x_dtype.itemsize)
+            x = rooms[0].array(values[0].astype(x_dtype), x_strides, at_end)
             weight = rooms[1].array(values[1], (C * item, item), at_end)
             bias = rooms[2].array(values[2], (item,), at_end)
-            residual = rooms[3].array(values[3], y_strides, at_end) if has_residual else None
+            R = values[3].astype(r_dtype)
+            residual = rooms[3].array(R, y_strides, at_end) if has_residual else None
             out = rooms[4].array(nothing, y_strides, at_end)
             plan = c_simd.CPlan(problem_of(x, weight, bias, residual, out), isa)
             plan.conv(weight, bias, x, residual, out, 1 + done % 2)

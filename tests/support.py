@@ -137,9 +137,10 @@ def problem_of(
     from pointwise_fast.problem import Problem
 
     return Problem(
-        dtype=out.dtype,
+        dtype=out.dtype.newbyteorder("="),
         x_dtype=x.dtype,
         out_dtype=out.dtype,
+        residual_dtype=None if residual is None else residual.dtype,
         outer=x.shape[:-2],
         C=x.shape[-2],
         K=len(weight),

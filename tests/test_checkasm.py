@@ -96,16 +96,24 @@ def check(
     residual: bool = False,
     threads: int = 1,
     packed: bool = True,
+    swapped: int = 0,
 ) -> None:
-    """One case; every byte of the output's buffer is compared."""
+    """One case; every byte of the output's buffer is compared.
+
+    Bits of `swapped`: x, residual and output are of the other byte order.
+    """
     item = sums.x.itemsize
     x_layout, out_layout = layouts
-    x = Memory.holding(sums.x[:C, :P], x_layout(C, P, item, pad), offset)
+    x_dtype, r_dtype, out_dtype = (
+        sums.x.dtype.newbyteorder("S" if swapped & bit else "=") for bit in (1, 2, 4)
+    )
+    x = Memory.holding(sums.x[:C, :P].astype(x_dtype), x_layout(C, P, item, pad), offset)
     strides = out_layout(K, P, item, pad)
-    out = Memory((K, P), strides, sums.x.dtype, offset)
+    out = Memory((K, P), strides, out_dtype, offset)
     weight = sums.weight[:K, :C]
     b = sums.bias[:K] if bias else None
-    r = Memory.holding(sums.residual[:K, :P], strides, offset).array if residual else None
+    R = sums.residual[:K, :P].astype(r_dtype)
+    r = Memory.holding(R, strides, offset).array if residual else None
     plan = c_simd.CPlan(problem_of(x.array, weight, b, r, out.array), isa)
     if packed:
         plan.run(plan.pack(weight, b), x.array, r, out.array, threads)
@@ -115,7 +123,7 @@ def check(
     out.assert_holds(
         sums.expected(K, C, P, bias, residual),
         f"{isa} {sums.x.dtype} {K=} {C=} {P=} {names} {pad=} {offset=} {bias=} {residual=} "
-        f"{threads=} {packed=}: {plan.describe()}",
+        f"{threads=} {packed=} {swapped=}: {plan.describe()}",
     )
 
 
@@ -170,6 +178,30 @@ def test_every_pair_of_layouts(
             offset=rng.integers(64),
             bias=bool(rng.integers(2)),
             residual=bool(rng.integers(2)),
+        )
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("x_layout", LAYOUTS)
+@pytest.mark.parametrize("out_layout", LAYOUTS)
+def test_every_byte_order(
+    sums: Sums, isa: str, x_layout: Any, out_layout: Any, rng: np.random.Generator
+) -> None:
+    """To the bit the sums of arrays of this machine's byte order; every tail, panels and passes."""
+    sizes = [(KS[i % len(KS)], FEW_CHANNELS[i % 8], P) for i, P in enumerate(PS)]
+    sizes += [(20, C, 130 - C % 9) for C in (257, 600, 1030) if isa != "scalar"]
+    for i, (K, C, P) in enumerate(sizes):
+        check(
+            sums,
+            isa,
+            K,
+            C,
+            P,
+            (x_layout, out_layout),
+            pad=PADS[rng.integers(len(PADS))],
+            offset=rng.integers(64),
+            residual=bool(rng.integers(2)),
+            swapped=1 + i % 7,
         )
 
 

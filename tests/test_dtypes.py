@@ -16,7 +16,10 @@ INPUTS: list[Any] = [
     *("?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"),
     BFLOAT16,
 ]
-REAL_OUTPUTS: list[Any] = ["f2", "f4", "f8", "u1", "i1", "u2", "i2", "u4", "i4", BFLOAT16]
+REAL_OUTPUTS: list[Any] = [
+    *("f2", "f4", "f8", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"),
+    BFLOAT16,
+]
 LAYOUTS = ["planar", "interleaved", "strided"]
 #: Whose bits do not depend on threads and panels.
 needs_c = pytest.mark.skipif("c" not in pf.backends(), reason="the C kernels are not built")
@@ -127,7 +130,7 @@ def test_every_output(
         assert backend == "numba"
         return
     kind = np.dtype(dtype)
-    wide = (kind.kind in "ui" and (x_dtype == "f8" or kind.itemsize == 4)) or kind == np.float64
+    wide = (kind.kind in "ui" and (x_dtype == "f8" or kind.itemsize >= 4)) or kind == np.float64
     sums = pf.conv1x1(
         x, weight, bias, channel_axis=axis, dtype="f8" if wide else "f4", backend=backend
     )
@@ -155,6 +158,8 @@ def test_every_output(
         ("u2", [0, 2, 2, 0, 0, 254, 256, 65535, 0, 0, 65535, 0]),
         ("i4", [0, 2, 2, 0, -2, 254, 256, 2**31 - 1, -(2**31), 0, 2**31 - 1, -(2**31)]),
         ("u4", [0, 2, 2, 0, 0, 254, 256, 2**32 - 1, 0, 0, 2**32 - 1, 0]),
+        ("i8", [0, 2, 2, 0, -2, 254, 256, 2**63 - 1, -(2**63), 0, 2**63 - 1, -(2**63)]),
+        ("u8", [0, 2, 2, 0, 0, 254, 256, 2**64 - 1, 0, 0, 2**64 - 1, 0]),
     ],
 )
 def test_integers_round_and_saturate(dtype: str, expected: list[int], backend: str) -> None:
@@ -165,6 +170,122 @@ def test_integers_round_and_saturate(dtype: str, expected: list[int], backend: s
         return
     y = pf.conv1x1(x, [[1.0]], channel_axis=-2, dtype=dtype, backend=backend)
     assert y[0].tolist() == expected
+
+
+#: float64 numbers next to the ends of 64 bits, ties, and the first that floats do not tell apart.
+BIG = [
+    *(2.0**63, 2.0**63 - 1024, -(2.0**63), -(2.0**63) - 2048, 2.0**64, 2.0**64 - 2048),
+    *(2.0**53 - 1, 2.0**53 + 2, -(2.0**53) + 1, 2.0**51 + 0.5, 2.0**51 + 1.5, 2.0**52 + 1, -0.0),
+    *(0.49999999999999994, 0.5000000000000001, -0.5000000000000001, 4503599627370495.5, 5e-324),
+]
+
+
+@pytest.mark.parametrize("dtype", ["i8", "u8"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_integers_of_64_bits(dtype: str, layout: str, backend: str) -> None:
+    """Python's own rounding says what they are; any of them in any place of a vector."""
+    limits = np.iinfo(dtype)
+    x, axis = arranged(np.resize(np.array(BIG), (1, 3, 7 * len(BIG))), layout)
+    if not supported(backend, x, np.ones((2, 1)), channel_axis=axis, dtype=dtype):
+        return
+    y = pf.conv1x1(x, [[1.0], [-1.0]], channel_axis=axis, dtype=dtype, backend=backend)
+    for sign, row in zip((1, -1), np.moveaxis(y, axis, 0), strict=True):
+        plain = (sign * np.moveaxis(x, axis, 0)[0]).ravel().tolist()
+        assert row.ravel().tolist() == [max(limits.min, min(limits.max, round(v))) for v in plain]
+
+
+def test_python_int_is_a_dtype(backend: str, rng: np.random.Generator) -> None:
+    x = rng.integers(-(2**50), 2**50, (1, 2, 9))
+    if supported(backend, x, np.ones((1, 1)), dtype=int):
+        y = pf.Conv1x1([[1]], dtype=int, backend=backend)(x)
+        assert y.dtype == np.int64
+        assert np.array_equal(y, x)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wrong", "fits"),
+    [
+        ("bool", TypeError, "one of float16, .*uint64, int64, .*; got bool"),
+        ("float128", TypeError, "one of float16, .*; got float128"),
+        ("S3", TypeError, "got"),
+    ],
+)
+def test_results_that_are_refused(dtype: str, wrong: type[Exception], fits: str) -> None:
+    with pytest.raises(wrong, match=fits):
+        pf.conv1x1(np.ones((3, 2, 2)), np.ones((1, 3)), dtype=dtype)
+
+
+def test_labels_that_are_refused() -> None:
+    x, weight = np.ones((1, 2, 2)), np.ones((300, 1))
+    with pytest.raises(TypeError, match=r"does not hold the labels 0 to 299 .*; uint16 does"):
+        pf.conv1x1(x, weight, head="argmax", dtype="u1")
+    with pytest.raises(TypeError, match="whose labels are uint8, uint16, int32, int64"):
+        pf.conv1x1(x, weight, head="argmax", dtype="u8")
+
+
+#: Parameters of which one number is past float32, and the name that the error gives it.
+TOO_LARGE: list[tuple[dict[str, Any], str]] = [
+    ({"weight": [[2.0, 1.0], [1.0, -7e38]]}, "weight has -7e+38"),
+    ({"weight": [[2, 10**39], [1, 1]]}, "weight"),
+    ({"weight": np.full((2, 2), 4e38, ">f8")}, "weight has 4e+38"),
+    ({"bias": [5.0, 5e40]}, "bias has 5e+40"),
+    ({"scale": 9e38}, "scale has 9e+38"),
+    ({"offset": [1.0, 6e39]}, "offset has 6e+39"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "says"), TOO_LARGE, ids=[says for _, says in TOO_LARGE])
+@pytest.mark.parametrize("way", ["conv1x1", "Conv1x1", "Chain", "Branches"])
+def test_parameters_that_the_sums_do_not_hold(
+    way: str, wrong: dict[str, Any], says: str, backend: str
+) -> None:
+    x = np.full((2, 3, 5), 2.0**-20, np.float32)
+    settings: dict[str, Any] = {"weight": np.eye(2), **wrong, "backend": backend}
+    if isinstance(settings["weight"], list) and says == "weight":
+        settings["weight"] = np.array(settings["weight"], float)  # of objects it is refused as such
+
+    def call(**more: Any) -> Any:
+        if way == "conv1x1":
+            return pf.conv1x1(x, **settings, **more)
+        layer = pf.Conv1x1(**settings, **more)
+        other = pf.Conv1x1(np.eye(2), backend=backend, **more)
+        if way == "Chain":
+            return pf.Chain(layer, other)(x)
+        return pf.Branches(layer, other)(x)[0] if way == "Branches" else layer(x)
+
+    if way == "Chain" and backend == "numba":
+        pytest.skip("no chains")
+    with pytest.raises(ValueError, match="sums of float32 do not hold; those of float64 do") as e:
+        call()
+    assert str(e.value).removeprefix("layer 1: ").startswith(says)
+    assert way not in ("Chain", "Branches") or str(e.value).startswith("layer 1: ")
+    assert "dtype='float64' or precision='float64'" in str(e.value)
+    assert np.isfinite(call(dtype="float64")).all()
+
+
+def test_infinite_parameters_are_taken_as_given(backend: str) -> None:
+    x = np.ones((2, 3, 4), np.float32)
+    weight = np.array([[np.inf, 1], [1, np.nan]])
+    y = pf.conv1x1(x, weight, bias=[-1, -np.inf], backend=backend)
+    assert np.isposinf(y[0]).all()
+    assert np.isnan(y[1]).all()
+    with pytest.raises(ValueError, match="weight has 1e"):
+        pf.conv1x1(x, np.array([[np.inf, 1e39]]), backend=backend)
+
+
+def test_gradients_name_the_weight(backend: str) -> None:
+    x = np.ones((1, 2, 2), np.float32)
+    with pytest.raises(ValueError, match=r"weight has 8e.38, .*; those of float64 do: pass x of"):
+        pf.conv1x1_backward(x, x, [[8e38]], needs=["x"], backend=backend)
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).max <= np.finfo(float).max, reason="no wider float")
+def test_nothing_is_wider_than_float64() -> None:
+    weight = np.full((1, 1), np.longdouble("3e400"))
+    with pytest.raises(ValueError, match=r"weight has 3e\+400, .*no sums are wider"):
+        pf.conv1x1(np.ones((1, 2, 2)), weight)
+    with pytest.raises(ValueError, match="sums of complex64 do not hold; those of complex128 do"):
+        pf.conv1x1(np.ones((1, 2, 2), "c8"), [[1e39j]])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -45,6 +45,8 @@ def settings_of(feature: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         return dtype_of(name), {}, {}
     if what == "output":
         return np.dtype("c8" if name.startswith("complex") else "f4"), {"dtype": dtype_of(name)}, {}
+    if feature == "foreign byte order":
+        return np.dtype("f4").newbyteorder("S"), {}, {}
     plain = np.dtype("f4")
     if feature.startswith("head="):
         return plain, {"head": feature.split("'")[1]}, {}
@@ -59,6 +61,7 @@ def settings_of(feature: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         "nodata=": ({"nodata": 0}, {}),
         "mask=": ({}, {"mask": mask}),
         "valid='any'": ({"nodata": 0, "valid": "any"}, {}),
+        "precision='float64'": ({"precision": "float64"}, {}),
         "chains of layers": ({}, {}),
     }
     return plain, *found[feature]
@@ -129,7 +132,7 @@ def test_a_cell(feature: str, column: str, rng: np.random.Generator) -> None:
         wide = np.complex128 if y.dtype.kind == "c" else np.float64
         assert np.allclose(y.astype(wide), expected.astype(wide), rtol=2e-6, equal_nan=True)
     plain = pf.conv1x1(x, weight, groups=settings.get("groups", 1), backend="numpy")
-    without = feature.endswith(("input", "output")) or feature == "groups"
+    without = feature.endswith(("input", "output", "order", "float64'")) or feature == "groups"
     assert without or y.shape != plain.shape or not np.array_equal(y, plain)
 
 

@@ -66,6 +66,17 @@ CONVERTED = {
         pf.conv1x1(x, w, out=y, dtype='u1', **settings)""",
     "interleaved int16": """lambda x=cube.reshape(rows, 600, 50).astype('i2'), y=out.reshape(rows,
         600, 20): pf.conv1x1(x, w, out=y, channel_axis=-1, **settings)""",
+    "big-endian": """lambda x=cube.astype('>u2'), y=out.astype('>f4'):
+        pf.conv1x1(x, w, out=y, residual=y, **settings)""",
+    "interleaved big-endian": """lambda x=cube.reshape(rows, 600, 50).astype('>f4'),
+        y=out.reshape(rows, 600, 20).astype('>f8'): pf.conv1x1(x, w, out=y, dtype='f8',
+        channel_axis=-1, **settings)""",
+    "big-endian gradients": """lambda x=cube.astype('>f4'), y=out.astype('>f4'):
+        pf.conv1x1_backward(y, x, w, needs=('weight', 'bias'), backend=backend)""",
+    "float64 sums, float32 out": """lambda:
+        pf.conv1x1(cube, w, out=out, precision='float64', **settings)""",
+    "int64": """lambda y=np.zeros((20, rows, 600), 'i8'):
+        pf.conv1x1(cube, w, out=y, dtype=int, **settings)""",
     "complex": """lambda x=cube.view('c8'), y=out.view('c8'):
         pf.conv1x1(x, w, out=y, backend=backend)""",
     "argmax": """lambda y=np.zeros((rows, 600), 'u1'):

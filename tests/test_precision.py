@@ -1,4 +1,4 @@
-"""``precision="bf16"``: products of rounded numbers, and nothing else that differs."""
+"""``precision=``: products of rounded numbers or sums of float64, and nothing else differs."""
 
 from __future__ import annotations
 
@@ -89,5 +89,117 @@ def test_heads_and_masks(rng: np.random.Generator) -> None:
 
 
 def test_wrong_argument() -> None:
-    with pytest.raises(ValueError, match="precision must be None or 'bf16'; got 'half'"):
+    says = "precision must be None, 'bf16' or 'float64'; got "
+    with pytest.raises(ValueError, match=says + "'half'"):
         pf.conv1x1(np.ones((3, 5, 6)), np.ones((4, 3)), precision="half")
+    with pytest.raises(TypeError, match=says + "type"):
+        pf.conv1x1(np.ones((3, 5, 6)), np.ones((4, 3)), precision=np.float64)  # type: ignore[arg-type]
+
+
+WIDE_INPUTS = ["u1", "i2", "u2", "f2", "f4", "i8", "f8", "c8", "c16"]
+
+
+def is_refused(backend: str, x: Any, weight: Any, **settings: Any) -> bool:
+    """By Numba, and by name."""
+    if backend != "numba":
+        return False
+    with pytest.raises(ValueError, match="backend 'numba' does not support"):
+        pf.conv1x1(x, weight, backend=backend, **settings)
+    return True
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", WIDE_INPUTS)
+def test_float64_sums(dtype: str, layout: str, backend: str, rng: np.random.Generator) -> None:
+    """The result with float64 sums, rounded once: default, float32 and integers."""
+    x, axis = arranged(values(rng, dtype, 40, 3, 37), layout)
+    kind = "c16" if dtype.startswith("c") else "f8"
+    weight, bias = values(rng, kind, 6, 40), values(rng, kind, 6)
+    settings: dict[str, Any] = {"channel_axis": axis, "backend": backend}
+    default = pf.conv1x1(x, weight, bias, channel_axis=axis).dtype
+    if dtype != "f8" and is_refused(backend, x, weight, channel_axis=axis, precision="float64"):
+        return
+    exact = pf.conv1x1(x, weight, bias, dtype=kind, **settings)
+    y = pf.conv1x1(x, weight, bias, precision="float64", **settings)
+    assert y.dtype == default
+    assert np.array_equal(y, exact.astype(default))
+    layer = pf.Conv1x1(weight, bias, precision="float64", **settings)
+    for _ in range(3):
+        assert np.array_equal(layer(x), y)
+    assert "precision='float64'" in repr(layer)
+    if kind == "c16" or backend == "numba":
+        return
+    for out in ("f2", "f4", "i4", "u1"):
+        y = pf.conv1x1(x, weight, bias, dtype=out, precision="float64", **settings)
+        limits = np.iinfo(out) if out in ("i4", "u1") else None
+        clipped = exact if limits is None else np.clip(np.rint(exact), limits.min, limits.max)
+        with np.errstate(over="ignore"):
+            assert np.array_equal(y, clipped.astype(out))
+
+
+@pytest.mark.parametrize("backend", [name for name in pf.backends() if name != "numba"])
+def test_integers_in_integers_out(backend: str, rng: np.random.Generator) -> None:
+    """Differences of large sums: off in float32, exact in float64."""
+    x = rng.integers(50000, 65536, (2000, 4, 9)).astype(np.uint16)
+    weight = np.tile([1, -1], (1, 1000))
+    expected = np.einsum("kc,chw->khw", weight, x.astype(np.int64))
+    assert abs(expected).max() < 2**31
+    y = pf.conv1x1(x, weight, dtype="int32", precision="float64", backend=backend)
+    assert np.array_equal(y, expected)
+    weight = np.repeat([[1, -1]], 1000, axis=1)
+    expected = np.einsum("kc,chw->khw", weight, x.astype(np.int64))
+    settings: dict[str, Any] = {"dtype": "float32", "backend": backend}
+    assert np.array_equal(pf.conv1x1(x, weight, precision="float64", **settings), expected)
+    assert not np.array_equal(pf.conv1x1(x, weight, **settings), expected)
+
+
+@pytest.mark.parametrize("backend", [name for name in pf.backends() if name != "numba"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sixteen_bits_are_rounded_once(dtype: str, backend: str) -> None:
+    """Just past a tie: by way of float32 it would be one."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    bits = 10 if dtype == "float16" else 7
+    kind = np.dtype(dtype if dtype == "float16" else ml_dtypes.bfloat16)
+    tie, some = 2.0 ** -(bits + 1), 2.0**-45
+    numbers = [1 + tie + some, 1 + tie, 1 + tie - some, -1 - tie - some, 1e300, np.nan]
+    x = np.resize(numbers, (1, 9 * len(numbers)))
+    settings: dict[str, Any] = {"precision": "float64", "channel_axis": -2, "backend": backend}
+    y = pf.conv1x1(x, [[1.0]], dtype=kind, **settings)
+    up = 1 + 2 * tie
+    expected = np.resize([up, 1, 1, -up, np.inf, np.nan], x.shape)
+    assert np.array_equal(y.astype(float), expected, equal_nan=True)
+
+
+@pytest.mark.parametrize("backend", [name for name in pf.backends() if name != "numba"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_chains_and_branches_of_float64_sums(
+    layout: str, backend: str, rng: np.random.Generator
+) -> None:
+    x, axis = arranged(values(rng, "u2", 20, 5, 67), layout)
+    settings: dict[str, Any] = {"channel_axis": axis, "backend": backend}
+    wide = {"precision": "float64", **settings}
+    W, V = rng.standard_normal((7, 20)), rng.standard_normal((3, 7))
+    chain = pf.Chain(pf.Conv1x1(W, activation="relu", **wide), pf.Conv1x1(V, **wide))
+    # Hidden channels are of float64 too.
+    hidden = pf.conv1x1(x, W, activation="relu", dtype="f8", **settings)
+    exact = pf.conv1x1(hidden, V, dtype="f8", **settings)
+    y = chain(x)
+    assert y.dtype == np.float32
+    bound = 27 * 2.0**-52 * np.abs(V).sum() * np.abs(W).sum() * 65536
+    assert np.all(abs(y - exact) <= bound + 2.0**-24 * abs(exact))
+    layers = [pf.Conv1x1(w, **wide) for w in (W, rng.standard_normal((4, 20)))]
+    out = np.empty_like(np.concatenate([layer(x) for layer in layers], axis=axis))
+    assert out.dtype == np.float32
+    pf.Branches(*layers)(x, out=out)
+    for y, layer in zip(np.split(out, [7], axis=axis), layers, strict=True):
+        assert np.array_equal(y, layer(x))
+    for y, layer in zip(pf.Branches(*layers)(x), layers, strict=True):
+        assert np.array_equal(y, layer(x))
+
+
+@pytest.mark.parametrize("other", [None, "bf16"])
+def test_a_chain_has_one_precision(other: str | None) -> None:
+    first, last = pf.Conv1x1(np.eye(2), precision="float64"), pf.Conv1x1(np.eye(2), precision=other)
+    for layers, says in (((first, last), "'float64'"), ((last, first), repr(other))):
+        with pytest.raises(ValueError, match=f"layer 1 has {says}; a chain has one dtype of sums"):
+            pf.Chain(*layers)

@@ -46,6 +46,7 @@
 #include "erfcx.h"
 #include "half.h"
 #include "macros.h"
+#include "whole.h"
 
 #define FN(name) PW_PASTE(name, SUFFIX)
 

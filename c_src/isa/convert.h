@@ -48,6 +48,11 @@ CONVERT(load_i64, T, int64_t, (T)x)
 CONVERT(load_f16, T, uint16_t, (T)from_f16(x))
 CONVERT(load_bf16, T, uint16_t, (T)from_bf16(x))
 
+/* Between the byte orders, within one dtype. */
+CONVERT(swap_2, uint16_t, uint16_t, __builtin_bswap16(x))
+CONVERT(swap_4, uint32_t, uint32_t, __builtin_bswap32(x))
+CONVERT(swap_8, uint64_t, uint64_t, __builtin_bswap64(x))
+
 /* Rows 2i and 2i + 1 of `to` from the pairs of row i. */
 static void FN(split)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j, ptrdiff_t fetch) {
     for (int64_t i = 0; i < n_i; i++, to.at += 2 * to.i, from.at += from.i) {
@@ -104,7 +109,6 @@ PW_INLINE void FN(round_block)(FN(whole) * to, const char *from, ptrdiff_t step,
     for (int64_t j = 0; j < n; j++) to[j] -= zero;
 }
 
-/* Of a float no more than 2^22: labels, which are small. */
 #define STORE_INTEGER(NAME, TO, LO, HI)                                                       \
     static void FN(NAME)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j,              \
                          ptrdiff_t fetch) {                                                   \
@@ -132,26 +136,40 @@ PW_INLINE void FN(round_block)(FN(whole) * to, const char *from, ptrdiff_t step,
             }                                                                                 \
     }
 
+/* All their range, which only fills of labels have where the sums are float. */
+#define STORE_WIDE(NAME, TO, LO, HI)                                                    \
+    STORE_INTEGER(NAME##_near, TO, LO, HI)                                              \
+    CONVERT(NAME##_far, TO, T,                                                          \
+            (TO)to_i64(x < (T)(LO)    ? (double)(LO)                                    \
+                       : x >= (T)(HI) ? (double)(HI)                                    \
+                                      : (double)x))                                     \
+    static void FN(NAME)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j,        \
+                         ptrdiff_t fetch) {                                             \
+        (sizeof(T) == 4 ? FN(NAME##_far) : FN(NAME##_near))(to, from, n_i, n_j, fetch); \
+    }
+
 CONVERT(store_f32, float, T, (float)x)
 CONVERT(store_f64, double, T, (double)x)
-CONVERT(store_f16, uint16_t, T, to_f16((float)x))
-CONVERT(store_bf16, uint16_t, T, to_bf16((float)x))
+CONVERT(store_f16, uint16_t, T, to_f16(sizeof(T) == 4 ? (float)x : to_odd((double)x)))
+CONVERT(store_bf16, uint16_t, T, to_bf16(sizeof(T) == 4 ? (float)x : to_odd((double)x)))
 STORE_INTEGER(store_u8, uint8_t, 0.0, UINT8_MAX)
 STORE_INTEGER(store_i8, int8_t, INT8_MIN, INT8_MAX)
 STORE_INTEGER(store_u16, uint16_t, 0.0, UINT16_MAX)
 STORE_INTEGER(store_i16, int16_t, INT16_MIN, INT16_MAX)
-STORE_INTEGER(store_u32, uint32_t, 0.0, UINT32_MAX)
-STORE_INTEGER(store_i32, int32_t, INT32_MIN, INT32_MAX)
-STORE_INTEGER(store_i64, int64_t, -0x1p50, 0x1p50)
+STORE_WIDE(store_u32, uint32_t, 0.0, UINT32_MAX)
+STORE_WIDE(store_i32, int32_t, INT32_MIN, INT32_MAX)
+CONVERT(store_u64, uint64_t, T, to_u64((double)x))
+CONVERT(store_i64, int64_t, T, to_i64((double)x))
 
-/* Sets flags[j] where element j of a row is `value`; NaN: where it is NaN. */
+/* Sets flags[j] where element j of a row is the one at `value`; NaN: where it is NaN. */
 #define ABSENT(NAME, FROM, NUMBER, EXPRESSION)                                        \
     static void FN(absent_##NAME)(uint8_t *restrict flags, const char *restrict from, \
-                                  ptrdiff_t step, double value, int64_t n) {          \
-        const int nan = value != value;                                               \
-        const NUMBER wanted = nan ? (NUMBER)0 : (NUMBER)value;                        \
+                                  ptrdiff_t step, const void *value, int64_t n) {     \
+        FROM x;                                                                       \
+        memcpy(&x, value, sizeof x);                                                  \
+        const NUMBER wanted = EXPRESSION;                                             \
+        const int nan = wanted != wanted;                                             \
         for (int64_t j = 0; j < n; j++) {                                             \
-            FROM x;                                                                   \
             memcpy(&x, from + j * step, sizeof x);                                    \
             const NUMBER number = EXPRESSION;                                         \
             flags[j] |= (uint8_t)(nan ? number != number : number == wanted);         \
@@ -175,12 +193,15 @@ ABSENT(bf16, uint16_t, float, from_bf16(x))
              FN(load_u32), FN(load_i32), FN(load_u64), FN(load_i64), FN(load_f16), FN(load_bf16)}, \
     .store = {FN(store_f32), FN(store_f64), FN(store_u8),  FN(store_i8),                           \
               FN(store_u16), FN(store_i16), FN(store_u32), FN(store_i32),                          \
-              NULL,          FN(store_i64), FN(store_f16), FN(store_bf16)},                        \
+              FN(store_u64), FN(store_i64), FN(store_f16), FN(store_bf16)},                        \
     .absent = {FN(absent_f32), FN(absent_f64), FN(absent_u8),  FN(absent_i8),                      \
                FN(absent_u16), FN(absent_i16), FN(absent_u32), FN(absent_i32),                     \
-               FN(absent_u64), FN(absent_i64), FN(absent_f16), FN(absent_bf16)}
+               FN(absent_u64), FN(absent_i64), FN(absent_f16), FN(absent_bf16)},                   \
+    .swap = {FN(swap_4), FN(swap_8), NULL,       NULL,       FN(swap_2), FN(swap_2),               \
+             FN(swap_4), FN(swap_4), FN(swap_8), FN(swap_8), FN(swap_2), FN(swap_2)}
 
 #undef ABSENT
 #undef CONVERT
 #undef EACH_OF
 #undef STORE_INTEGER
+#undef STORE_WIDE

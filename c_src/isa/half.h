@@ -28,6 +28,14 @@ static inline float from_f16(uint16_t h) {
     return float_of_bits(bits | sign | (size >= 0x7c00u ? 0x7f800000u : 0u));
 }
 
+/* Rounded to odd, so that a second rounding, to 16 bits, gives what a single one would have. */
+static inline float to_odd(double x) {
+    const float near = (float)x;
+    const double back = near;
+    const uint32_t bits = bits_of_float(near), past = (x < 0 ? back < x : back > x);
+    return float_of_bits(back == x ? bits : (bits - past) | 1u);
+}
+
 static inline uint16_t to_bf16(float x) {
     const uint32_t bits = bits_of_float(x);
     const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;

@@ -1,11 +1,14 @@
-/* Dtypes, pairs of channels, PReLU, heads and missing data: every kernel set against the scalar one,
- * bit by bit, between guard pages. What the values should be is tested from Python. */
+/* Dtypes, byte orders, pairs of channels, PReLU, heads and missing data: every kernel set against the
+ * scalar one, bit by bit, between guard pages. The scalar one has all arrays in this machine's byte
+ * order. What the values should be is tested from Python. */
 #include "check.h"
 
 typedef struct {
     pw_problem problem;
     size_t x_bytes, y_bytes, r_bytes, m_bytes;
-    double slopes[64], nodata[64];
+    double slopes[64];
+    pw_nodata nodata[64];
+    int swaps[3]; /* x, y, r */
 } conversion;
 
 static test_case place_only; /* where arrays lie; `now` for messages and for place() */
@@ -31,16 +34,30 @@ static pw_dtype random_store(pw_dtype sums) {
     }
 }
 
-/* Missing values, as they are read: of elements of x. */
+/* Missing values: elements of x; some channels have none. */
 static void draw_nodata(conversion *v, const char *x) {
     const pw_problem *p = &v->problem;
     for (int64_t c = 0; c < p->C; c++) {
-        const pw_matrix to = {PW_F64, (char *)&v->nodata[c], 0, 0};
         const ptrdiff_t at = c * p->x_c + random_below((int)p->P) * p->x_p;
-        const pw_matrix from = {p->x_dtype, (char *)x + at, 0, 0};
-        pw_kernels_scalar.dtype[PW_F64]->load[p->x_dtype](to, from, 1, 1, 0);
+        v->nodata[c].given = random_below(4) != 0;
+        memcpy(v->nodata[c].value, x + at, pw_size(p->x_dtype));
     }
     v->problem.nodata = v->nodata;
+}
+
+/* Turns round the bytes of n channels of P pixels. */
+static void swap_elements(const pw_problem *p, pw_dtype dtype, char *at, int64_t n, ptrdiff_t c,
+                          ptrdiff_t step) {
+    const size_t size = pw_size(dtype);
+    for (int64_t i = 0; i < n / p->parts; i++)
+        for (int64_t j = 0; j < p->P * p->parts; j++) {
+            char *element = at + i * c + j / p->parts * step + j % p->parts * (ptrdiff_t)size;
+            for (size_t b = 0; b < size / 2; b++) {
+                const char low = element[b];
+                element[b] = element[size - 1 - b];
+                element[size - 1 - b] = low;
+            }
+        }
 }
 
 static void draw_problem(conversion *v) {
@@ -77,6 +94,7 @@ static void draw_problem(conversion *v) {
         if (random_below(2)) v->m_bytes = (size_t)((p->P - 1) * p->m_p + 1), p->m_c = 0;
     }
     p->fill = random_below(100);
+    for (int i = 0; i < 3; i++) v->swaps[i] = random_below(3) == 0;
 }
 
 /* Numbers, of which integers use all their range. */
@@ -84,7 +102,8 @@ static void fill_with(pw_dtype dtype, char *at, size_t bytes) {
     for (size_t i = 0; i + pw_size(dtype) <= bytes; i += pw_size(dtype)) {
         double value = random_value() * 100;
         const uint64_t bits = random_bits();
-        const pw_matrix to = {dtype, at + i, 0, 0}, from = {PW_F64, (char *)&value, 0, 0};
+        const pw_matrix to = {dtype, at + i, 0, 0, NULL},
+                        from = {PW_F64, (char *)&value, 0, 0, NULL};
         if (dtype == PW_F32 || dtype == PW_F64 || dtype >= PW_F16)
             pw_kernels_scalar.dtype[PW_F64]->store[dtype](to, from, 1, 1, 0);
         else
@@ -113,6 +132,13 @@ static void check_conversion(void) {
     char *wanted = malloc(v.y_bytes);
     static const int threads[] = {1, 1, 3};
     for (int i = 0; i < 3; i++) {
+        const int64_t y_channels = p->head == PW_HEAD_ARGMAX ? 1 : p->K;
+        if (i == 1) {
+            p->x_swapped = v.swaps[0], p->y_swapped = v.swaps[1], p->r_swapped = v.swaps[2];
+            if (p->x_swapped) swap_elements(p, p->x_dtype, x, p->C, p->x_c, p->x_p);
+            if (p->y_swapped) swap_elements(p, p->y_dtype, wanted, y_channels, p->y_k, p->y_p);
+            if (r && p->r_swapped) swap_elements(p, p->y_dtype, r, p->K, p->r_k, p->r_p);
+        }
         pw_plan *plan = new_plan(i ? set : &pw_kernels_scalar, p);
         memset(y, 0xA5, v.y_bytes);
         if (pw_conv(plan, w, (ptrdiff_t)size * p->C, (ptrdiff_t)size, bias, (ptrdiff_t)size, x, r,
@@ -123,11 +149,12 @@ static void check_conversion(void) {
         } else if (memcmp(wanted, y, v.y_bytes) != 0) {
             if (failed++ < MOST_PRINTED)
                 printf("FAILED: %s sums %d x %d y %d parts %d C=%" PRId64 " K=%" PRId64
-                       " P=%" PRId64
-                       " head %d slopes %d nodata %d mask %d residual %d threads %d: %s\n",
+                       " P=%" PRId64 " head %d slopes %d nodata %d mask %d residual %d swapped "
+                                     "%d%d%d threads %d: %s\n",
                        pw_kernel_set_name(set), p->dtype, p->x_dtype, p->y_dtype, p->parts, p->C,
                        p->K, p->P, p->head, p->slopes != NULL, p->nodata != NULL, p->has_mask,
-                       p->has_residual, threads[i], pw_plan_describe(plan));
+                       p->has_residual, p->x_swapped, p->y_swapped, p->r_swapped, threads[i],
+                       pw_plan_describe(plan));
         } else {
             passed++;
         }

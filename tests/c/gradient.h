@@ -88,6 +88,21 @@ static int64_t count_wrong(const data *d, const pw_gradient *plan, const char *d
     return wrong;
 }
 
+/* Turns round the bytes of all elements; they must not lie over one another. */
+static void swap_all(char *to, view v, int64_t channels) {
+    const ptrdiff_t size = size_of(now->dtype);
+    for (int64_t o = 0; o < now->outer; o++)
+        for (int64_t c = 0; c < channels; c++)
+            for (int64_t i = 0; i < now->rows * now->P; i++) {
+                char *element = to + v.first + o * v.outer + c * v.c + pixel(v, i);
+                for (ptrdiff_t b = 0; b < size / 2; b++) {
+                    const char low = element[b];
+                    element[b] = element[size - 1 - b];
+                    element[size - 1 - b] = low;
+                }
+            }
+}
+
 /* Results are aligned to their elements. */
 static char *place_result(arena a, size_t bytes) {
     return now->leading ? a.start : a.end - bytes;
@@ -107,9 +122,14 @@ static void check_gradient(const test_case *t, int weights) {
     /* Lanes that are padded, or of other channels, must not leak: inf * 0 would show. */
     if (random_below(4) == 0)
         store(t->dtype, d.x + d.xv.first + random_below((int)t->C) * d.xv.c, INFINITY);
+    const int may_swap = t->x != ONE_PIXEL && t->x_rows != SAME_ROW && t->y != ONE_PIXEL;
+    d.problem.x_swapped = may_swap && random_below(4) == 0;
+    d.problem.y_swapped = may_swap && t->y_rows != SAME_ROW && random_below(4) == 0;
     pw_gradient *plan = pw_gradient_new(set, &d.problem);
     if (!plan) exit(2);
     count_ways(plan);
+    if (d.problem.x_swapped) swap_all(d.x, d.xv, t->C);
+    if (d.problem.y_swapped) swap_all(d.y, d.yv, t->K);
     const size_t size = (size_t)size_of(t->dtype);
     const size_t w_bytes = (size_t)(t->K * (t->C / t->groups)) * size;
     char *dw = weights ? place_result(r_arena, w_bytes) : NULL;
@@ -126,6 +146,8 @@ static void check_gradient(const test_case *t, int weights) {
         same &= !dw || memcmp(first, dw, w_bytes) == 0;
         same &= !db || memcmp(first + w_bytes, db, (size_t)t->K * size) == 0;
     }
+    if (d.problem.x_swapped) swap_all(d.x, d.xv, t->C);
+    if (d.problem.y_swapped) swap_all(d.y, d.yv, t->K);
     const int64_t wrong = count_wrong(&d, plan, dw, db);
     same && !wrong ? passed++ : failed++;
     if ((!same || wrong) && failed < MOST_PRINTED) {
@@ -181,6 +203,7 @@ static void check_gradient_scratch(pw_dtype dtype) {
         data d = {0};
         now = &t;
         lay_out_all(&d);
+        d.problem.x_swapped = random_below(2), d.problem.y_swapped = random_below(2);
         pw_gradient *plan = pw_gradient_new(set, &d.problem);
         if (!plan) exit(2);
         plan->scratch.bytes > MOST_SCRATCH ? failed++ : passed++;
