@@ -172,14 +172,21 @@ class _ChainSettings(Settings):
             )
         vars(self).update(vars(last))
         self.missing = first.missing
-        self.scale = self.offset = self.precision = None
+        self.precision = None
         self._first = first
         self.C = first.C
         self.stride = first.stride
         self.hidden_dtype = first.dtype
         self.backend = _common_backend(layers)
         self.hidden = tuple(
-            Hidden(layer.K, layer.groups, layer.bias, layer.activation) for layer in layers[:-1]
+            Hidden(
+                layer.K,
+                layer.groups,
+                layer.bias,
+                layer.activation,
+                *(layer.affine or (None, None)),
+            )
+            for layer in layers[:-1]
         )
 
     def expects(self, who: str = "layer 1") -> str:

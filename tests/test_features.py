@@ -59,6 +59,7 @@ def settings_of(feature: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         "nodata=": ({"nodata": 0}, {}),
         "mask=": ({}, {"mask": mask}),
         "valid='any'": ({"nodata": 0, "valid": "any"}, {}),
+        "offset=": ({"offset": [1, 0, 2, 3, -1, 0.5]}, {}),
         "chains of layers": ({}, {}),
     }
     return plain, *found[feature]

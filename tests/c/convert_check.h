@@ -5,7 +5,7 @@
 typedef struct {
     pw_problem problem;
     size_t x_bytes, y_bytes, r_bytes, m_bytes;
-    double slopes[64], nodata[64];
+    double slopes[64], nodata[64], scale[64], offset[64];
 } conversion;
 
 static test_case place_only; /* where arrays lie; `now` for messages and for place() */
@@ -77,6 +77,12 @@ static void draw_problem(conversion *v) {
         if (random_below(2)) v->m_bytes = (size_t)((p->P - 1) * p->m_p + 1), p->m_c = 0;
     }
     p->fill = random_below(100);
+    if (random_below(3)) return;
+    for (int64_t c = 0; c < p->C; c++) {
+        v->scale[c] = random_value();
+        v->offset[c] = random_value() * 100;
+    }
+    p->scale = v->scale, p->offset = v->offset;
 }
 
 /* Numbers, of which integers use all their range. */
