@@ -32,6 +32,7 @@ typedef struct item {
     const char *x, *mask; /* of the first pixel of P, y and r of the item's */
     const char *packed, *r;
     char *y;
+    int64_t c; /* of x: the group's first channel */
     int64_t from, pixels;
     int first_block, end_block;
 } item;
@@ -65,6 +66,7 @@ static item item_at(const call *call, int64_t index) {
                            g * plan->K / p->parts * p->r_k + from * p->r_p
                      : NULL,
         .packed = call->packed + (size_t)g * plan->group_bytes,
+        .c = g * plan->C,
         .from = from,
         .pixels = to - from,
         .first_block = (int)((int64_t)plan->n_blocks * part / call->parts),
@@ -118,8 +120,8 @@ static void copy_panel(const pw_plan *plan, pw_convert convert, pw_matrix to, pw
     }
 }
 
-/* Pixels [from, from + n) of x, row by row; flags those that miss a channel. */
-static void stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, const pw_nodata *nodata,
+/* Pixels [from, from + n) of x from its channel c on, row by row; flags those that miss a channel. */
+static void stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t c, const pw_nodata *nodata,
                     uint8_t *flags, int64_t n_c, int64_t from, int64_t n) {
     const pw_kernels *kernels = plan->kernels;
     const int64_t row = plan->row ? plan->row : plan->problem.P;
@@ -127,11 +129,15 @@ static void stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, const pw_nod
         pw_matrix source = x;
         source.at += from / row * plan->x_row + from % row * x.j;
         part = pw_min(n, row - from % row);
-        copy_panel(plan, kernels->load[x.dtype], to, source, 1, plan->problem.x_part, n_c, part,
-                   !plan->interleaved);
+        if (plan->affine != PW_AFFINE_STAGED || !pw_affine_from(plan, to, source, c, n_c, part)) {
+            copy_panel(plan, kernels->load[x.dtype], to, source, 1, plan->problem.x_part, n_c, part,
+                       !plan->interleaved);
+            if (plan->affine == PW_AFFINE_STAGED)
+                kernels->affine(to, to, pw_scale(plan, c), pw_offset(plan, c), n_c, part);
+        }
         if (!nodata) continue;
-        for (int64_t c = 0; c < n_c; c++, source.at += x.i)
-            pw_flag_absent(kernels, source, &nodata[c], flags, part);
+        for (int64_t i = 0; i < n_c; i++, source.at += x.i)
+            pw_flag_absent(kernels, source, &nodata[i], flags, part);
         flags += part;
     }
 }
@@ -180,6 +186,8 @@ static void run_tiles(const pw_plan *plan, const item *it, const pass *pass, int
         .last = pass->last,
         .epilogue = &plan->epilogue,
     };
+    if (plan->affine == PW_AFFINE_IN_KERNELS)
+        t.scale = pw_scale(plan, it->c + pass->c), t.offset = pw_offset(plan, it->c + pass->c);
     for (int64_t p = 0, n; p < it->pixels; p += n) {
         n = pw_min(p == 0 && head ? head : tile, it->pixels - p);
         t.n = n;
@@ -245,8 +253,8 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
         if (plan->stage_x) {
             const pw_matrix panel =
                 staged(plan, scratch + plan->scratch.x, pass.channels, !plan->interleaved);
-            stage_x(plan, panel, pass.x, p->nodata ? p->nodata + pass.c : NULL, flags,
-                    pass.channels, it->from, it->pixels);
+            stage_x(plan, panel, pass.x, it->c + pass.c, p->nodata ? p->nodata + pass.c : NULL,
+                    flags, pass.channels, it->from, it->pixels);
             if (plan->pairs)
                 plan->kernels->pairs->make_pairs(panel.at, panel.i, pass.channels, it->pixels);
             pass.x = panel;
@@ -298,6 +306,7 @@ void pw_run_strip(const pw_plan *plan, const pw_strip *strip, int64_t head, char
                     .r = strip->r ? strip->r + g * plan->K / p->parts * p->r_k + done * p->r_p
                                   : NULL,
                     .packed = strip->packed + (size_t)g * plan->group_bytes,
+                    .c = g * plan->C,
                     .from = strip->from + done,
                     .pixels = n,
                     .first_block = (int)(plan->n_blocks * part / parts),

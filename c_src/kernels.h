@@ -36,7 +36,9 @@ typedef struct pw_tile {
     int64_t row; /* interleaved: pixels in a row of x, 0: all; x is the start of the first row, */
     int64_t in_row; /* of which so many pixels come before the run */
     ptrdiff_t x_row;
-    const void *bias, *w; /* packed, see pack.c; w begins at this pass's first c */
+    const void *scale, *offset; /* of this pass's first c: scale * x + offset takes the place of x,
+                                   but in interleaved kernels; NULL: none */
+    const void *bias, *w;       /* packed, see pack.c; w begins at this pass's first c */
     char *y;
     ptrdiff_t y_step; /* planar, transposed: from channel to channel; else from pixel to pixel */
     const char *r;    /* NULL: none */
@@ -68,6 +70,10 @@ struct pw_matrix {
     pw_convert swap; /* NULL; else bytes lie in the other order, which this turns round */
 };
 
+/* to[c, p] = scale[c] * from[c, p] + offset[c], rounded once, of the dtype of the sums; `to` may be
+ * `from`. In both channels lie one behind the other, or in both pixels do. */
+typedef void (*pw_affine)(pw_matrix to, pw_matrix from, const void *scale, const void *offset,
+                          int64_t n_c, int64_t n_p);
 /* Sets flags[j] where element j of an array's row is the one at `value`; NaN: where it is NaN. */
 typedef void (*pw_absent)(uint8_t *flags, const char *row, ptrdiff_t step, const void *value,
                           int64_t n);
@@ -119,6 +125,7 @@ typedef struct pw_kernels {
     pw_convert load[PW_DTYPES], store[PW_DTYPES]; /* by the array's dtype; NULL: none */
     pw_absent absent[PW_DTYPES];
     pw_convert swap[PW_DTYPES]; /* between the byte orders; of bytes NULL */
+    pw_affine affine;
     /* Pairs one behind the other, as complex numbers, of the sums' dtype: to planes of first and
      * second, and back. */
     void (*split)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j, ptrdiff_t fetch);
@@ -167,6 +174,11 @@ int pw_cpu_has_avx512_bf16(void);
 static inline size_t pw_size(pw_dtype dtype) {
     static const uint8_t sizes[PW_DTYPES] = {4, 8, 1, 1, 2, 2, 4, 4, 8, 8, 2, 2};
     return sizes[dtype];
+}
+
+/* Whether not all its values are float32's. */
+static inline int pw_is_wide(pw_dtype dtype) {
+    return dtype != PW_F32 && pw_size(dtype) >= 4;
 }
 
 #endif

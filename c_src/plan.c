@@ -212,6 +212,15 @@ static int64_t rows_channels(const pw_plan *plan) {
     return left + ROWS_CHANNELS <= kernels->vector ? left : 0;
 }
 
+/* Kernels that broadcast x, or pairs of it, want it from panels that hold scale * x + offset. */
+static void choose_affine(pw_plan *plan, const pw_kernel_set *set) {
+    const pw_problem *p = &plan->problem;
+    if (!p->scale) return;
+    if (plan->interleaved && !plan->dense && rows_channels(plan) < plan->K) plan->stage_x = 1;
+    plan->affine = plan->stage_x ? PW_AFFINE_STAGED : PW_AFFINE_IN_KERNELS;
+    if (p->dtype == PW_F32 && pw_is_wide(p->x_dtype)) plan->wide = set->dtype[PW_F64];
+}
+
 static int count_blocks(const pw_plan *plan) {
     const pw_kernels *kernels = plan->kernels;
     if (plan->dense) return 1;
@@ -385,15 +394,34 @@ static ptrdiff_t choose_prefetch(const pw_plan *plan) {
     return pw_max(rows < FAR_ROWS ? AHEAD_ROWS : PW_FAR, rows * 5 / 4);
 }
 
+static const char *keep_rounded(double *to, const double *from, int64_t n, int narrow) {
+    for (int64_t i = 0; i < n; i++)
+        if (narrow)
+            ((float *)to)[i] = (float)from[i];
+        else
+            to[i] = from[i];
+    return (const char *)to;
+}
+
 /* Copies of what the problem points to. */
 static int keep_constants(pw_plan *plan) {
     pw_problem *p = &plan->problem;
     const size_t slopes = p->slopes ? (size_t)p->K : 0, nodata = p->nodata ? (size_t)p->C : 0;
-    if (!slopes && !nodata) return 1;
-    double *to = plan->constants = malloc(slopes * sizeof *to + nodata * sizeof *p->nodata);
+    const size_t affine = plan->affine ? (size_t)p->C : 0;
+    if (!slopes && !nodata && !affine) return 1;
+    double *to = plan->constants =
+        malloc((slopes + 2 * affine) * sizeof *to + nodata * sizeof *p->nodata);
     if (!to) return 0;
     if (slopes) p->slopes = memcpy(to, p->slopes, slopes * sizeof *to);
-    if (nodata) p->nodata = memcpy(to + slopes, p->nodata, nodata * sizeof *p->nodata);
+    to += slopes;
+    if (affine) {
+        const int narrow = p->dtype == PW_F32 && !plan->wide;
+        plan->scale = keep_rounded(to, p->scale, p->C, narrow);
+        plan->offset = keep_rounded(to + affine, p->offset, p->C, narrow);
+        to += 2 * affine;
+    }
+    p->scale = p->offset = NULL; /* which the caller may free */
+    if (nodata) p->nodata = memcpy(to, p->nodata, nodata * sizeof *p->nodata);
     return 1;
 }
 
@@ -409,6 +437,7 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     head.finishes = problem->slopes || problem->head || head.flags;
     head.whole = problem->in_place || head.finishes || problem->parts > 1;
     choose_path(&head);
+    choose_affine(&head, set);
     const int n = count_blocks(&head);
     pw_plan *plan = malloc(sizeof *plan + (size_t)n * sizeof *plan->blocks);
     if (!plan || !keep_constants(&head)) {

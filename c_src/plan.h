@@ -21,6 +21,9 @@ typedef struct pw_scratch_layout {
 
 typedef struct pw_chain pw_chain;
 
+/* Who computes scale * x + offset. */
+typedef enum { PW_NO_AFFINE, PW_AFFINE_IN_KERNELS, PW_AFFINE_STAGED } pw_affine_step;
+
 struct pw_plan {
     pw_chain *chain; /* NULL; else there is nothing here but the chain and its description */
     pw_problem problem;
@@ -36,8 +39,11 @@ struct pw_plan {
     int pairs;                     /* planar kernels of products of bfloat16; x is staged */
     int converts;                  /* planar kernels that convert x */
     int whole;                     /* all channels at once */
-    void *constants;               /* owned: what the problem's slopes and nodata point to */
-    int stream;                    /* where y turns out to be aligned to a line */
+    pw_affine_step affine;
+    const pw_kernels *wide;     /* of float64, in which it is computed; NULL: in the sums' dtype */
+    const char *scale, *offset; /* C values each of that dtype */
+    void *constants;            /* owned: what these and the problem's slopes and nodata point to */
+    int stream;                 /* where y turns out to be aligned to a line */
     ptrdiff_t prefetch;
     int64_t row;        /* pixels after which x goes on at its next row; 0: P is one row */
     ptrdiff_t x_row;    /* bytes from row to row */
@@ -74,6 +80,16 @@ static const double pw_parallel_from = 0.5e6;
 pw_plan *pw_plan_packing(const pw_kernel_set *, const pw_problem *, int width);
 /* Whether output of so many bytes, and input, is better stored past the caches. */
 int pw_worth_streaming(int64_t out, int64_t in);
+
+/* affine.c: n_c channels of x from c on, n pixels, to scale * x + offset in scratch, if it can be had
+ * on the way. 0: nothing was done. */
+int pw_affine_from(const pw_plan *, pw_matrix to, pw_matrix x, int64_t c, int64_t n_c, int64_t n);
+static inline const void *pw_scale(const pw_plan *plan, int64_t c) {
+    return plan->scale + c * (ptrdiff_t)pw_size(plan->wide ? PW_F64 : plan->problem.dtype);
+}
+static inline const void *pw_offset(const pw_plan *plan, int64_t c) {
+    return plan->offset + c * (ptrdiff_t)pw_size(plan->wide ? PW_F64 : plan->problem.dtype);
+}
 
 /* Pixels of one outer index. */
 typedef struct pw_strip {

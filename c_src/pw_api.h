@@ -81,6 +81,10 @@ typedef struct {
     int has_mask;
     ptrdiff_t m_outer[64], m_c, m_p;
     double fill;
+    /* scale[c] * x + offset[c] takes the place of x, rounded once: C values each, both or none.
+     * Computed in the dtype of the sums, or in float64 where x has more bits than that; rounded to
+     * that dtype first. nodata and mask are of x itself. */
+    const double *scale, *offset;
 } pw_problem;
 
 typedef struct pw_kernel_set pw_kernel_set;
@@ -98,7 +102,7 @@ int pw_kernel_set_has_fma(const pw_kernel_set *);
 int64_t pw_cache_bytes(int level);
 const char *pw_compiler(void);
 
-/* NULL: no memory. Slopes and nodata are copied. A plan is immutable; any number of threads may use it. */
+/* NULL: no memory. What the problem points to is copied. A plan is immutable; any number of threads may use it. */
 pw_plan *pw_plan_new(const pw_kernel_set *, const pw_problem *);
 void pw_plan_free(pw_plan *);
 /* Plans with equal layouts (and dtype, C, K, groups) share packed weights. */

@@ -80,6 +80,13 @@ def to_c(problem: Problem) -> tuple[Any, list[Any]]:
         if problem.missing.nodata is not None:
             keep.append(_nodata_to_c(problem.missing.nodata, x))
             c.nodata = keep[-1]
+    if problem.scale is not None:
+        # Real and imaginary parts are channels of their own; an offset is real.
+        shifts = np.zeros((problem.C, numbers))
+        shifts[:, 0] = problem.offset
+        keep.append(ffi.new("double[]", np.repeat(problem.scale, numbers).tolist()))
+        keep.append(ffi.new("double[]", shifts.ravel().tolist()))
+        c.scale, c.offset = keep[-2:]
     if problem.mask_strides is not None:
         c.has_mask = True
         *c.m_outer, c.m_c, c.m_p = problem.mask_strides

@@ -38,7 +38,7 @@ FEATURES = (
     *("foreign byte order", "precision='float64'"),
     *("bias", "residual", "activations", "prelu", "groups"),
     *("head='softmax'", "head='log_softmax'", "head='l2_normalize'", "head='argmax'"),
-    *("nodata=", "mask=", "valid='any'"),
+    *("nodata=", "mask=", "valid='any'", "offset="),
     *("chains of layers", "gradients", "quantised"),
 )
 
@@ -61,6 +61,7 @@ def features_of(problem: Problem) -> list[str]:
     found += ["bias"] if problem.bias else []
     found += ["residual"] if problem.residual_strides is not None else []
     found += ["groups"] if problem.groups > 1 else []
+    found += ["offset="] if any(layer.scale for layer in (problem, *problem.hidden)) else []
     for activation in (problem.activation, *(layer.activation for layer in problem.hidden)):
         if activation is not None:
             found.append("prelu" if activation.name == "prelu" else "activations")

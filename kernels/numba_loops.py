@@ -38,13 +38,13 @@ FIELDS = (
     "claimed", "chunk_strips", "x", "weights", "residual", "out",
     "strips", "C", "K", "P", "groups", "blocks", "block_bytes",
     "x_c", "x_p", "out_k", "out_p", "residual_k", "residual_p",
-    "direct", "ahead", "activation", "a", "b", "outer_axes",
+    "direct", "ahead", "activation", "a", "b", "scale", "offset", "outer_axes",
 )  # fmt: skip
 (
     CLAIMED, CHUNK_STRIPS, X, WEIGHTS, RESIDUAL, OUT,
     STRIPS, C, K, P, GROUPS, BLOCKS, BLOCK_BYTES,
     X_C, X_P, OUT_K, OUT_P, RESIDUAL_K, RESIDUAL_P,
-    DIRECT, AHEAD, ACTIVATION, A, B, OUTER_AXES,
+    DIRECT, AHEAD, ACTIVATION, A, B, SCALE, OFFSET, OUTER_AXES,
 ) = range(len(FIELDS))  # fmt: skip
 
 #: Tiles between two looks at the outer axes.
@@ -83,10 +83,24 @@ class _Tile:
         return self.builder.bitcast(address, to.as_pointer())
 
     def convert(self, value: Any, source: Any, target: Any) -> Any:
-        if source == self.t:
+        return value if source == self.t else self.change(value, source, target)
+
+    def change(self, value: Any, source: Any, target: Any) -> Any:
+        if value.type == target:
             return value
         change = self.builder.fpext if source == ir.FloatType() else self.builder.fptrunc
         return change(value, target)
+
+    def affine(self, value: Any, source: Any, by: Any, plus: Any) -> Any:
+        """``by * value + plus``, rounded once in the dtype of `by`, then to that of the sums."""
+        wide, narrow = by.type, self.t
+        if hasattr(value.type, "count"):
+            width = value.type.count
+            wide, narrow = (ir.VectorType(kind, width) for kind in (wide, narrow))
+            by, plus = self.splat(by, width), self.splat(plus, width)
+        value = self.change(value, source, wide)
+        f = self.declare(f"llvm.fma.{_mangled(wide)}", wide, [wide] * 3)
+        return self.change(self.builder.call(f, [by, value, plus]), plus.type, narrow)
 
     def splat(self, scalar: Any, width: int) -> Any:
         vector = ir.VectorType(scalar.type, width)
@@ -98,7 +112,9 @@ class _Tile:
         value = self.builder.load(self.pointer(base, offset, self.a), align=1)
         return self.convert(value, self.a, self.t)
 
-    def vector(self, base: Any, offset: Any, j: int, mask: Any, element: Any, size: int) -> Any:
+    def vector(
+        self, base: Any, offset: Any, j: int, mask: Any, element: Any, size: int, raw: bool = False
+    ) -> Any:
         kind = ir.VectorType(element, self.widths[j])
         offset = self.builder.add(offset, _I64(self.starts[j] * size))
         address = self.pointer(base, offset, kind)
@@ -108,6 +124,8 @@ class _Tile:
             zeros = ir.Constant(kind, [0.0] * self.widths[j])
             load = self.masked("load", kind, [kind.as_pointer(), _I32, mask[j].type, kind])
             value = self.builder.call(load, [address, _I32(1), mask[j], zeros])
+        if raw:
+            return value
         return self.convert(value, element, ir.VectorType(self.t, self.widths[j]))
 
     def store(self, value: Any, base: Any, offset: Any, mask: Any) -> None:
@@ -148,13 +166,15 @@ class _Tile:
 
 
 def _mangled(vector: Any) -> str:
-    return f"v{vector.count}f{32 if vector.element == ir.FloatType() else 64}"
+    """How LLVM names a type, a vector or not."""
+    lanes = f"v{vector.count}" if hasattr(vector, "count") else ""
+    return f"{lanes}f{32 if getattr(vector, 'element', vector) == ir.FloatType() else 64}"
 
 
 @intrinsic
 def multiply_add_tile(
-    typingctx, x_type, t_type, planar, R, N, lanes, whole, fetch,
-    x, x_row, x_c, weights, C, ahead, out, out_row, rows, width,
+    typingctx, x_type, t_type, planar, affine, R, N, lanes, whole, fetch,
+    x, x_row, x_c, weights, C, ahead, out, out_row, rows, width, scale, offset,
 ):  # fmt: skip
     """``out[i, j] = bias + sum over c``, R x N sums held in registers.
 
@@ -169,20 +189,26 @@ def multiply_add_tile(
 
     Packed weights hold the bias, then C rows; addresses and steps are in bytes. The rows of
     `out` are dense. Unless the tile is `whole`, only `rows` rows of `width` elements exist, and no
-    more is read or written. If `fetch`, cache lines of x are prefetched `ahead` bytes on.
+    more is read or written. If `fetch`, cache lines of x are prefetched `ahead` bytes on. If
+    `affine`, ``scale[c] * x + offset[c]`` takes the place of x, in the wider of the two dtypes.
     """
-    literal = [planar, R, N, lanes, whole, fetch]
+    literal = [planar, affine, R, N, lanes, whole, fetch]
     if not all(isinstance(value, types.IntegerLiteral) for value in literal):
         return None
-    is_planar, R_, N_, lanes_, is_whole, fetches = (value.literal_value for value in literal)
+    is_planar, is_affine, R_, N_, lanes_, is_whole, fetches = (
+        value.literal_value for value in literal
+    )
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         x_element = context.get_value_type(x_type.dtype)
         t = context.get_value_type(t_type.dtype)
         x_size, t_size = (4 if e == ir.FloatType() else 8 for e in (x_element, t))
-        x, x_row, x_c, weights, C, ahead, out, out_row, rows, width = arguments[8:]
-        x, weights, out = (builder.inttoptr(p, _BYTE.as_pointer()) for p in (x, weights, out))
+        x, x_row, x_c, weights, C, ahead, out, out_row, rows, width, scale, offset = arguments[9:]
+        x, weights, out, scale, offset = (
+            builder.inttoptr(p, _BYTE.as_pointer()) for p in (x, weights, out, scale, offset)
+        )
         tile = _Tile(builder, t if is_planar else x_element, t, N_, lanes_)
+        wide, wide_size = (t, t_size) if t_size > x_size else (x_element, x_size)
         vectors = range(len(tile.widths))
         mask = None if is_whole else tile.masks(width)
         zero = _I64(0)
@@ -211,12 +237,27 @@ def multiply_add_tile(
                 for line in range(0, N_ * x_size, 64):
                     at = builder.add(builder.add(x_at, ahead), _I64(line))
                     tile.prefetch(builder.gep(x, [at]))
+            if is_affine:
+                at = builder.mul(loop.index, _I64(wide_size))
+                by, plus = (
+                    builder.load(tile.pointer(p, at, wide), align=1) for p in (scale, offset)
+                )
             if is_planar:
-                vs = [tile.vector(x, x_at, j, mask, x_element, x_size) for j in vectors]
+                vs = [
+                    tile.vector(x, x_at, j, mask, x_element, x_size, bool(is_affine))
+                    for j in vectors
+                ]
+                if is_affine:
+                    vs = [tile.affine(v, x_element, by, plus) for v in vs]
             else:
                 vs = [tile.vector(weights, w_at, j, None, t, t_size) for j in vectors]
             for i in range(R_):
-                s = tile.scalar(bases[i], builder.add(w_at if is_planar else x_at, steps[i]))
+                at = builder.add(w_at if is_planar else x_at, steps[i])
+                if is_affine and not is_planar:
+                    value = builder.load(tile.pointer(bases[i], at, x_element), align=1)
+                    s = tile.affine(value, x_element, by, plus)
+                else:
+                    s = tile.scalar(bases[i], at)
                 for j, w in enumerate(tile.widths):
                     old = builder.load(sums[i][j])
                     builder.store(tile.multiply_add(tile.splat(s, w), vs[j], old), sums[i][j])
@@ -232,7 +273,7 @@ def multiply_add_tile(
                     )
         return context.get_dummy_value()
 
-    integers = [types.int64] * 10
+    integers = [types.int64] * 12
     return types.none(x_type, t_type, *literal, *integers), codegen
 
 
@@ -331,7 +372,7 @@ def _copy_row(kind, size, n, source, target, step):
 
 
 def compile_worker(
-    x_type: Any, t_type: Any, planar: int, dense: int, R: int, N: int, lanes: int
+    x_type: Any, t_type: Any, planar: int, dense: int, R: int, N: int, lanes: int, affine: int
 ) -> Any:
     """The loops round one kind of tile: a C function of `FIELDS` and the number of a thread.
 
@@ -339,6 +380,7 @@ def compile_worker(
     """
     size = np.dtype(t_type).itemsize
     x_size = np.dtype(x_type).itemsize
+    affine_size = max(size, x_size)
     row_bytes, tile_bytes = N * size, R * N * size
     pixels_of_tile, filters_of_tile = (N, R) if planar else (R, N)
     strip_pixels = STRIP * pixels_of_tile
@@ -364,6 +406,8 @@ def compile_worker(
                 x = q[X] + group * C_group * q[X_C]
                 y = q[OUT] + group * K_group * q[OUT_K]
                 r = q[RESIDUAL] + group * K_group * q[RESIDUAL_K]
+                scale = q[SCALE] + group * C_group * affine_size
+                offset = q[OFFSET] + group * C_group * affine_size
                 for i in range(outer_axes):
                     at = len(FIELDS) + outer_axes - 1 - i
                     place = index % q[at]
@@ -389,18 +433,21 @@ def compile_worker(
                             target, target_row = scratch, row_bytes
                         if rows < R or width < N:
                             multiply_add_tile(
-                                x_type, t_type, planar, R, N, lanes, 0, 0, xt, q[X_P], x_c,
+                                x_type, t_type, planar, affine, R, N, lanes, 0, 0, xt, q[X_P], x_c,
                                 weights, C_group, 0, target, target_row, rows, width,
+                                scale, offset,
                             )  # fmt: skip
                         elif planar and block == 0:
                             multiply_add_tile(
-                                x_type, t_type, planar, R, N, lanes, 1, 1, xt, q[X_P], x_c,
+                                x_type, t_type, planar, affine, R, N, lanes, 1, 1, xt, q[X_P], x_c,
                                 weights, C_group, q[AHEAD], target, target_row, rows, width,
+                                scale, offset,
                             )  # fmt: skip
                         else:
                             multiply_add_tile(
-                                x_type, t_type, planar, R, N, lanes, 1, 0, xt, q[X_P], x_c,
+                                x_type, t_type, planar, affine, R, N, lanes, 1, 0, xt, q[X_P], x_c,
                                 weights, C_group, 0, target, target_row, rows, width,
+                                scale, offset,
                             )  # fmt: skip
                         if q[DIRECT]:
                             continue

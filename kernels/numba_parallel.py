@@ -68,13 +68,15 @@ def available() -> str | None:
     return None
 
 
-FEATURES = FLOATS
+FEATURES = FLOATS | {"offset="}
 
 
 def unsupported(problem: Problem) -> str | None:
     lacking = first_lacking(problem, FEATURES)
     if lacking is not None:
         return lacking
+    if problem.scale is not None and not _has_fma():
+        return "offset= without the CPU's fused multiply-adds"
     # One block of filters reads a tile of x whole before it writes.
     if problem.in_place and _blocks(problem, choose_tile(problem, *_machine())) > 1:
         return f"{problem.K} channels written over x"
@@ -101,6 +103,8 @@ class Tile(NamedTuple):
     N: int
     #: Elements of a vector register.
     lanes: int
+    #: Of x there is scale * x + offset.
+    affine: int = 0
 
     @property
     def filters(self) -> int:
@@ -116,18 +120,18 @@ def choose_tile(problem: Problem, register_bytes: int, registers: int) -> Tile:
     size = problem.dtype.itemsize
     lanes = register_bytes // size
     K = problem.K // problem.groups
-    many = registers > 16
+    many, affine = registers > 16, int(problem.scale is not None)
     if problem.x_strides[-1] == problem.x_dtype.itemsize and problem.P > 1:
         heights = (24, 20, 16, 12, 8, 4, 2) if many else (12, 10, 8, 6, 4, 2)
         R = min(heights, key=lambda R: -(-K // R) * (R + 1))
         N = max(1, min(4, heights[0] // R)) * lanes
-        return Tile(problem.x_dtype.type, problem.dtype.type, 1, 0, R, N, lanes)
+        return Tile(problem.x_dtype.type, problem.dtype.type, 1, 0, R, N, lanes, affine)
     least = 16 // size
     sizes = {least, lanes + least, lanes // 2, lanes + lanes // 2, lanes, 2 * lanes, 3 * lanes}
     N = min(sorted(sizes), key=lambda N: -(-K // N) * (N + 4))
     R = 6 if many else (8, 5, 4)[-(-N // lanes) - 1]
     dense = int(problem.x_strides[-2] == problem.x_dtype.itemsize)
-    return Tile(problem.x_dtype.type, problem.dtype.type, 0, dense, R, N, lanes)
+    return Tile(problem.x_dtype.type, problem.dtype.type, 0, dense, R, N, lanes, affine)
 
 
 def _blocks(problem: Problem, tile: Tile) -> int:
@@ -170,6 +174,9 @@ class NumbaPlan:
             name, *parameters, _ = problem.activation
             f[loops.ACTIVATION] = _compile_activation(name, tile.t_type, tile.R * tile.N).address
             f[[loops.A, loops.B]] = np.array(parameters, np.float64).view(np.int64)
+        if problem.scale is not None:
+            self._affine = np.array([problem.scale, problem.offset], problem.affine_dtype)
+            f[loops.SCALE], f[loops.OFFSET] = map(_address, self._affine)
         strip = loops.STRIP * (tile.N if tile.planar else tile.R)
         self._strips = -(-problem.P // strip) * math.prod(problem.outer) * problem.groups
         f[loops.STRIPS] = self._strips
@@ -246,6 +253,14 @@ def _machine() -> tuple[int, int]:
     if "+avx512vl" in features:
         return 64, 32
     return (32, 16) if "+avx," in features + "," else (16, 16)
+
+
+@cache
+def _has_fma() -> bool:
+    from numba.core.registry import cpu_target
+
+    _, _, features = cpu_target.target_context.codegen().magic_tuple()
+    return platform.machine().lower() in ("aarch64", "arm64") or "+fma," in features + ","
 
 
 class _CFunction:

@@ -18,6 +18,7 @@ from . import run_in_turn as run_branches
 from .features import FEATURES as _ALL
 from .features import first_lacking
 from .numpy_activations import activate
+from .numpy_affine import scaled
 from .numpy_finish import absent, apply_head, lacking, rescale, store
 from .numpy_gradient import NumpyGradient
 from .panels import panels
@@ -134,7 +135,10 @@ def _apply(
     if missing is not None:
         gaps = absent(X, missing.nodata, mask)
         without = lacking(gaps, missing)
-        X = np.where(gaps, problem.x_dtype.type(0), X)
+    if problem.scale is not None:
+        X = scaled(problem, X)
+    if missing is not None:
+        X = np.where(gaps, X.dtype.type(0), X)
     Y = _product(problem, weight, X.astype(problem.dtype, copy=False))
     if missing is not None and missing.valid == "any":
         size = abs(weight)

@@ -208,7 +208,10 @@ class Branches:
     def _as_one(self) -> _SideBySide | None:
         """One layer with all channels, where the layers differ in weights and biases alone."""
         kinds = {
-            (s.groups, s.activation, str(s.dtype), s.backend, s.head, s.missing, s.precision)
+            (
+                *(s.groups, s.activation, str(s.dtype), s.backend),
+                *(s.head, s.missing, s.precision, s.affine),
+            )
             for s in (layer._settings for layer in self._layers)
         }
         first = self._layers[0]._settings

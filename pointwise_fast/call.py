@@ -221,8 +221,24 @@ def reduce_call(
         if some_missing
         else None,
         mask_strides=strides.get("mask"),
+        scale=settings.affine and settings.affine[0],
+        offset=settings.affine and settings.affine[1],
     )
+    _check_affine(problem)
     return problem, shape
+
+
+def _check_affine(problem: Problem) -> None:
+    """Refuse a scale or an offset that is computed with and would be infinite."""
+    for layer in problem.layers():
+        dtype = layer.affine_dtype
+        for name, values in ("scale", layer.scale), ("offset", layer.offset):
+            largest = max(map(abs, values or ()), default=0.0)
+            if largest > np.finfo(dtype).max:
+                raise ValueError(
+                    f"{name}={largest:g} does not fit {dtype}, in which it is applied to x; "
+                    "dtype='float64' does"
+                )
 
 
 def stepped(settings: Settings, shape: Shape, strides: Shape) -> tuple[Shape, Shape]:

@@ -183,7 +183,6 @@ class _ChainSettings(Settings):
         _check_precision(layers)
         vars(self).update(vars(last))
         self.missing = first.missing
-        self.scale = self.offset = None
         self.precision = "float64" if first.precision == "float64" else None
         self._first = first
         self.C = first.C
@@ -191,7 +190,14 @@ class _ChainSettings(Settings):
         self.hidden_dtype = first.dtype
         self.backend = _common_backend(layers)
         self.hidden = tuple(
-            Hidden(layer.K, layer.groups, layer.bias, layer.activation) for layer in layers[:-1]
+            Hidden(
+                layer.K,
+                layer.groups,
+                layer.bias,
+                layer.activation,
+                *(layer.affine or (None, None)),
+            )
+            for layer in layers[:-1]
         )
 
     def expects(self, who: str = "layer 1") -> str:

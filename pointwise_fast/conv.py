@@ -105,13 +105,18 @@ def conv1x1(
         ``"all"``: a pixel that misses a channel has no result. ``"any"``: the channels that are
         there are used, and each sum over them, without bias and residual, is multiplied by
         ``sum(abs(w)) / sum(abs(w) of the channels there)``; where the latter alone is 0 there is
-        no result.
+        no result. Sums are over ``scale * x + offset``; the sizes are those of the weights as
+        given, without the scale.
     min_valid : float, default 0.5
         For ``valid="any"``: the fraction of channels a pixel needs to have a result.
     scale, offset : array_like, shape (C,) or (), optional
-        ``scale * x + offset`` takes the place of `x`, as for reflectance from digital numbers;
-        both are folded into weights and bias. `nodata` is compared with `x` itself. Not with
-        ``valid="any"``.
+        ``scale * x + offset`` takes the place of `x`, as for reflectance from digital numbers or
+        for a mean to subtract. It is rounded once, in the dtype of the sums, and then multiplied:
+        a large mean costs no digits. Scale and offset are rounded to that dtype first; a value of
+        `x` counts in full: where it has more bits (float64, integers of 32 and more) than sums of
+        float32, all three are computed with in float64. A scale of 0 makes a channel that counts
+        as `offset`. `nodata` and `mask` are of `x` itself. Where every offset is 0 the weights may
+        take the scale.
     precision : {"bf16", "float64"}, optional
         ``"float64"``: sums, weights and bias of float64 (complex128) whatever `dtype` is; the
         result is rounded once. ``"bf16"`` allows `x` and `weight` to be rounded to bfloat16

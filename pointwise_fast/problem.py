@@ -31,6 +31,8 @@ class Hidden(NamedTuple):
     groups: int
     bias: bool
     activation: Activation | None
+    scale: tuple[float, ...] | None = None
+    offset: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,9 @@ class Problem:
         asked for, whatever `out_dtype` is.
     missing : Missing or None
         Set where there is a mask (of bytes, not 0 where the input is missing) or nodata values.
+    scale, offset : tuple of float or None
+        C each, or neither: ``scale * x + offset``, rounded once in `affine_dtype`, takes the place
+        of x. Data that are missing are so in x itself.
     in_place : bool
         The output *is* the input, element for element: a pixel's channels must all be read
         before any is written.
@@ -94,6 +99,8 @@ class Problem:
     precision: str | None = None
     missing: Missing | None = None
     mask_strides: tuple[int, ...] | None = None
+    scale: tuple[float, ...] | None = None
+    offset: tuple[float, ...] | None = None
     in_place: bool = False
     residual_dtype: np.dtype[Any] | None = None
     hidden: tuple[Hidden, ...] = ()
@@ -131,6 +138,14 @@ class Problem:
             )
         )
         return found
+
+    @property
+    def affine_dtype(self) -> np.dtype[Any]:
+        """Of ``scale * x + offset``: that of the sums, or float64 where x has more bits."""
+        x, parts = self.x_dtype, 2 if self.x_dtype.kind == "c" else 1
+        is_wide = x.itemsize // parts > (2 if x.kind in "iu" else 4)
+        real: np.dtype[Any] = self.dtype.type(0).real.dtype
+        return np.dtype(np.float64) if is_wide else real
 
     @property
     def out_channels(self) -> int:

@@ -21,6 +21,7 @@ __all__ = ["Settings", "Shape"]
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
+Numbers = tuple[float, ...]
 
 _PRECISIONS = "'bf16' or 'float64'"
 
@@ -60,7 +61,7 @@ class Settings:
             raise ValueError(
                 f"groups={self.groups} does not divide the {self.K} output channels of weight"
             )
-        self.bias = bias_shape is not None or offset is not None
+        self.bias = bias_shape is not None
         if bias_shape not in (None, (self.K,)):
             raise ValueError(
                 f"bias has shape {bias_shape}; ({self.K},) fits weight of shape {weight_shape}"
@@ -84,14 +85,15 @@ class Settings:
                 f"head={self.head!r} of no output channel: weight has shape {weight_shape}"
             )
         self.missing = parse_missing(nodata, fill, valid, min_valid, self.C)
-        if scale is not None or offset is not None:
-            check_scale(scale, offset, self.C)
-            if valid == "any":
-                raise ValueError(
-                    "scale and offset are folded into the weights, whose sizes valid='any' "
-                    "compares; scale x itself, or pass valid='all'"
-                )
         self.scale, self.offset = scale, offset
+        #: Scale and offset of each channel, where they are applied to x; None: there are none, or
+        #: there is a scale that the weights take.
+        self.affine: tuple[Numbers, Numbers] | None = None
+        if scale is not None or offset is not None:
+            factor, shift = check_scale(scale, offset, self.C)
+            # Whose sizes valid="any" compares.
+            if valid == "any" or np.any(shift):
+                self.affine = tuple(factor.tolist()), tuple(shift.tolist())
         if not isinstance(precision, str | None):
             raise TypeError(
                 f"precision must be None, {_PRECISIONS}; got {type(precision).__name__}"
@@ -105,7 +107,7 @@ class Settings:
     def cast(
         self, weight: Array, bias: Array | None, dtype: np.dtype[Any], fits: str | None = None
     ) -> tuple[Array, Array | None]:
-        """Weights as ``(K, C/groups)`` and bias, in `dtype`; scale and offset are in them.
+        """Weights as ``(K, C/groups)`` and bias, in `dtype`; a scale without offset is in them.
 
         `fits` says what to pass for wider sums.
         """
@@ -117,18 +119,15 @@ class Settings:
                 )
         if weight.ndim != 2:
             weight = weight.reshape(self.weight_shape)
-        names = ("weight", "bias")
-        if self.scale is not None or self.offset is not None:
-            for given, name in (self.scale, "scale"), (self.offset, "offset"):
-                if given is not None:
-                    cast_parameter(as_parameter(given, name), dtype, name, fits)
-            weight, start = fold_scale(weight, bias, self.scale, self.offset, self.groups)
-            bias = start if self.bias else None
-            names = ("weight * scale", "bias + weight @ offset")
+        name = "weight"
+        if self.scale is not None and self.affine is None:
+            cast_parameter(as_parameter(self.scale, "scale"), dtype, "scale", fits)
+            weight, _ = fold_scale(weight, None, self.scale, None, self.groups)
+            name = "weight * scale"
         if weight.dtype is not dtype:
-            weight = cast_parameter(weight, dtype, names[0], fits)
+            weight = cast_parameter(weight, dtype, name, fits)
         if bias is not None and bias.dtype is not dtype:
-            bias = cast_parameter(bias, dtype, names[1], fits)
+            bias = cast_parameter(bias, dtype, "bias", fits)
         return weight, bias
 
     def expects(self, who: str = "weight") -> str:

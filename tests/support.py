@@ -131,6 +131,7 @@ def problem_of(
     groups: int = 1,
     activation: Any = None,
     in_place: bool = False,
+    **others: Any,
 ) -> Any:
     """The `Problem` of arrays that are ``(*outer, channels, P)`` already."""
     from pointwise_fast.activation import parse_activation
@@ -152,6 +153,7 @@ def problem_of(
         bias=bias is not None,
         activation=parse_activation(activation),
         in_place=in_place,
+        **others,
     )
 
 

@@ -158,7 +158,8 @@ WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"fill": "x"}, TypeError, ("fill must be a number",)),
     ({"valid": "some"}, ValueError, ("valid must be 'all' or 'any'",)),
     ({"min_valid": 2}, ValueError, ("min_valid must be a fraction",)),
-    ({"scale": 0}, ValueError, ("scale is 0",)),
+    ({"scale": np.nan}, ValueError, ("scale must be finite",)),
+    ({"offset": 1e39}, ValueError, ("offset=1e+39 does not fit float32", "dtype='float64'")),
     ({"offset": [1, 2]}, ValueError, ("offset has shape (2,)", "50 input channels")),
 ]
 NAMES = [f"{next(iter(wrong))}-{i}" for i, (wrong, _, _) in enumerate(WRONG)]

@@ -62,6 +62,7 @@ def settings_of(feature: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         "mask=": ({}, {"mask": mask}),
         "valid='any'": ({"nodata": 0, "valid": "any"}, {}),
         "precision='float64'": ({"precision": "float64"}, {}),
+        "offset=": ({"offset": [1, 0, 2, 3, -1, 0.5]}, {}),
         "chains of layers": ({}, {}),
     }
     return plain, *found[feature]

@@ -25,8 +25,11 @@ PW_INLINE void FN(put_together)(char *p, int n, const FN(lanes) *lanes, V *v, in
 PW_INLINE void FN(dense_tile)(const pw_tile *t, const char *x, const char *r, char *y, int C, int K,
                               const FN(lanes) *in, const FN(lanes) *out, int stream) {
     V v[PW_MAX_DENSE], s[PW_MAX_DENSE];
-    const T *bias = t->bias, *w = t->w;
+    const T *bias = t->bias, *w = t->w, *scale = t->scale, *offset = t->offset;
     FN(take_apart)(x, C, in, v);
+    if (scale)
+        PW_UNROLL
+        for (int c = 0; c < C; c++) v[c] = V_FMA(V_SET1(scale[c]), v[c], V_SET1(offset[c]));
     PW_UNROLL
     for (int k = 0; k < K; k++) {
         s[k] = V_SET1(bias[k]);

@@ -49,6 +49,7 @@
 #include "dense.h"
 #endif
 #include "convert.h"
+#include "affine.h"
 #include "finish.h"
 #include "gradient.h"
 #include "pair.h"
@@ -59,6 +60,7 @@
 static const pw_kernels FN(kernels) = {
     .vector = VW,
     CONVERTERS,
+    .affine = FN(affine),
     .split = FN(split),
     .merge = FN(merge),
     .heads = {NULL, FN(softmax), FN(log_softmax), FN(l2_normalize), FN(argmax)},

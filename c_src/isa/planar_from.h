@@ -14,6 +14,7 @@ PW_INLINE void X_(planar_tile)(const pw_tile *t, ptrdiff_t at, int KR, int NV, i
                                : V_LOAD(t->acc + k * t->acc_step + at + j * step);
     const T *w = t->w;
     const char *x = t->x + at / (ptrdiff_t)sizeof(T) * X_SIZE;
+    const T *scale = t->scale, *offset = t->offset;
     const ptrdiff_t x_c = t->x_c, ahead = t->prefetch;
     for (int64_t c = t->C; c > 0; c--, x += x_c, w += KR) {
         V v[PLANAR_NV_MAX];
@@ -25,6 +26,11 @@ PW_INLINE void X_(planar_tile)(const pw_tile *t, ptrdiff_t at, int KR, int NV, i
              * level 1 can be under way. */
             if (fetch && j * VW * X_SIZE % PW_CACHE_LINE == 0)
                 __builtin_prefetch(from + ahead, 0, 2);
+        }
+        if (scale) {
+            const V by = V_SET1(*scale++), plus = V_SET1(*offset++);
+            PW_UNROLL
+            for (int j = 0; j < NV; j++) v[j] = V_FMA(by, v[j], plus);
         }
         PW_UNROLL
         for (int k = 0; k < KR; k++) {

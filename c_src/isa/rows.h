@@ -38,10 +38,17 @@ PW_INLINE void FN(rows_tile)(const pw_tile *t, int64_t p, int KR, int rows, int 
         for (ptrdiff_t i = 0; i < VW * t->y_step; i += PW_CACHE_LINE)
             __builtin_prefetch(t->y + p * t->y_step + i, 1, 3);
     const int far = t->prefetch >= PW_FAR;
+    const T *scale = t->scale, *offset = t->offset;
     int64_t left = t->C;
     for (; left >= GROUP; left -= GROUP, from += group, w += GROUP * KR) {
         FN(group_load)(from, x_p, rows, GROUP, x);
         G_TRANSPOSE(x);
+        if (scale) {
+            PW_UNROLL
+            for (int i = 0; i < GROUP; i++)
+                x[i] = V_FMA(V_SET1(scale[i]), x[i], V_SET1(offset[i]));
+            scale += GROUP, offset += GROUP;
+        }
         PW_UNROLL
         for (int i = 0; i < GROUP; i++) {
             PW_UNROLL
@@ -62,6 +69,7 @@ PW_INLINE void FN(rows_tile)(const pw_tile *t, int64_t p, int KR, int rows, int 
             i = GROUP - (int)left;
             from -= i * (ptrdiff_t)sizeof(T);
             w -= i * KR;
+            if (scale) scale -= i, offset -= i;
         }
         /* As many may be read where dense rows follow. */
         const int dense = x_p == t->C * (ptrdiff_t)sizeof(T) && p + VW < t->n;
@@ -69,7 +77,8 @@ PW_INLINE void FN(rows_tile)(const pw_tile *t, int64_t p, int KR, int rows, int 
         FN(group_load)(from, x_p, rows, whole ? GROUP : (int)left, x);
         G_TRANSPOSE(x);
         for (const int end = i + (int)left; i < end; i++) {
-            const V xi = i == 0 ? x[0] : i == 1 ? x[1] : i == 2 ? x[2] : x[3];
+            V xi = i == 0 ? x[0] : i == 1 ? x[1] : i == 2 ? x[2] : x[3];
+            if (scale) xi = V_FMA(V_SET1(scale[i]), xi, V_SET1(offset[i]));
             PW_UNROLL
             for (int k = 0; k < KR; k++) s[k] = V_FMA(V_SET1(w[i * KR + k]), xi, s[k]);
         }

@@ -51,6 +51,7 @@ typedef struct {
     row_kind x_rows, y_rows, r_rows;
     residual_kind residual;
     int bias, in_place;
+    int affine;  /* of x there is scale * x + offset */
     int leading; /* arrays lie behind a guard page, else before one */
     int skew;    /* bytes between them and that page */
     pw_activation activation;
@@ -63,6 +64,10 @@ typedef struct {
     ptrdiff_t outer, c, row, p, first;
     size_t bytes;
 } view;
+
+/* Of the case at hand. */
+enum { MOST_CHANNELS = 1 << 17 };
+static double scales[MOST_CHANNELS], offsets[MOST_CHANNELS];
 
 static arena x_arena, w_arena, bias_arena, r_arena, y_arena, packed_arena;
 static char *expected;
@@ -100,6 +105,13 @@ static void store(pw_dtype dtype, char *at, double value) {
         memcpy(at, &f, sizeof f);
     else
         memcpy(at, &value, sizeof value);
+}
+
+/* What takes the place of x, which has more bits than the sums where it is float64 and they are not. */
+static double term(int64_t c, double x) {
+    if (!now->affine) return rounded(now->dtype, x);
+    if (now->x_dtype == PW_F64) return rounded(now->dtype, fma(scales[c], x, offsets[c]));
+    return fused(now->dtype, scales[c], x, offsets[c]);
 }
 
 static char *place(arena a, size_t bytes) {
@@ -186,9 +198,11 @@ static void convolve(const data *d) {
                 const char *x = d->x + d->xv.first + o * d->xv.outer + pixel(d->xv, i);
                 const ptrdiff_t at = d->yv.first + o * d->yv.outer + k * d->yv.c + pixel(d->yv, i);
                 double sum = d->bias ? load(T, d->bias + k * size) : 0;
-                for (int64_t c = 0; c < C; c++)
+                for (int64_t c = 0; c < C; c++) {
+                    const int64_t of = k / K * C + c;
                     sum = fused(T, load(T, d->w + (k * C + c) * size),
-                                rounded(T, load(now->x_dtype, x + (k / K * C + c) * d->xv.c)), sum);
+                                term(of, load(now->x_dtype, x + of * d->xv.c)), sum);
+                }
                 if (now->residual != NO_RESIDUAL) {
                     const ptrdiff_t r = o * d->rv.outer + k * d->rv.c + pixel(d->rv, i);
                     sum = rounded(T, sum + load(T, d->r0 + r));
@@ -227,6 +241,8 @@ static pw_problem describe(const data *d) {
         .activation = now->activation,
         .a = now->a,
         .b = now->b,
+        .scale = now->affine ? scales : NULL,
+        .offset = now->affine ? offsets : NULL,
     };
     if (now->outer > 1) add_axis(&problem, now->outer, d->xv.outer, d->yv.outer, d->rv.outer);
     if (now->rows > 1) add_axis(&problem, now->rows, d->xv.row, d->yv.row, d->rv.row);
@@ -256,6 +272,11 @@ static void prepare(data *d) {
         store(now->dtype, d->w + random_below((int)(K * C)) * (ptrdiff_t)size, INFINITY);
     for (int64_t k = 0; d->bias && k < K; k++)
         store(now->dtype, d->bias + k * size, random_value());
+    for (int64_t c = 0; now->affine && c < now->C; c++) {
+        scales[c] = random_below(9) ? random_value() : 0;
+        offsets[c] = random_below(9) ? random_value() : 0;
+        if (random_below(4) == 0) offsets[c] *= 1e4;
+    }
     fill(now->x_dtype, d->x, d->xv, now->C);
     if (now->residual == RESIDUAL) fill(now->dtype, d->r, d->rv, K);
 }

@@ -39,6 +39,7 @@ static void fill(char *to, int64_t n, pw_dtype dtype) {
 
 static char x[ROOM], r[ROOM], y[ROOM], expected[ROOM], hidden[2][ROOM];
 static char weights[MOST_LAYERS][ROOM], biases[MOST_LAYERS][1024];
+static double scales[MOST_LAYERS][64], offsets[MOST_LAYERS][64];
 _Alignas(64) static char packed[ROOM];
 
 /* Channels and pixels are `gap` elements further apart than they have to be. */
@@ -90,6 +91,11 @@ static int check(const pw_kernel_set *set, pw_dtype dtype, int n, const int64_t 
         p->has_bias = random_below(2);
         p->activation = activations[random_below(5)];
         p->a = 0.1;
+        if (random_below(4) == 0) {
+            fill((char *)scales[i], p->C, PW_F64);
+            fill((char *)offsets[i], p->C, PW_F64);
+            p->scale = scales[i], p->offset = offsets[i];
+        }
         pointers[i] = p;
         fill(weights[i], p->C * p->K, dtype);
         fill(biases[i], p->K, dtype);

@@ -25,6 +25,11 @@ typedef enum {
     PREFETCHED,
     STREAMED,
     STREAMED_DENSE,
+    AFFINE_PLANAR,
+    AFFINE_ROWS,
+    AFFINE_DENSE,
+    AFFINE_STAGED,
+    AFFINE_WIDE,
     FEATURES
 } feature;
 static const char *const feature_names[] = {"planar",        "interleaved",
@@ -34,7 +39,10 @@ static const char *const feature_names[] = {"planar",        "interleaved",
                                             "in passes",     "transposed in passes",
                                             "x staged",      "y staged",
                                             "r staged",      "prefetched",
-                                            "streamed",      "streamed dense"};
+                                            "streamed",      "streamed dense",
+                                            "affine planar", "affine rows",
+                                            "affine dense",  "affine staged",
+                                            "affine wide"};
 static long seen[FEATURES];
 
 static long passed, failed;
@@ -46,13 +54,15 @@ static void print_case(const char *what, int threads) {
     static const char *const residuals[] = {"none", "its own", "y"};
     printf("%s: %s %s <- %s C=%" PRId64 " K=%" PRId64 " groups=%" PRId64 " P=%" PRId64
            " rows=%" PRId64 " outer=%" PRId64 " x:%s %s y:%s %s residual:%s r:%s %s bias=%d "
-           "in_place=%d activation=%d leading=%d skew=%d cache=%" PRId64 " threads=%d: %s\n",
+           "in_place=%d affine=%d activation=%d leading=%d skew=%d cache=%" PRId64
+           " threads=%d: %s\n",
            what, pw_kernel_set_name(set), now->dtype == PW_F32 ? "f32" : "f64",
            now->x_dtype == PW_F32 ? "f32" : "f64", now->C, now->K, now->groups, now->P, now->rows,
            now->outer, layout_names[now->x], row_names[now->x_rows], layout_names[now->y],
            row_names[now->y_rows], residuals[now->residual], layout_names[now->r],
-           row_names[now->r_rows], now->bias, now->in_place, now->activation, now->leading,
-           now->skew, now->cache_bytes, threads, plan_now ? pw_plan_describe(plan_now) : "no plan");
+           row_names[now->r_rows], now->bias, now->in_place, now->affine, now->activation,
+           now->leading, now->skew, now->cache_bytes, threads,
+           plan_now ? pw_plan_describe(plan_now) : "no plan");
 }
 
 static int threads_now;
@@ -115,14 +125,20 @@ static void count_features(const pw_plan *plan) {
     seen[PREFETCHED] += plan->prefetch != 0;
     seen[STREAMED] += plan->stream && !plan->dense;
     seen[STREAMED_DENSE] += plan->stream && plan->dense;
+    const int in_kernels = plan->affine == PW_AFFINE_IN_KERNELS;
+    seen[AFFINE_PLANAR] += in_kernels && planar;
+    seen[AFFINE_ROWS] += in_kernels && rows;
+    seen[AFFINE_DENSE] += in_kernels && plan->dense;
+    seen[AFFINE_STAGED] += plan->affine == PW_AFFINE_STAGED;
+    seen[AFFINE_WIDE] += plan->wide != NULL;
 }
 
 static void check_features(void) {
     const pw_kernels *const *kernels = set->dtype;
     for (int i = 0; i < FEATURES; i++) {
         const int transposes = i == BY_ROWS || i == BY_TRANSPOSED || i == MERGED_TRANSPOSED ||
-                               i == TRANSPOSED_IN_PASSES;
-        const int dense = i == BY_DENSE || i == STREAMED_DENSE;
+                               i == TRANSPOSED_IN_PASSES || i == AFFINE_ROWS;
+        const int dense = i == BY_DENSE || i == STREAMED_DENSE || i == AFFINE_DENSE;
         if (seen[i] || (transposes && !kernels[0]->rows_max && !kernels[1]->rows_max) ||
             (dense && !kernels[0]->dense[1][1] && !kernels[1]->dense[1][1]))
             continue;

@@ -46,6 +46,7 @@ static void check_rows(pw_dtype dtype, layout x, layout y, int64_t C, int64_t K,
         t.skew = random_below(4) ? 0 : random_below((int)size_of(dtype));
         if (random_below(4) == 0) t.skew += random_below(16) * (int)size_of(dtype);
         if (random_below(3) == 0) t.cache_bytes = 4096;
+        t.affine = random_below(3) == 0;
         t.outer = random_below(4) || C * K * P * rows > 20000 ? 1 : 3;
         t.residual = (residual_kind)random_below(3);
         if (random_below(3) == 0) t.r = (layout)random_below(LAYOUTS);
@@ -162,6 +163,7 @@ static void check_streaming(pw_dtype dtype) {
                        .P = line * (1 + random_below(30)),
                        .skew = size * random_below(line),
                        .activation = PW_ACT_RELU,
+                       .affine = random_below(3) == 0,
                        .cache_bytes = 1024};
         if (i % 3 == 0) t.P = line * 700, t.C = 40; /* panels of staged x, the first with a head */
         if (i % 3 == 1) t.C = 900, t.K = 1, t.x = PLANAR; /* sums that wait between passes */
@@ -238,6 +240,7 @@ static void check_scratch(pw_dtype dtype) {
                            .outer = 1};
             data d = {0};
             t.x_dtype = random_below(2) ? PW_F32 : PW_F64;
+            t.affine = random_below(2);
             t.x = (layout)random_below(LAYOUTS);
             t.y = (layout)random_below(WRITABLE_LAYOUTS);
             t.r = (layout)random_below(LAYOUTS);

@@ -6,7 +6,7 @@
 typedef struct {
     pw_problem problem;
     size_t x_bytes, y_bytes, r_bytes, m_bytes;
-    double slopes[64];
+    double slopes[64], scale[64], offset[64];
     pw_nodata nodata[64];
     int swaps[3]; /* x, y, r */
 } conversion;
@@ -95,6 +95,12 @@ static void draw_problem(conversion *v) {
     }
     p->fill = random_below(100);
     for (int i = 0; i < 3; i++) v->swaps[i] = random_below(3) == 0;
+    if (random_below(3)) return;
+    for (int64_t c = 0; c < p->C; c++) {
+        v->scale[c] = random_value();
+        v->offset[c] = random_value() * 100;
+    }
+    p->scale = v->scale, p->offset = v->offset;
 }
 
 /* Numbers, of which integers use all their range. */
