@@ -44,7 +44,12 @@ typedef enum {
     PW_ACT_MISH
 } pw_activation;
 
-typedef enum { PW_OK, PW_NO_MEMORY } pw_status;
+/* Interrupted: the hook said so; what was to be written is undefined. */
+typedef enum { PW_OK, PW_NO_MEMORY, PW_INTERRUPTED } pw_status;
+
+/* A function that calls ask, in the caller's thread, whether to stop: some times a second, if they
+ * take that long. It may itself call. NULL, as at first: none. For the whole process. */
+void pw_set_interrupt(int (*asked)(void));
 
 /* One convolution without its data. Strides are in bytes, of any sign and any value. */
 typedef struct {
@@ -70,7 +75,7 @@ typedef struct {
     pw_head head;         /* then; of argmax y has one channel */
     /* Missing data: pixels get `fill` that have a channel whose value is that of `nodata`, or is
      * masked by a byte that is not 0. */
-    const double *nodata; /* C values, NaN for NaN; NULL: none */
+    const double *nodata; /* C values that x_dtype can represent, NaN for NaN; NULL: none */
     int has_mask;
     ptrdiff_t m_outer[64], m_c, m_p;
     double fill;

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import c_simd
-from .c_simd import _kernel_sets, _pointer
+from .c_simd import _check, _kernel_sets, _pointer
 
 try:
     from ._c import ffi, lib
@@ -63,8 +63,7 @@ class CQuantised:
             _pointer(out),
             threads,
         )
-        if status:
-            raise MemoryError("no memory for packed weights or scratch; nothing was written")
+        _check(status)
 
 
 def _to_c(problem: QuantisedProblem) -> Any:

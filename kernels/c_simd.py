@@ -212,8 +212,7 @@ def run_branches(
         return
     pointers = [_pointer(out) for out in outs]  # which keep the arrays alive
     status = lib.pw_run_branches(handles, packed, len(handles), _pointer(x), pointers, threads)
-    if status:
-        raise MemoryError("no memory for scratch; nothing was written")
+    _check(status)
 
 
 def repeat_branches(repeats: Sequence[Repeat], outs: Sequence[Array]) -> Repeat | None:
@@ -293,8 +292,7 @@ class CPlan:
             _pointer(out),
             threads,
         )
-        if status:
-            raise MemoryError("no memory for scratch; nothing was written")
+        _check(status)
 
     def conv(
         self,
@@ -317,8 +315,7 @@ class CPlan:
             _pointer(out),
             threads,
         )
-        if status:
-            raise MemoryError("no memory for packed weights or scratch; nothing was written")
+        _check(status)
 
     def repeat(
         self,
@@ -388,8 +385,15 @@ class CGradient:
             _NULL if grad_bias is None else _pointer(grad_bias),
             threads,
         )
-        if status:
-            raise MemoryError("no memory for scratch; nothing was written")
+        _check(status)
+
+
+def _check(status: int) -> None:
+    """Raise what a call ended with; where a signal's handler interrupted it, what that has raised."""
+    if status == lib.PW_INTERRUPTED:
+        _repeats.raise_interruption()
+    if status:
+        raise MemoryError("no memory for packed weights or scratch; nothing was written")
 
 
 def _pointer(array: Array) -> Any:
