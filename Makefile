@@ -29,7 +29,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help bench bench-full bench-compare bench-report bench-scaling bench-pytest test test-c \
-        bench-dtypes bench-chains bench-alternate test-neon test-avx2 test-old-cpu lint format symbols examples readme clean force
+        bench-dtypes bench-chains bench-alternate test-guard test-neon test-avx2 test-old-cpu lint format symbols examples readme clean force
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' \
@@ -90,9 +90,13 @@ format: $(STAMPS)/dev ## Let ruff and clang-format rewrite the sources
 	$(PY) -m ruff format .
 	$(VENV)/bin/clang-format -i $(C_FILES)
 
-symbols: $(STAMPS)/package ## Check that the extension exports its init functions and nothing else
+symbols: $(STAMPS)/package ## Check what the extension exports, and how it was linked
 	@found=$$(nm -D --defined-only kernels/_c*.so | awk '{ print $$3 }' | xargs); \
 	echo "exported: $$found"; test "$$found" = "PyInit__c PyInit__repeat"
+	@! readelf -d kernels/_c*.so | grep -E 'RPATH|RUNPATH'
+	@readelf -d kernels/_c*.so | grep -q BIND_NOW && readelf -l kernels/_c*.so | grep -q GNU_RELRO && \
+	nm -D --undefined-only kernels/_c*.so | grep -q __stack_chk_fail && \
+	echo "linked at once, read-only then; stack protector; no run path"
 
 clean: ## Remove what was built, and the virtual environment
 	rm -rf build dist *.egg-info examples/output .benchmarks .pytest_cache .mypy_cache .ruff_cache \
@@ -143,6 +147,7 @@ $(STAMPS)/package: pyproject.toml setup.py kernels/build_c.py kernels/repeat.c $
 SANITIZE := -g -fsanitize=address,undefined -fno-sanitize-recover=all
 C_FLAGS := -std=c11 -O3 -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror -Ic_src
 WRAP := -Wl,--wrap=pw_cache_bytes
+GUARD := -Wl,--wrap=malloc,--wrap=calloc,--wrap=posix_memalign,--wrap=free
 CHECKS := checkasm checkquantised chains
 OBJECTS = $(patsubst c_src/%.c,build/$(1)/%.o,$(C_SOURCES))
 KERNELS = $(patsubst c_src/%.c,build/$(1)/%.o,$(ISA_SOURCES))
@@ -158,6 +163,7 @@ build/$(1)/%.o: tests/c/%.c $(C_TESTS) $(C_HEADERS) Makefile
 	$(2) $(C_FLAGS) $(3) -c $$< -o $$@
 endef
 $(eval $(call compile,native,$(CC),))
+$(eval $(call compile,guarded,$(CC),-DPW_STACK_BYTES=1))
 $(eval $(call compile,sanitized,$(CC),$(SANITIZE)))
 $(eval $(call compile,neon,$(CROSS_CC),))
 
@@ -166,6 +172,10 @@ $(CHECKS:%=build/native/%): build/native/%: build/native/%.o $(call OBJECTS,nati
 
 $(CHECKS:%=build/sanitized/%): build/sanitized/%: build/sanitized/%.o $(call OBJECTS,sanitized) $(call KERNELS,native)
 	$(CC) $(SANITIZE) $(WRAP) $^ -o $@ -pthread -lm
+
+# With guard pages behind our own blocks, packed weights of any size among them.
+$(CHECKS:%=build/guarded/%): build/guarded/%: build/guarded/%.o build/guarded/guard.o $(call OBJECTS,guarded) $(call KERNELS,native)
+	$(CC) $(WRAP) $(GUARD) $^ -o $@ -pthread -lm
 
 $(CHECKS:%=build/neon/%): build/neon/%: build/neon/%.o $(call OBJECTS,neon) $(call KERNELS,neon)
 	$(CROSS_CC) -static $(WRAP) $^ -o $@ -pthread -lm
@@ -178,6 +188,11 @@ test-c: $(CHECKS:%=build/sanitized/%) ## Check every kernel of this CPU bit by b
 	build/sanitized/checkasm $(SEED_NOW) all $(EVERY)
 	build/sanitized/checkquantised $(SEED_NOW) all $(EVERY)
 	build/sanitized/chains $(SEED_NOW) $(EVERY)
+
+test-guard: $(CHECKS:%=build/guarded/%) ## The same with each of our own blocks in front of a page that may not be touched
+	build/guarded/checkasm $(SEED_NOW) all $(EVERY)
+	build/guarded/checkquantised $(SEED_NOW) all $(EVERY)
+	build/guarded/chains $(SEED_NOW) $(EVERY)
 
 test-neon: $(CHECKS:%=build/neon/%) ## An eighth of it for NEON, with a cross compiler and qemu-aarch64
 	qemu-aarch64 build/neon/checkasm $(SEED_NOW) all 8

@@ -1,11 +1,27 @@
 """Builds the C kernels; without a compiler the package installs all the same and says so."""
 
 import os
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+
+#: Kernels write to no buffer on the stack whose length a caller has a say in.
+KERNELS = "c_src/isa/"
+
+#: Where the build machine has its Python; flags of Python's own that the extension has no use for.
+RUN_PATH = re.compile(r"-Wl,--?(rpath|R)[,=]")
+
+
+class BuildPy(build_py):
+    """What a user imports, without what builds the extension."""
+
+    def find_package_modules(self, package, package_dir):
+        found = super().find_package_modules(package, package_dir)
+        return [module for module in found if module[1] != "build_c"]
 
 
 class OptionalBuildExt(build_ext):
@@ -14,15 +30,22 @@ class OptionalBuildExt(build_ext):
     def build_extensions(self):
         """Source files at once: one of them takes as long as all others."""
         compile_all = self.compiler.compile
+        is_unix = self.compiler.compiler_type == "unix"
 
-        def compile_at_once(sources, *args, **kwargs):
+        def compile_at_once(sources, *args, extra_postargs=None, **kwargs):
             def compile_one(source):
-                return compile_all([source], *args, **kwargs)
+                flags = list(extra_postargs or ())
+                if is_unix and not source.startswith(KERNELS):
+                    flags.append("-fstack-protector-strong")
+                return compile_all([source], *args, extra_postargs=flags, **kwargs)
 
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 return [name for names in pool.map(compile_one, sources) for name in names]
 
         self.compiler.compile = compile_at_once
+        if is_unix:
+            linker = self.compiler.linker_so
+            self.compiler.linker_so = [flag for flag in linker if not RUN_PATH.match(flag)]
         super().build_extensions()
 
     def build_extension(self, extension):
@@ -43,6 +66,7 @@ setup(
     package_dir={"pointwise_fast.kernels": "kernels"},
     package_data={"pointwise_fast": ["py.typed"], "pointwise_fast.kernels": ["py.typed"]},
     cffi_modules=["kernels/build_c.py:ffibuilder"],
-    cmdclass={"build_ext": OptionalBuildExt},
+    include_package_data=False,
+    cmdclass={"build_ext": OptionalBuildExt, "build_py": BuildPy},
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

@@ -107,6 +107,6 @@ pw_status pw_run_branches(const pw_plan *const *plans, const void *const *packed
         call.panel = pw_min(call.panel, pw_round_up(pixels, plans[0]->step));
     }
     call.panels = pw_ceil_div(p->P, call.panel);
-    pw_spread(&call.shares, plans[0]->outer * call.panels, threads, work, &call);
-    return PW_OK;
+    return pw_spread(&call.shares, plans[0]->outer * call.panels, multiply_adds, threads, work,
+                     &call);
 }

@@ -9,8 +9,6 @@ enum {
     LINE = 64,
     /* Of a row that is staged, what may be fetched ahead. */
     MOST_FETCHED = 4096,
-    /* One-shot weights up to this size are packed on the stack. */
-    STACK_BYTES = 16 << 10,
     /* Packed weights that are worth waking a thread for: 240 -> 960 of one pixel 10.8 -> 6.1 us. */
     PARALLEL_FROM_BYTES = 192 << 10,
 };
@@ -353,20 +351,20 @@ pw_status pw_run(const pw_plan *plan, const void *packed, const void *x, const v
     call.plan = plan, call.packed = packed, call.x = x, call.r = r, call.y = y;
     call.mask = mask;
     if (plan->scratch.bytes && !pw_thread_scratch(plan->scratch.bytes)) return PW_NO_MEMORY;
-    const double sums = (double)plan->outer * (double)p->P * (double)p->K;
+    const double multiply_adds =
+        (double)plan->outer * (double)p->P * (double)p->K * (double)plan->C;
     if (pw_packed_bytes(plan) < PARALLEL_FROM_BYTES)
-        threads = pw_worth_threads(sums * (double)plan->C, threads);
+        threads = pw_worth_threads(multiply_adds, threads);
     cut(&call, threads);
-    pw_spread(&call.shares, call.items, threads, work, &call);
-    return PW_OK;
+    return pw_spread(&call.shares, call.items, multiply_adds, threads, work, &call);
 }
 
 pw_status pw_conv(const pw_plan *plan, const void *w, ptrdiff_t w_k, ptrdiff_t w_c,
                   const void *bias, ptrdiff_t bias_step, const void *x, const void *r,
                   const void *mask, void *y, int threads) {
     const size_t bytes = pw_packed_bytes(plan);
-    _Alignas(LINE) char on_stack[STACK_BYTES];
-    void *packed = bytes <= sizeof on_stack ? on_stack : aligned_alloc(LINE, bytes);
+    _Alignas(LINE) char on_stack[PW_STACK_BYTES];
+    void *packed = bytes <= sizeof on_stack ? on_stack : pw_aligned_alloc(bytes);
     if (!packed) return PW_NO_MEMORY;
     pw_pack(plan, w, w_k, w_c, bias, bias_step, packed);
     const pw_status status = pw_run(plan, packed, x, r, mask, y, threads);

@@ -8,7 +8,6 @@
  * pixels: those are what interleaved kernels compute of convolutions, with channels of a for pixels,
  * pixels for input channels and a panel of b for weights.
  */
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +26,7 @@ typedef struct call {
     char *dw, *db;
     char *segments; /* their sums, or NULL */
     pw_gradient_cut cut;
-    atomic_llong next;
+    pw_shares shares;
 } call;
 
 /* Channels of a by channels of b, of a group. */
@@ -287,7 +286,7 @@ static sums kept(const call *call, const tile *t, int64_t segment) {
     };
 }
 
-static void run_item(const call *call, int64_t index, char *scratch) {
+static void run_item(call *call, int64_t index, int number, char *scratch) {
     const pw_gradient *plan = call->plan;
     const int64_t b_part = index % call->cut.b_parts;
     index /= call->cut.b_parts;
@@ -306,7 +305,7 @@ static void run_item(const call *call, int64_t index, char *scratch) {
     const sums to = {.at = scratch + plan->scratch.sums,
                      .row = (ptrdiff_t)t.n_b * pw_gradient_size(plan),
                      .bias = scratch + plan->scratch.bias};
-    for (int64_t s = 0; s < plan->segments; s++) {
+    for (int64_t s = 0; s < plan->segments && pw_goes_on(&call->shares, number); s++) {
         add_segment(call, &t, s, &to, scratch);
         gather(call, &t, &to, s > 0);
     }
@@ -323,34 +322,34 @@ static void fill_with_ones(const pw_gradient *plan, char *to) {
 static void work(void *argument, int number) {
     call *call = argument;
     char *scratch = pw_thread_scratch(call->plan->scratch.bytes);
-    (void)number;
+    int turn = 0;
     if (!scratch) return;
     fill_with_ones(call->plan, scratch + call->plan->scratch.ones);
-    for (int64_t index; (index = atomic_fetch_add(&call->next, 1)) < call->cut.items;)
-        run_item(call, index, scratch);
+    for (int64_t index; (index = pw_next_item(&call->shares, number, &turn)) >= 0;)
+        run_item(call, index, number, scratch);
 }
 
 pw_status pw_gradient_run(const pw_gradient *plan, const void *x, const void *y, void *dw, void *db,
                           int threads) {
     const pw_problem *p = &plan->problem;
-    call call = {.plan = plan, .dw = dw, .db = db};
+    call call; /* not cleared: most of it is shares that are not used */
+    call.plan = plan, call.dw = dw, call.db = db;
     call.a = plan->swapped ? x : y;
     call.b = plan->swapped ? y : x;
+    call.segments = NULL;
     if (!pw_thread_scratch(plan->scratch.bytes)) return PW_NO_MEMORY;
     if (plan->by_segment) {
         const int64_t bytes = plan->segments * pw_gradient_segment_bytes(plan);
-        if (!(call.segments = aligned_alloc(LINE, (size_t)bytes))) return PW_NO_MEMORY;
+        if (!(call.segments = pw_aligned_alloc((size_t)bytes))) return PW_NO_MEMORY;
     }
     const double outputs = (double)plan->a.channels * (double)plan->b.channels * (double)p->groups;
-    if (outputs * (double)plan->block * (double)plan->blocks < pw_parallel_from) threads = 1;
+    const double multiply_adds = outputs * (double)plan->block * (double)plan->blocks;
+    threads = pw_worth_threads(multiply_adds, threads);
     call.cut = pw_gradient_items(plan, threads);
-    atomic_init(&call.next, 0);
-    threads = (int)pw_max(1, pw_min(threads, call.cut.items));
-    if (threads > 1)
-        pw_parallel(threads, work, &call);
-    else
-        work(&call, 0);
-    for (int64_t i = 0; call.segments && i < plan->segments * p->groups; i++) {
+    const pw_status status =
+        pw_spread_in_order(&call.shares, call.cut.items, multiply_adds, threads, work, &call);
+    const int64_t kept_sums = call.segments && status == PW_OK ? plan->segments * p->groups : 0;
+    for (int64_t i = 0; i < kept_sums; i++) {
         const tile all = {.group = i % p->groups,
                           .n_a = plan->a.channels,
                           .n_b = plan->b.channels,
@@ -359,5 +358,5 @@ pw_status pw_gradient_run(const pw_gradient *plan, const void *x, const void *y,
         gather(&call, &all, &from, i >= p->groups);
     }
     free(call.segments);
-    return PW_OK;
+    return status;
 }

@@ -50,6 +50,8 @@ enum {
     /* Fewer channels do not pay for making pairs of x. Zen 4: 50 x 600 x 600 -> 20 6.8 -> 9.5 ms,
      * 256 x 56 x 56 -> 64 0.89 -> 0.57, 64 x 56 x 56 -> 256 0.91 -> 0.51. */
     PAIRS_FROM = 48,
+    /* What is made of a sum, in multiply-adds: an activation. */
+    OUTPUT_WORK = 16,
     /* Where the machine does not tell. */
     DEFAULT_CACHE_BYTES = 16 << 20,
     DEFAULT_LEVEL_2_BYTES = 512 << 10,
@@ -343,7 +345,9 @@ static void lay_out_scratch(pw_plan *plan) {
         const int64_t most = REGION_BYTES / (pw_round_up(plan->tile, LEAST_PANEL) * size + LINE);
         plan->part_width = pw_min(plan->part_width, pw_max(widest, most));
     }
-    plan->panel = plan->problem.P;
+    /* Brief enough for a call to be interrupted between two of them; of whole lines. */
+    const int64_t brief = PW_ITEM_WORK / (plan->K * (plan->C + OUTPUT_WORK));
+    plan->panel = pw_min(plan->problem.P, pw_round_up(pw_max(brief, 1), 4 * plan->step));
     if (per_channel || plan->stage_x || plan->flags) {
         const int64_t deepest =
             pw_max(plan->stage_x ? plan->c_pass : 1, per_channel ? plan->part_width : 1);

@@ -116,14 +116,42 @@ void pw_chain_free(pw_chain *);
 /* Runs work(argument, number) in up to `threads` threads, the caller's included; returns when all
  * have returned. The caller's number is 0; a worker keeps its own, from 1 on, for life. */
 void pw_parallel(int threads, void (*work)(void *, int), void *argument);
+
+/* shares.c */
 /* Items a thread should get at least, for cores are unequally fast. */
 enum { PW_ITEMS_PER_THREAD = 12 };
-/* pw_parallel with no more threads than items, which pw_next_item hands out. */
-void pw_spread(pw_shares *, int64_t items, int threads, void (*work)(void *, int), void *argument);
+/* Multiply-adds of an item at most, if pixels can be divided, for a call is stopped between items:
+ * some 30 ms by scalar kernels, less than one by others. */
+enum { PW_ITEM_WORK = 1 << 25 };
+/* pw_parallel with no more threads than items, which pw_next_item hands out. PW_INTERRUPTED: some
+ * were not. */
+pw_status pw_spread(pw_shares *, int64_t items, double multiply_adds, int threads,
+                    void (*work)(void *, int), void *argument);
+/* The same; all threads take from one share. */
+pw_status pw_spread_in_order(pw_shares *, int64_t items, double multiply_adds, int threads,
+                             void (*work)(void *, int), void *argument);
 /* `threads`, or 1 where so few multiply-adds are not worth waking another for. */
 int pw_worth_threads(double multiply_adds, int threads);
+/* Asks the hook whether to stop, if it is time. `next`: when that will be, 0 as a call begins. */
+int pw_is_interrupted(int64_t *next);
+
+/* scratch.c */
+/* Aligned to a line; to be freed. NULL: no memory. */
+void *pw_aligned_alloc(size_t bytes);
 /* Scratch of the calling thread, kept for its next call; NULL: no memory. */
 void *pw_thread_scratch(size_t bytes);
+/* Another call in this thread, in the middle of one, gets scratch of its own in between. */
+typedef struct pw_scratch {
+    void *memory;
+    size_t bytes;
+} pw_scratch;
+pw_scratch pw_put_scratch_aside(void);
+void pw_take_scratch_back(pw_scratch);
+
+/* Packed weights of one call that are no larger are on the stack. */
+#ifndef PW_STACK_BYTES
+#define PW_STACK_BYTES (16 << 10)
+#endif
 
 /* Before a thread that may have stored past the caches says that it has finished. */
 static inline void pw_end_streaming(const pw_plan *plan) {

@@ -20,8 +20,10 @@
  *            matters, and added up in order. Their bits depend on layout and kernel set; for n
  *            blocks, no term takes part in more than PW_GRADIENT_BLOCK + 2 sqrt(n) + 2 sums.
  * Threads    Callers' threads may be any; a call uses up to `threads` of them, its own included,
- *            and returns when y is complete. Safe after fork, in the child too.
- * Errors     PW_NO_MEMORY is returned before anything is written. Arguments are not checked.
+ *            and returns when y is complete. Others round as the caller's thread does, denormal
+ *            numbers included, and use the CPUs that it may use. Safe after fork, in the child too.
+ * Errors     PW_NO_MEMORY is returned before anything is written. PW_INTERRUPTED, once the hook has
+ *            said so: y is undefined, and nothing of the call goes on. Arguments are not checked.
  */
 #ifndef PW_POINTWISE_H
 #define PW_POINTWISE_H

@@ -44,7 +44,12 @@ typedef enum {
     PW_ACT_MISH
 } pw_activation;
 
-typedef enum { PW_OK, PW_NO_MEMORY } pw_status;
+/* Interrupted: the hook said so; what was to be written is undefined. */
+typedef enum { PW_OK, PW_NO_MEMORY, PW_INTERRUPTED } pw_status;
+
+/* A function that calls ask, in the caller's thread, whether to stop: some times a second, if they
+ * take that long. It may itself call. NULL, as at first: none. For the whole process. */
+void pw_set_interrupt(int (*asked)(void));
 
 /* The value of x that stands for none, in one channel. */
 typedef struct {

@@ -36,7 +36,8 @@ typedef struct pw_qtile {
     const char *w;
     ptrdiff_t w_k;
     int64_t groups;       /* of channels, in this pass */
-    const int32_t *bias;  /* readable for a tile of channels, as are w_zero and scale */
+    const int32_t *bias;  /* readable for whole vectors, by dot kernels for a whole tile, from any
+                           * channel on; as are w_zero and scale */
     const int32_t *x_sum; /* of each pixel; its product with w_zero is taken off. NULL: none */
     const int32_t *w_zero;
     const float *scale;
@@ -97,7 +98,8 @@ typedef struct pw_qpacked {
     const char *w; /* planar: rows of lanes, which may be the caller's; interleaved: see there */
     ptrdiff_t w_k; /* from row to row */
     char *ones;    /* a row of w that sums x */
-    int32_t *bias; /* with what the zero points of x and w add to every pixel's sum */
+    int32_t *bias; /* with what the zero points of x and w add to every pixel's sum; zeros behind it,
+                    * as much as a tile that begins at the last channel reads, as w_zero and scale */
     int32_t *w_zero;
     float *scale;
     int needs_x_sum; /* a w_zero is not 0 */

@@ -23,15 +23,18 @@ typedef struct sizes {
     size_t w, ones, spare, sums, bias, zero, scale, all; /* where each begins */
 } sizes;
 
+/* Where n lanes begin: at the next line. */
 static size_t after(size_t *end, int64_t n) {
-    const size_t at = *end;
-    *end += (size_t)pw_round_up(n * PW_Q_LANE, LINE);
+    const size_t at = (size_t)pw_round_up((int64_t)*end, LINE);
+    *end = at + (size_t)n * PW_Q_LANE;
     return at;
 }
 
 static sizes sizes_of(const pw_qkernels *kernels, const pw_qproblem *q, const pw_qweights *weights,
                       int interleaved) {
     const int64_t V = kernels->vector, padded = pw_round_up(q->K, V);
+    /* A part of the channels begins at any of them: the last tile of dot kernels, even at the last. */
+    const int64_t readable = q->K - 1 + 4 * V;
     sizes s = {.groups = pw_ceil_div(q->C, kernels->depth)};
     size_t end = 0;
     s.row = pw_round_up(s.groups, V);
@@ -40,10 +43,10 @@ static sizes sizes_of(const pw_qkernels *kernels, const pw_qproblem *q, const pw
     s.w = after(&end, interleaved ? padded * s.groups : s.borrowed ? 0 : q->K * s.row);
     s.ones = after(&end, s.row);
     s.spare = after(&end, interleaved ? s.row : 0);
-    s.sums = after(&end, padded + 3);
-    s.bias = after(&end, padded + 3 * V);
-    s.zero = after(&end, padded + 3 * V);
-    s.scale = after(&end, padded + 3 * V);
+    s.sums = after(&end, q->K + 3);
+    s.bias = after(&end, readable);
+    s.zero = after(&end, readable);
+    s.scale = after(&end, readable);
     s.all = end;
     return s;
 }

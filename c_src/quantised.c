@@ -23,7 +23,6 @@ enum {
     PREFETCH_FROM_BYTES = 512 << 10,
     AHEAD = 512,
     DEFAULT_CACHE_BYTES = 16 << 20,
-    STACK_BYTES = 16 << 10,
 };
 
 /* Multiply-adds that are worth waking a thread for. */
@@ -296,6 +295,9 @@ static void cut(call *c, int64_t outer, int threads) {
         }
         c->panel = pw_round_up(pw_ceil_div(outer * q->P * c->parts, wanted), c->tile);
     }
+    /* Items are short, so that a call may be interrupted between them. */
+    const int64_t brief = pw_max(1, PW_ITEM_WORK / pw_max(1, q->C * q->K));
+    c->panel = pw_min(c->panel, pw_round_up(brief, c->tile));
     c->parts = pw_min(c->parts, c->blocks.n);
     c->panels = pw_max(1, pw_ceil_div(q->P - c->head, c->panel));
     c->items = outer * c->panels * c->parts;
@@ -340,27 +342,24 @@ pw_status pw_qconv(const pw_qkernels *kernels, const pw_qproblem *q, const void 
     choose_path(&c, outer * q->P);
     choose_stores(&c, outer * q->P);
     c.blocks = pw_qblocks_of(kernels, q->K, c.interleaved);
-    if ((double)outer * (double)q->P * (double)q->K * (double)q->C < parallel_from) threads = 1;
+    const double multiply_adds = (double)outer * (double)q->P * (double)q->K * (double)q->C;
+    if (multiply_adds < parallel_from) threads = 1;
     cut(&c, outer, threads);
     if (!pw_thread_scratch(c.scratch)) return PW_NO_MEMORY;
 
     const pw_qweights weights = {w, bias, w_k, w_c, bias_step};
     const size_t bytes = pw_qpacked_bytes(kernels, q, &weights, c.interleaved);
-    _Alignas(LINE) char on_stack[STACK_BYTES];
-    char *memory = bytes <= sizeof on_stack ? on_stack : aligned_alloc(LINE, bytes);
+    _Alignas(LINE) char on_stack[PW_STACK_BYTES];
+    char *memory = bytes <= sizeof on_stack ? on_stack : pw_aligned_alloc(bytes);
     if (!memory) return PW_NO_MEMORY;
     c.packed = pw_qpack(kernels, q, &weights, c.interleaved, memory);
     c.output.in_reach = c.packed.in_reach;
     c.direct = c.rows && !q->in_place && !c.packed.needs_x_sum && !c.bytes.flip &&
                kernels->depth == 4 && q->C % 4 == 0;
-    threads = (int)pw_max(1, pw_min(threads, c.items));
-    pw_share_out(&c.shares, c.items, threads);
-    if (threads > 1)
-        pw_parallel(threads, work, &c);
-    else
-        work(&c, 0);
+    const pw_status status =
+        pw_spread(&c.shares, c.items, multiply_adds, threads, work, &c);
     if (memory != on_stack) free(memory);
-    return PW_OK;
+    return status;
 }
 
 static const pw_qkernels *const all[] = {

@@ -111,8 +111,8 @@ static void work(void *argument, int number) {
     pw_end_streaming(chain->layers[chain->n - 1]);
 }
 
-static void run_fused(const pw_chain *chain, const void *packed, const void *x, const void *r,
-                      void *y, int threads) {
+static pw_status run_fused(const pw_chain *chain, const void *packed, const void *x, const void *r,
+                           void *y, int threads) {
     call call; /* not cleared: most of it is shares that are not used */
     call.chain = chain, call.packed = packed, call.x = x, call.r = r, call.y = y;
     call.head = pw_unaligned_head(chain->layers[chain->n - 1], y);
@@ -124,7 +124,8 @@ static void run_fused(const pw_chain *chain, const void *packed, const void *x, 
         call.panel = pw_min(call.panel, pw_round_up(pixels, chain->step));
     }
     call.panels = pw_max(1, pw_ceil_div(chain->whole.P - call.head, call.panel));
-    pw_spread(&call.shares, chain->outer * call.panels, threads, work, &call);
+    return pw_spread(&call.shares, chain->outer * call.panels, chain->multiply_adds, threads, work,
+                     &call);
 }
 
 static pw_status run_batch(const pw_chain *chain, int shorter, const char *packed, const char *x,
@@ -152,7 +153,8 @@ static pw_status run_batches(const pw_chain *chain, const char *packed, const ch
     before.outer = axis;
     const int64_t outer = pw_product(before.outer_n, axis);
     pw_status status = PW_OK;
-    for (int64_t o = 0; o < outer; o++)
+    int64_t next = 0;
+    for (int64_t o = 0; o < outer && status == PW_OK; o++)
         for (int64_t b = 0; b < chain->batches && status == PW_OK; b++) {
             const int shorter = b + 1 == chain->batches && chain->layers[chain->n] != NULL;
             const char *from = x + pw_outer_offset(&before, before.x_outer, o) + b * most * x_step;
@@ -160,6 +162,7 @@ static pw_status run_batches(const pw_chain *chain, const char *packed, const ch
             const char *add =
                 r ? r + pw_outer_offset(&before, before.r_outer, o) + b * most * r_step : NULL;
             status = run_batch(chain, shorter, packed, from, add, to, hidden, threads);
+            if (status == PW_OK && pw_is_interrupted(&next)) status = PW_INTERRUPTED;
         }
     return status;
 }
@@ -171,6 +174,5 @@ pw_status pw_run_chain(const pw_chain *chain, const void *packed, const void *x,
     if (!chain->fused)
         /* The layers' own scratch comes first, and they find that there is enough. */
         return run_batches(chain, packed, x, r, y, scratch + chain->bytes - chain->hidden, threads);
-    run_fused(chain, packed, x, r, y, threads);
-    return PW_OK;
+    return run_fused(chain, packed, x, r, y, threads);
 }

@@ -17,19 +17,25 @@ typedef struct pw_share {
 
 typedef struct pw_shares {
     int n;
+    /* Of the caller's thread: items before it looks at the clock, now and each time; when it asks the
+     * hook next whether to stop, 0: not for the time being; and whether it was told to. */
+    int64_t until_look, look_every, next_question;
+    atomic_int interrupted;
     pw_share share[PW_MOST_SHARES];
 } pw_shares;
 
-static inline void pw_share_out(pw_shares *shares, int64_t items, int threads) {
-    shares->n = threads < PW_MOST_SHARES ? threads : PW_MOST_SHARES;
-    for (int i = 0; i < shares->n; i++) {
-        atomic_init(&shares->share[i].next, items * i / shares->n);
-        shares->share[i].end = items * (i + 1) / shares->n;
-    }
+/* shares.c: whether no more items are to be taken. */
+int pw_stop_if_interrupted(pw_shares *shares);
+
+/* Whether a thread is to go on; for what takes long inside of an item. */
+static inline int pw_goes_on(pw_shares *shares, int thread) {
+    if (thread == 0 && --shares->until_look < 0) return !pw_stop_if_interrupted(shares);
+    return !atomic_load_explicit(&shares->interrupted, memory_order_relaxed);
 }
 
 /* The next item for a thread, -1 when there is none; `turn`, 0 at first, is where it has got to. */
 static inline int64_t pw_next_item(pw_shares *shares, int thread, int *turn) {
+    if (thread == 0 && --shares->until_look < 0 && pw_stop_if_interrupted(shares)) return -1;
     for (; *turn < shares->n; ++*turn) {
         pw_share *share = &shares->share[(thread + *turn) % shares->n];
         const int64_t item = atomic_fetch_add(&share->next, 1);

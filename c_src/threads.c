@@ -1,19 +1,19 @@
 /* A small pool of threads.
  *
  * A caller lists its job, wakes sleeping workers and works on the job itself; workers join while
- * it is listed. When the caller has nothing left to do it takes the job off the list, so that
- * nobody joins any more, and waits for those who have. Busy workers delay nobody: the caller
- * then does the job alone. After fork the child starts with an empty pool.
+ * it is listed, and compute as the caller's thread would. When the caller has nothing left to do it
+ * takes the job off the list, so that nobody joins any more, and waits for those who have. Busy
+ * workers delay nobody: the caller then does the job alone. Workers that sleep for long end. After
+ * fork the child starts with an empty pool.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE /* CPU sets */
 #include <pthread.h>
-#if defined(__linux__)
-#include <sched.h>
-#endif
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "caller.h"
 #include "plan.h"
 
 enum {
@@ -23,76 +23,58 @@ enum {
     /* How often a worker looks for the next job before it sleeps: some 20 microseconds, for calls
      * in close succession; waking it takes 10 to 60. */
     WORKER_SPINS = 1000,
+    /* How long a worker sleeps before it ends. */
+    IDLE_SECONDS = 5,
+    /* More than one for each CPU, for several callers and for tests of a few threads anywhere. */
+    WORKERS_PER_CPU = 4,
+    MOST_WORKERS = 1024,
 };
 
 typedef struct job {
     void (*work)(void *, int);
     void *argument;
-    int cpu;            /* where the caller is */
+    uint64_t float_control; /* of the caller's thread, as are the CPUs */
+    pw_cpus cpus;
     int wanted;         /* workers that may still join; under the lock */
     atomic_int working; /* workers that have joined and not finished; written under the lock */
     struct job *next;
 } job;
 
-typedef struct pool {
-    pthread_mutex_t lock;
-    pthread_cond_t listed, finished;
-    job *jobs;
-    int workers, asleep;
-    atomic_int vacancies; /* of all jobs; written under the lock, a hint without it */
-} pool_state;
+/* A worker that sleeps until another thread takes it off the list. */
+typedef struct sleeper {
+    pthread_cond_t woken;
+    int number, listed;
+    struct sleeper *next;
+} sleeper;
 
-static const pool_state empty_pool = {
-    .lock = PTHREAD_MUTEX_INITIALIZER,
-    .listed = PTHREAD_COND_INITIALIZER,
-    .finished = PTHREAD_COND_INITIALIZER,
-};
-static pool_state pool = {
-    .lock = PTHREAD_MUTEX_INITIALIZER,
-    .listed = PTHREAD_COND_INITIALIZER,
-    .finished = PTHREAD_COND_INITIALIZER,
-};
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_key_t scratch_key;
-static int have_scratch_key;
+static struct pool {
+    pthread_mutex_t lock;
+    pthread_cond_t finished;
+    job *jobs;
+    sleeper *sleepers;    /* in the order of their numbers: who is not needed has a great one */
+    atomic_int vacancies; /* of all jobs; written under the lock, a hint without it */
+    int workers;
+    char taken[MOST_WORKERS + 1]; /* numbers of workers */
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .finished = PTHREAD_COND_INITIALIZER};
 
 /* In the child of a fork: its parent's workers do not exist here, and the lock may have been held
  * by one of them. */
 static void forget_workers(void) {
-    pool = empty_pool;
+    pool = (struct pool){.lock = PTHREAD_MUTEX_INITIALIZER, .finished = PTHREAD_COND_INITIALIZER};
 }
 
-static void set_up(void) {
-    pthread_atfork(NULL, NULL, forget_workers);
-    have_scratch_key = pthread_key_create(&scratch_key, free) == 0;
+/* Under the lock, as all that follow. */
+static int forks_are_safe(void) {
+    static int safe;
+    if (!safe) safe = pthread_atfork(NULL, NULL, forget_workers) == 0;
+    return safe;
 }
 
-#if defined(__linux__)
-static int current_cpu(void) {
-    return sched_getcpu();
+static int most_workers(void) {
+    static int most;
+    if (!most) most = (int)pw_min(pw_max(sysconf(_SC_NPROCESSORS_ONLN), 1), MOST_WORKERS);
+    return (int)pw_min(most * WORKERS_PER_CPU, MOST_WORKERS);
 }
-
-/* Leaves the CPU on which the caller works, for good: some schedulers wake a thread where its
- * waker runs, beside idle CPUs, and both then share one. `allowed` is what the process may use. */
-static void step_aside(int cpu, const cpu_set_t *allowed) {
-    cpu_set_t others = *allowed;
-    if (cpu < 0 || cpu >= CPU_SETSIZE || cpu != sched_getcpu()) return;
-    CPU_CLR(cpu, &others);
-    if (CPU_COUNT(&others)) sched_setaffinity(0, sizeof others, &others);
-}
-#else
-typedef int cpu_set_t;
-static int current_cpu(void) {
-    return -1;
-}
-static int sched_getaffinity(int who, size_t size, cpu_set_t *set) {
-    (void)who, (void)size, (void)set;
-    return 0;
-}
-static void step_aside(int cpu, const cpu_set_t *allowed) {
-    (void)cpu, (void)allowed;
-}
-#endif
 
 static void relax(void) {
 #if defined(__x86_64__)
@@ -108,52 +90,107 @@ static job *joinable(void) {
     return NULL;
 }
 
-static void *worker(void *number) {
-    cpu_set_t allowed;
-    const int movable = sched_getaffinity(0, sizeof allowed, &allowed) == 0;
-    int rested = 1;
+/* Without the lock meanwhile. */
+static void join(job *j, int number, cpu_set_t *allowed) {
+    j->wanted--;
+    atomic_fetch_sub(&pool.vacancies, 1);
+    atomic_fetch_add(&j->working, 1);
+    pthread_mutex_unlock(&pool.lock);
+    const uint64_t own = pw_float_control();
+    pw_follow(&j->cpus, allowed);
+    pw_set_float_control(j->float_control);
+    j->work(j->argument, number);
+    pw_set_float_control(own);
     pthread_mutex_lock(&pool.lock);
-    for (;;) {
+    if (atomic_fetch_sub(&j->working, 1) == 1) pthread_cond_broadcast(&pool.finished);
+}
+
+/* Without the lock. */
+static void spin(void) {
+    pthread_mutex_unlock(&pool.lock);
+    for (int i = 0; i < WORKER_SPINS && !atomic_load(&pool.vacancies); i++) relax();
+    pthread_mutex_lock(&pool.lock);
+}
+
+/* Whether it was woken, before it had slept for long. */
+static int sleep_until_woken(sleeper *self) {
+    sleeper **link = &pool.sleepers;
+    while (*link && (*link)->number < self->number) link = &(*link)->next;
+    self->next = *link;
+    self->listed = 1;
+    *link = self;
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += IDLE_SECONDS;
+    while (self->listed)
+        if (pthread_cond_timedwait(&self->woken, &pool.lock, &end) && self->listed) {
+            for (link = &pool.sleepers; *link != self;) link = &(*link)->next;
+            *link = self->next;
+            return 0;
+        }
+    return 1;
+}
+
+static void wake_first(void) {
+    sleeper *first = pool.sleepers;
+    pool.sleepers = first->next;
+    first->listed = 0;
+    pthread_cond_signal(&first->woken);
+}
+
+static void *worker(void *number) {
+    sleeper self = {.woken = PTHREAD_COND_INITIALIZER, .number = (int)(intptr_t)number};
+    cpu_set_t allowed = {0};
+    pthread_mutex_lock(&pool.lock);
+    for (int rested = 1, awake = 1; awake;) {
         job *j = joinable();
-        if (!j && !rested) {
-            pthread_mutex_unlock(&pool.lock);
-            for (int i = 0; i < WORKER_SPINS && !atomic_load(&pool.vacancies); i++) relax();
-            pthread_mutex_lock(&pool.lock);
+        if (j) {
+            join(j, self.number, &allowed);
+            rested = 0;
+        } else if (!rested) {
+            spin();
             rested = 1;
-            continue;
+        } else {
+            awake = sleep_until_woken(&self);
         }
-        if (!j) {
-            pool.asleep++;
-            pthread_cond_wait(&pool.listed, &pool.lock);
-            pool.asleep--;
-            continue;
-        }
-        rested = 0;
-        j->wanted--;
-        atomic_fetch_sub(&pool.vacancies, 1);
-        atomic_fetch_add(&j->working, 1);
-        pthread_mutex_unlock(&pool.lock);
-        if (movable) step_aside(j->cpu, &allowed);
-        j->work(j->argument, (int)(intptr_t)number);
-        pthread_mutex_lock(&pool.lock);
-        if (atomic_fetch_sub(&j->working, 1) == 1) pthread_cond_broadcast(&pool.finished);
     }
+    pool.taken[self.number] = 0;
+    pool.workers--;
+    pthread_mutex_unlock(&pool.lock);
     return NULL;
 }
 
-/* Under the lock. Fewer workers than wanted only cost time. */
+static int lowest_number(void) {
+    int number = 1;
+    while (pool.taken[number]) number++;
+    return number;
+}
+
+/* Signals are for the threads that Python knows, but for those that an instruction of the thread
+ * itself raises: while such a one is blocked, the system ends the process without a word. */
+static void block_signals(sigset_t *before) {
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+    sigset_t others;
+    sigfillset(&others);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) sigdelset(&others, own[i]);
+    pthread_sigmask(SIG_SETMASK, &others, before);
+}
+
+/* Fewer workers than wanted only cost time. */
 static void hire(int wanted) {
-    sigset_t all, before;
+    sigset_t before;
     pthread_attr_t attributes;
-    if (pool.workers >= wanted || pthread_attr_init(&attributes)) return;
+    wanted = (int)pw_min(wanted, most_workers());
+    if (pool.workers >= wanted || !forks_are_safe() || pthread_attr_init(&attributes)) return;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    /* Signals are for the threads that Python knows. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    while (pool.workers < wanted &&
-           pthread_create(&thread, &attributes, worker, (void *)(intptr_t)(pool.workers + 1)) == 0)
+    block_signals(&before);
+    while (pool.workers < wanted) {
+        pthread_t thread;
+        const int number = lowest_number();
+        if (pthread_create(&thread, &attributes, worker, (void *)(intptr_t)number)) break;
+        pool.taken[number] = 1;
         pool.workers++;
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
 }
@@ -166,14 +203,17 @@ static void unlist(const job *j) {
 }
 
 void pw_parallel(int threads, void (*work)(void *, int), void *argument) {
-    pthread_once(&once, set_up);
-    job j = {.work = work, .argument = argument, .cpu = current_cpu(), .wanted = threads - 1};
+    job j = {.work = work,
+             .argument = argument,
+             .float_control = pw_float_control(),
+             .wanted = threads - 1};
+    pw_note_cpus(&j.cpus);
     pthread_mutex_lock(&pool.lock);
-    hire(threads - 1);
+    if (pool.workers < j.wanted) hire(j.wanted);
     j.next = pool.jobs;
     pool.jobs = &j;
     atomic_fetch_add(&pool.vacancies, j.wanted);
-    for (int i = 0; i < j.wanted && i < pool.asleep; i++) pthread_cond_signal(&pool.listed);
+    for (int i = 0; i < j.wanted && pool.sleepers; i++) wake_first();
     pthread_mutex_unlock(&pool.lock);
 
     work(argument, 0);
@@ -185,37 +225,4 @@ void pw_parallel(int threads, void (*work)(void *, int), void *argument) {
     pthread_mutex_lock(&pool.lock);
     while (atomic_load(&j.working)) pthread_cond_wait(&pool.finished, &pool.lock);
     pthread_mutex_unlock(&pool.lock);
-}
-
-int pw_worth_threads(double multiply_adds, int threads) {
-    return multiply_adds < pw_parallel_from ? 1 : threads;
-}
-
-void pw_spread(pw_shares *shares, int64_t items, int threads, void (*work)(void *, int),
-               void *argument) {
-    threads = (int)pw_max(1, pw_min(threads, items));
-    pw_share_out(shares, items, threads);
-    if (threads > 1)
-        pw_parallel(threads, work, argument);
-    else
-        work(argument, 0);
-}
-
-void *pw_thread_scratch(size_t bytes) {
-    static _Thread_local struct {
-        void *memory;
-        size_t bytes;
-    } kept;
-    if (kept.bytes >= bytes) return kept.memory;
-    pthread_once(&once, set_up);
-    if (!have_scratch_key) return NULL;
-    void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    if (!memory || pthread_setspecific(scratch_key, memory)) {
-        free(memory);
-        return NULL;
-    }
-    free(kept.memory);
-    kept.memory = memory;
-    kept.bytes = bytes;
-    return memory;
 }

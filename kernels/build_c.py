@@ -33,6 +33,9 @@ FLAGS = [
     *os.environ.get("POINTWISE_FAST_CFLAGS", "").split(),
 ]
 
+# Addresses of other libraries' functions are written once, as the extension is loaded.
+HARDENED = ["-Wl,-z,relro", "-Wl,-z,now"] if sys.platform == "linux" else []
+
 ffibuilder = FFI()
 ffibuilder.cdef((ROOT / "c_src" / "pw_api.h").read_text())
 ffibuilder.set_source(
@@ -43,5 +46,5 @@ ffibuilder.set_source(
     depends=HEADERS,
     extra_compile_args=FLAGS,
     libraries=["m"] if sys.platform != "win32" else [],
-    extra_link_args=["-pthread"],
+    extra_link_args=["-pthread", *HARDENED],
 )

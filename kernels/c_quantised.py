@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from . import c_simd
 from .c_problem import pointer
-from .c_simd import _kernel_sets
+from .c_simd import _kernel_sets, check_status
 
 try:
     from ._c import ffi, lib
@@ -64,8 +64,7 @@ class CQuantised:
             pointer(out),
             threads,
         )
-        if status:
-            raise MemoryError("no memory for packed weights or scratch; nothing was written")
+        check_status(status)
 
 
 def _to_c(problem: QuantisedProblem) -> Any:

@@ -201,8 +201,7 @@ def run_branches(
         return
     pointers = [pointer(out) for out in outs]  # which keep the arrays alive
     status = lib.pw_run_branches(handles, packed, len(handles), pointer(x), pointers, threads)
-    if status:
-        raise MemoryError("no memory for scratch; nothing was written")
+    check_status(status)
 
 
 def repeat_branches(repeats: Sequence[Repeat], outs: Sequence[Array]) -> Repeat | None:
@@ -282,8 +281,7 @@ class CPlan:
             pointer(out),
             threads,
         )
-        if status:
-            raise MemoryError("no memory for scratch; nothing was written")
+        check_status(status)
 
     def conv(
         self,
@@ -306,8 +304,7 @@ class CPlan:
             pointer(out),
             threads,
         )
-        if status:
-            raise MemoryError("no memory for packed weights or scratch; nothing was written")
+        check_status(status)
 
     def repeat(
         self,
@@ -377,5 +374,12 @@ class CGradient:
             _NULL if grad_bias is None else pointer(grad_bias),
             threads,
         )
-        if status:
-            raise MemoryError("no memory for scratch; nothing was written")
+        check_status(status)
+
+
+def check_status(status: int) -> None:
+    """Raise what a call ended with; where a signal's handler interrupted it, what that has raised."""
+    if status == lib.PW_INTERRUPTED:
+        _repeats.raise_interruption()
+    if status:
+        raise MemoryError("no memory for packed weights or scratch; nothing was written")

@@ -14,18 +14,75 @@
  *
  * joins repeats of one x, without residuals and with packed weights, in the same way. Outputs may
  * not overlap, but lie among each other as those of the first call did.
+ *
+ * Long calls, of whatever kind, run Python's signal handlers now and then. If one raises, the call
+ * is interrupted; its exception is kept until whoever sees that raises it: a repeat, or else
+ *
+ *     raise_interruption()
  */
+#define _GNU_SOURCE /* syscall */
 #include <pyconfig.h>
 #ifndef Py_GIL_DISABLED
 #define Py_LIMITED_API 0x030b0000
 #endif
 #include <Python.h>
 #include <string.h>
+#include <unistd.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#elif defined(__APPLE__)
+#include <pthread.h>
+#endif
 
 #include "pointwise.h"
 
 enum { MOST_AXES = 8, MOST_BRANCHES = 16 };
 enum { X, R, Y, W, B, ARRAYS };
+
+/* PyErr_Fetch and PyErr_Restore, which are all that Python 3.11 has. */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+/* Python runs handlers in the main thread only. Elsewhere to wait for the GIL would take time, and as
+ * Python ends for ever. */
+static int is_main_thread(void) {
+#if defined(__linux__)
+    return syscall(SYS_gettid) == getpid();
+#elif defined(__APPLE__)
+    return pthread_main_np();
+#else
+    return 0;
+#endif
+}
+
+/* What a handler raised, until it is raised once more. */
+static struct {
+    PyObject *type, *value, *traceback;
+} kept;
+
+static int run_handlers(void) {
+    if (!is_main_thread()) return 0;
+    const PyGILState_STATE state = PyGILState_Ensure();
+    const int raised = PyErr_CheckSignals();
+    if (raised) PyErr_Fetch(&kept.type, &kept.value, &kept.traceback);
+    PyGILState_Release(state);
+    return raised;
+}
+
+/* Sets the exception of a call that was not done. */
+static void set_error(pw_status status) {
+    if (status == PW_INTERRUPTED) {
+        PyErr_Restore(kept.type, kept.value, kept.traceback);
+        kept.type = kept.value = kept.traceback = NULL;
+    } else {
+        PyErr_SetString(PyExc_MemoryError, "no memory for scratch; nothing was written");
+    }
+}
+
+static PyObject *raise_interruption(PyObject *module, PyObject *nothing) {
+    (void)module, (void)nothing;
+    set_error(PW_INTERRUPTED);
+    return NULL;
+}
 
 typedef struct form {
     int given; /* or None in its place */
@@ -141,7 +198,7 @@ static PyObject *repeat(PyObject *capsule, PyObject *const *arguments, Py_ssize_
         if (status == PW_OK)
             result = Py_NewRef(out);
         else
-            PyErr_SetString(PyExc_MemoryError, "no memory for scratch; nothing was written");
+            set_error(status);
     }
     for (int i = 0; i < ARRAYS; i++) PyBuffer_Release(&views[i]);
     Py_XDECREF(out);
@@ -231,9 +288,11 @@ static PyObject *repeat_branches(PyObject *capsule, PyObject *const *arguments, 
         void *to[MOST_BRANCHES];
         for (int i = 0; i < b->n; i++) to[i] = y[i].buf;
         PyThreadState *state = b->release ? PyEval_SaveThread() : NULL;
-        done = pw_run_branches(b->plans, b->packed, b->n, x.buf, to, (int)threads) == PW_OK;
+        const pw_status status =
+            pw_run_branches(b->plans, b->packed, b->n, x.buf, to, (int)threads);
         if (state) PyEval_RestoreThread(state);
-        if (!done) PyErr_SetString(PyExc_MemoryError, "no memory for scratch; nothing was written");
+        done = status == PW_OK;
+        if (!done) set_error(status);
     }
     PyBuffer_Release(&x);
     for (int i = 0; i < b->n; i++) PyBuffer_Release(&y[i]);
@@ -286,8 +345,17 @@ static PyObject *remember_branches(PyObject *module, PyObject *arguments) {
 
 static PyMethodDef functions[] = {{"remember", remember, METH_VARARGS, NULL},
                                   {"remember_branches", remember_branches, METH_VARARGS, NULL},
+                                  {"raise_interruption", raise_interruption, METH_NOARGS, NULL},
                                   {NULL, NULL, 0, NULL}};
+
+static int set_up(PyObject *module) {
+    (void)module;
+    pw_set_interrupt(run_handlers);
+    return 0;
+}
+
 static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *)set_up},
 #ifdef Py_GIL_DISABLED
     {Py_mod_gil, Py_MOD_GIL_NOT_USED},
 #endif

@@ -16,7 +16,7 @@
 #include "memory.h"
 #include "pointwise.h"
 
-enum { MARGIN = 256, MOST_PRINTED = 20, MOST_K = 1100 };
+enum { MARGIN = 256, MOST_PRINTED = 20, MOST_K = 1600 };
 
 typedef enum { PLANAR, PADDED, INTERLEAVED, RECORDS, STRIDED, REVERSED, LAYOUTS } layout;
 
@@ -226,6 +226,17 @@ static void check_large(layout x, layout y) {
     check_shape(x, y, 5000, 1040, 1 + random_below(9), 1);
 }
 
+/* Parts of the channels, from channels that no tile begins with, for dot kernels: what lies behind the
+ * last of them is read. */
+static void check_parts(void) {
+    for (int i = 0; i < 12; i++) {
+        const int64_t K = 300 + random_below(MOST_K - 300);
+        check_shape(PLANAR, PLANAR, 600 + random_below(900), K, 1 + random_below(15), 1);
+    }
+    check_shape(PLANAR, PLANAR, 1040, 405, 5, 1);
+    check_shape(PLANAR, PLANAR, 640, 1533, 5, 1);
+}
+
 /* Past the caches, planes of whole lines; some pixels before the first and behind the last. */
 static void check_streaming(void) {
     for (int i = 0; i < 40; i++) {
@@ -246,6 +257,7 @@ static void check_kernels(void) {
             check_deep((layout)x, (layout)y);
             if (every == 1 || x == y) check_large((layout)x, (layout)y);
         }
+    check_parts();
     check_streaming();
 }
 
