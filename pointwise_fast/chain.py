@@ -63,6 +63,8 @@ class Chain(Layer):
     Chain(Conv1x1(3 -> 4, activation='relu', channel_axis=-3), Conv1x1(4 -> 1, channel_axis=-3))
     """
 
+    __name__ = "chain"
+
     def __init__(self, *layers: Conv1x1, residual: bool = False) -> None:
         check_layers(layers, "Chain")
         if not isinstance(residual, bool):
@@ -121,6 +123,17 @@ class Chain(Layer):
             [layer._parameters(dtype) for layer in self._layers]
         )
 
+    def _first_weight(self, dtype: np.dtype[Any]) -> Array:
+        return self._layers[0]._first_weight(dtype)
+
+    def _for_order(self, order: tuple[int, ...]) -> Chain:
+        if self._residual:
+            raise ValueError(
+                "x has its channels in another order than channels names them, which a chain with "
+                "residual=True cannot follow; pass x with the channels in order"
+            )
+        return Chain(self._layers[0]._for_order(order), *self._layers[1:])
+
     def __repr__(self) -> str:
         ending = ", residual=True" if self._residual else ""
         return f"Chain({', '.join(map(repr, self._layers))}{ending})"
@@ -146,6 +159,8 @@ class _ChainSettings(Settings):
                 raise ValueError(
                     f"layer {i} has stride={layer.stride}; only the first layer may have one"
                 )
+            if layer.channels is not None:
+                raise ValueError(f"layer {i} has channels=; they are for the first")
             if not layer.missing.is_default:
                 raise ValueError(
                     f"layer {i} has nodata=, fill=, valid= or min_valid=; they are for the first"
@@ -171,7 +186,7 @@ class _ChainSettings(Settings):
                 f"layer 1 has dtype={first.dtype}; hidden channels are float32, float64 or complex"
             )
         vars(self).update(vars(last))
-        self.missing = first.missing
+        self.missing, self.channels = first.missing, first.channels
         self.scale = self.offset = self.precision = None
         self._first = first
         self.C = first.C

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from copy import copy
 from functools import lru_cache
 from typing import Any
 
@@ -10,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .activation import ActivationSpec
-from .arrays import ANY_NUMBER, as_input, as_parameter, check_integer
+from .arrays import ANY_NUMBER, as_input, as_mask, as_parameter, as_x, check_integer, check_out
 from .call import Call, describe
 from .config import resolve_threads
 from .kernels import Parameters, Plan, Repeat
 from .layer import MOST_CALLS, Layer, geometries
+from .masked import is_masked
 from .missing import Nodata
+from .names import has_names
 from .settings import Settings
 
 __all__ = ["Conv1x1", "conv1x1"]
@@ -24,6 +27,10 @@ Array = npt.NDArray[Any]
 
 #: What follows the bias in `Settings`, as given.
 _Given = tuple[Any, ...]
+_NAMES = (
+    *("activation", "channel_axis", "stride", "groups", "dtype", "backend"),
+    *("head", "nodata", "fill", "valid", "min_valid", "scale", "offset", "precision", "channels"),
+)
 
 
 def conv1x1(
@@ -46,6 +53,7 @@ def conv1x1(
     scale: npt.ArrayLike | None = None,
     offset: npt.ArrayLike | None = None,
     precision: str | None = None,
+    channels: Sequence[Hashable] | None = None,
     out: Array | None = None,
     backend: str = "auto",
     threads: int | None = None,
@@ -156,6 +164,7 @@ def conv1x1(
             and scale is None
             and offset is None
             and precision is None
+            and channels is None
             and fill is None
             and valid == "all"
             and min_valid == 0.5
@@ -168,6 +177,7 @@ def conv1x1(
     given = (
         *(activation, channel_axis, stride, groups, dtype, backend),
         *(head, nodata, fill, valid, min_valid, scale, offset, precision),
+        channels if channels is None or isinstance(channels, str) else tuple(channels),
     )
     return _checked(x, weight, bias, residual, out, mask, threads, given)
 
@@ -183,14 +193,19 @@ def _checked(
     given: _Given,
 ) -> Array:
     """`conv1x1` for the first time, and whenever it is no repeat."""
-    x = as_input(x, "x")
+    if out is not None:
+        out = check_out(out, masked=True)
+    if is_masked(x) or is_masked(out) or (given[-1] is not None and has_names(x)):
+        made = _layer(weight_given, bias, given)
+        return made(x, residual=residual, mask=mask, out=out, threads=threads)
+    x = as_x(x, given[1])
     weight = as_parameter(weight_given, "weight", ANY_NUMBER)
     if bias is not None:
         bias = as_parameter(bias, "bias", ANY_NUMBER)
     if residual is not None:
         residual = as_input(residual, "residual")
     if mask is not None:
-        mask = as_input(mask, "mask")
+        mask = as_mask(mask, given[6] == "argmax")
     layer = (weight.shape, None if bias is None else bias.shape, *given)
     arrays = geometries(x, residual, out, mask)
     try:
@@ -220,6 +235,12 @@ def _checked(
     if plan is call.plan and call.repeat is None and mask is None:
         call.repeat = plan.repeat(None, w, b, x, residual, out, call.empty)
     return out
+
+
+def _layer(weight: Any, bias: Any, given: _Given) -> Conv1x1:
+    """The layer of a call that is more than one of plain arrays."""
+    settings = {name: value for name, value in zip(_NAMES, given, strict=True)}
+    return Conv1x1(weight, bias, **settings)
 
 
 def _call(*arguments: Any) -> Call:
@@ -275,6 +296,8 @@ class Conv1x1(Layer):
     Conv1x1(3 -> 2, activation='relu', channel_axis=-1)
     """
 
+    __name__ = "conv1x1"
+
     def __init__(
         self,
         weight: npt.ArrayLike,
@@ -293,6 +316,7 @@ class Conv1x1(Layer):
         scale: npt.ArrayLike | None = None,
         offset: npt.ArrayLike | None = None,
         precision: str | None = None,
+        channels: Sequence[Hashable] | None = None,
         backend: str = "auto",
     ) -> None:
         self._weight = as_parameter(weight, "weight", ANY_NUMBER).copy()
@@ -314,6 +338,7 @@ class Conv1x1(Layer):
             None if scale is None else as_parameter(scale, "scale").copy(),
             None if offset is None else as_parameter(offset, "offset").copy(),
             precision,
+            channels,
         )
         self._forget()
 
@@ -331,6 +356,22 @@ class Conv1x1(Layer):
     def _parameters(self, dtype: np.dtype[Any]) -> Parameters:
         """Weights as ``(K, C/groups)`` and bias, in `dtype`."""
         return self._settings.cast(self._weight, self._bias, dtype)
+
+    def _first_weight(self, dtype: np.dtype[Any]) -> Array:
+        return self._parameters(dtype)[0]
+
+    def _for_order(self, order: tuple[int, ...]) -> Conv1x1:
+        settings = self._settings
+        if settings.groups > 1:
+            raise ValueError(
+                f"x has its channels in another order than channels names them, which groups="
+                f"{settings.groups} cannot follow; pass x with the channels in order"
+            )
+        found = copy(self)
+        found._settings = settings.in_order(order)
+        found._weight = self._weight[:, np.argsort(order)]
+        found._forget()
+        return found
 
     def _forget(self) -> None:
         super()._forget()

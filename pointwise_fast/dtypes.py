@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,14 @@ import numpy.typing as npt
 
 from .arrays import refuse_objects
 
-__all__ = ["Dtypes", "check_result_dtype", "choose_dtypes", "default_fill", "label_dtype"]
+__all__ = [
+    "Dtypes",
+    "check_result_dtype",
+    "choose_dtypes",
+    "default_fill",
+    "holds",
+    "label_dtype",
+]
 
 DType = np.dtype[Any]
 
@@ -65,6 +73,11 @@ def choose_dtypes(x: DType, wanted: DType | None) -> Dtypes:
     natural = _F4 if _is_bfloat16(x) else _INPUTS.get(x)
     if natural is None:
         refuse_objects(x, "x")
+        if x.names is not None:
+            raise TypeError(
+                f"x has dtype {x}, whose fields are channels only by name: pass channels="
+                f"{list(x.names)}"
+            )
         hint = "" if x.isnative else ": pass x.astype(x.dtype.newbyteorder('='))"
         raise TypeError(f"x has dtype {x}; supported are {_names(_INPUTS)}{hint}")
     if wanted is None:
@@ -102,10 +115,20 @@ def check_result_dtype(dtype: npt.DTypeLike) -> DType:
     return given
 
 
-def label_dtype(K: int, wanted: DType | None) -> DType:
-    """Of labels 0 to K - 1: the one that was asked for, if it holds them, else the smallest."""
+def label_dtype(
+    K: int, wanted: DType | None, missing: bool = False, fill: float | None = None
+) -> DType:
+    """Of labels 0 to K - 1: the one that was asked for, if it holds them, else the smallest.
+
+    Where data may be `missing` it holds `fill` too, by default a value that is no label.
+    """
+    last = K - 1
+    if missing and fill is None:
+        last = K
     if wanted is None:
-        return next(d for d in _LABELS if d.name != "int32" and np.iinfo(d).max >= K - 1)
+        fits = [d for d in _LABELS if d.name != "int32" and np.iinfo(d).max >= last]
+        spare = [d for d in fits if missing and fill is not None and holds(d, fill)]
+        return (spare or fits)[0]
     if wanted not in _LABELS:
         raise TypeError(
             f"dtype={wanted} does not fit head='argmax', whose labels are "
@@ -113,9 +136,26 @@ def label_dtype(K: int, wanted: DType | None) -> DType:
         )
     if np.iinfo(wanted).max < K - 1:
         raise TypeError(f"dtype={wanted} does not hold the labels 0 to {K - 1} of head='argmax'")
+    if np.iinfo(wanted).max < last:
+        raise TypeError(
+            f"dtype={wanted} holds the labels 0 to {K - 1} of head='argmax', but no fill besides "
+            "where data are missing; pass a longer dtype=, or a label as fill="
+        )
     return wanted
 
 
-def default_fill(dtype: DType) -> float:
-    """What stands for no result: NaN, which integers do not have."""
+def default_fill(dtype: DType, labels: bool = False) -> float:
+    """What stands for no result: NaN, or where there is none 0; of labels the largest value."""
+    if labels:
+        return int(np.iinfo(dtype).max)
     return 0.0 if dtype.kind in "ui" else float("nan")
+
+
+def holds(dtype: DType, value: float) -> bool:
+    """Whether `dtype`, of integers or bool, has `value`."""
+    if not math.isfinite(value) or value != int(value):
+        return False
+    if dtype.kind == "b":
+        return value in (0, 1)
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= value <= limits.max)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .dtypes import default_fill
+from .dtypes import default_fill, holds
 
 __all__ = ["Missing", "MissingSpec", "parse_missing"]
 
@@ -50,16 +50,16 @@ class MissingSpec(NamedTuple):
     def is_default(self) -> bool:
         return self == MissingSpec(None, "all", 0.5, None)
 
-    def resolve(self, x: np.dtype[Any], out: np.dtype[Any]) -> Missing:
-        """For an input of dtype `x` and an output of dtype `out`.
+    def resolve(self, x: np.dtype[Any], out: np.dtype[Any], labels: bool = False) -> Missing:
+        """For an input of dtype `x` and an output of dtype `out`, of labels or not.
 
         Raises
         ------
         ValueError
             If they cannot hold `nodata` or `fill`.
         """
-        fill = default_fill(out) if self.fill is None else self.fill
-        if out.kind in "ui" and not _holds(out, fill):
+        fill = default_fill(out, labels) if self.fill is None else self.fill
+        if out.kind in "ui" and not holds(out, fill):
             raise ValueError(f"fill={fill} does not fit the result, which has dtype {out}")
         nodata = self.nodata
         if nodata is not None:
@@ -70,7 +70,7 @@ class MissingSpec(NamedTuple):
                             f"nodata={value:.17g} is beyond 2**53, where neighbours are not told "
                             f"apart; x has dtype {x}: pass mask="
                         )
-                    if not _holds(x, value):
+                    if not holds(x, value):
                         raise ValueError(
                             f"nodata={_plain(value)} does not fit x, which has dtype {x}"
                         )
@@ -87,15 +87,6 @@ class MissingSpec(NamedTuple):
 
 def _plain(value: float) -> float | int:
     return int(value) if value.is_integer() else value
-
-
-def _holds(dtype: np.dtype[Any], value: float) -> bool:
-    if not math.isfinite(value) or not value.is_integer():
-        return False
-    if dtype.kind == "b":
-        return value in (0, 1)
-    limits = np.iinfo(dtype)
-    return bool(limits.min <= value <= limits.max)
 
 
 def parse_missing(
@@ -123,7 +114,7 @@ def parse_missing(
                 f"nodata has {len(given)} values; a single number, or {C}, fit the {C} channels"
             )
         values = tuple(_number(value, "nodata") for value in given)
-    return MissingSpec(values, valid, fraction, None if fill is None else _number(fill, "fill"))
+    return MissingSpec(values, valid, fraction, None if fill is None else _exact(fill, "fill"))
 
 
 def _depth(value: Any) -> int:
@@ -132,6 +123,11 @@ def _depth(value: Any) -> int:
         return np.ndim(value)
     except ValueError:  # ragged
         return 2
+
+
+def _exact(value: Any, name: str) -> float:
+    """As `_number`; integers, which may be longer than a float, as they are."""
+    return int(value) if isinstance(value, int | np.integer) else _number(value, name)
 
 
 def _number(value: Any, name: str) -> float:

@@ -72,6 +72,8 @@ class Problem:
     hidden : tuple of Hidden
         Of a chain: the layers before the last, the first of which reads the C channels of the
         input. The other attributes, but for C and the strides of the input, are of the last.
+    second_mask_strides : tuple of int or None
+        Of a mask besides the first, which no backend sees: `MergedPlan` makes one of both.
     """
 
     dtype: np.dtype[Any]
@@ -93,6 +95,7 @@ class Problem:
     mask_strides: tuple[int, ...] | None = None
     in_place: bool = False
     hidden: tuple[Hidden, ...] = ()
+    second_mask_strides: tuple[int, ...] | None = None
 
     def layers(self) -> list[Problem]:
         """Each layer of a chain as a problem of its own; strides of hidden channels are open.
@@ -144,6 +147,12 @@ class Problem:
         """`mask` as ``(*outer, C, P)``, without a copy."""
         assert self.mask_strides is not None
         return _view(mask, (*self.outer, self.C, self.P), self.mask_strides)
+
+    def mask_views(self, masks: Sequence[Array]) -> list[Array]:
+        """None, one or two masks as ``(*outer, C, P)``, without a copy."""
+        shape = (*self.outer, self.C, self.P)
+        strides = (self.mask_strides, self.second_mask_strides)
+        return [_view(m, shape, s) for m, s in zip(masks, strides, strict=False) if s is not None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
