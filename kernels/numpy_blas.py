@@ -103,10 +103,11 @@ class NumpyPlan:
                     known = gaps if layer.missing is not None else None
                     Yp, lost = _apply(layer, weight, bias, Yp, Rp if last else None, known)
                     none = lost if known is not None else none
-                if gaps is not None and problem.hidden and problem.head == "argmax":
-                    # Labels of what is missing would be as good as any.
+                missing = problem.missing
+                if missing and gaps is not None and problem.hidden and problem.head == "argmax":
+                    # What is missing has gone through the layers, to some label or other.
                     without = without_result(self._layers, gaps, none)
-                    Yp = np.where(without, problem.out_dtype.type(problem.missing.fill), Yp)
+                    Yp = np.where(without, problem.out_dtype.type(missing.fill), Yp)
                 Y[panel] = Yp
 
     def conv(
@@ -134,7 +135,7 @@ def _apply(
     residual: Array | None,
     gaps: Array | None,
 ) -> tuple[Array, Array | None]:
-    """One layer of a panel of which `gaps` are missing, and `rescale`'s outputs without a result."""
+    """One layer of a panel of which `gaps` are missing, and the outputs that `rescale` tells."""
     missing, none = problem.missing, None
     if gaps is not None:
         X = np.where(gaps, problem.x_dtype.type(0), X)

@@ -72,7 +72,9 @@ def without_result(layers: Sequence[Problem], gaps: Array, none: Array | None) -
     for layer in layers[1:]:
         groups = lost.reshape(layer.groups, -1, lost.shape[-1]).any(axis=1)
         lost = np.repeat(groups, layer.K // layer.groups, axis=0)
-    return lost if layers[-1].head is None else lost.any(axis=0)
+    if layers[-1].head is not None:
+        lost = lost.any(axis=0, keepdims=True)
+    return lost
 
 
 def apply_head(Y: Array, head: str | None) -> Array:

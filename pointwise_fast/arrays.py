@@ -109,9 +109,7 @@ def check_out(out: Any, masked: bool = False) -> Array:
     if type(out) is np.ndarray and out.flags.writeable:
         return out
     if not isinstance(out, np.ndarray):
-        raise TypeError(
-            f"out must be a numpy.ndarray; got {type(out).__name__}{way_to_write(out)}"
-        )
+        raise TypeError(f"out must be a numpy.ndarray; got {type(out).__name__}{way_to_write(out)}")
     if isinstance(out, np.ma.MaskedArray) and not masked:
         raise TypeError("out is a masked array; pass out.data")
     if not out.flags.writeable:

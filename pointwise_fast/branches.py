@@ -35,7 +35,8 @@ class Branches:
     Parameters
     ----------
     *layers : Conv1x1
-        All take as many channels, on the same ``channel_axis`` and with the same ``stride``.
+        All take as many channels, of the same names if they have ``channels``, on the same
+        ``channel_axis`` and with the same ``stride``.
 
     Attributes
     ----------
@@ -110,7 +111,8 @@ class Branches:
         x : array_like
             As in `conv1x1`.
         mask : array_like of bool, optional
-            True where `x` is missing, as in `conv1x1`; the layers are then called in turn.
+            True where `x` is missing, as in `conv1x1`; the layers are then called in turn, as they
+            are for a masked `x`.
         out : numpy.ndarray or sequence of numpy.ndarray, optional
             One array, into which the results go side by side along the channel axis; or an
             array for each layer, which must not overlap one another. Any of them may overlap `x`.
@@ -120,7 +122,7 @@ class Branches:
         Returns
         -------
         tuple of numpy.ndarray, or numpy.ndarray
-            The result of each layer; `out` where that is one array.
+            The result of each layer; `out` where that is one array. Masked arrays if `x` is one.
 
         Raises
         ------

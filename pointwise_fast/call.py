@@ -101,9 +101,7 @@ class Call:
         else:
             self.plan = MergedPlan(problem, backend)
 
-    def plan_into(
-        self, out: Array, x: Array, residual: Array | None, mask: Masks
-    ) -> Plan | None:
+    def plan_into(self, out: Array, x: Array, residual: Array | None, mask: Masks) -> Plan | None:
         """The plan that may write to `out`; None if it overlaps in a way that no plan can."""
         if any(overlap(m, out) for m in as_masks(mask)):
             return None
@@ -231,7 +229,7 @@ def reduce_call(
         hidden=settings.hidden,
         head=settings.head,
         precision=settings.precision,
-        # Of a chain the first layer's, whose result is of the sums' dtype, unless labels come of it.
+        # A chain's fill is its first layer's, of the sums' dtype, unless labels come of it.
         missing=spec.resolve(
             dtypes.x, dtypes.sums if settings.hidden and not labels else dtypes.out, labels
         )
@@ -363,9 +361,7 @@ def _spread_mask(mask: Geometry, x_shape: Shape, axis: int) -> Shape:
 def _broadcast_strides(array: Geometry, shape: Shape) -> Shape | None:
     """Strides of `array` broadcast to `shape`; None where NumPy would not."""
     ahead = len(shape) - len(array.shape)
-    if ahead < 0 or any(
-        n not in (1, m) for n, m in zip(array.shape, shape[ahead:], strict=True)
-    ):
+    if ahead < 0 or any(n not in (1, m) for n, m in zip(array.shape, shape[ahead:], strict=True)):
         return None
     steps = zip(array.shape, array.strides, strict=True)
     return (0,) * ahead + tuple(0 if n == 1 else step for n, step in steps)

@@ -33,7 +33,8 @@ class Chain(Layer):
     ----------
     *layers : Conv1x1
         Each takes as many channels as the one before gives; all have the same ``channel_axis``.
-        Only the first may have a ``stride`` and ``nodata``, only the last a ``head``. With
+        Only the first may have a ``stride``, ``nodata`` and ``channels``, only the last a ``head``;
+        its labels of pixels without a result are the first layer's ``fill``, 255 by default. With
         ``dtype=`` in the first, the others have the same or none; the last may have integers or
         floats of 16 bits. Layers that name a backend name the same.
     residual : bool, default False

@@ -67,7 +67,9 @@ def conv1x1(
     x : array_like
         Any number of axes, any strides; never copied. Floats of 16 (float16, bfloat16), 32 or 64
         bits, integers, booleans or complex numbers, which are converted a panel at a time. Also
-        what speaks the buffer protocol, ``__array_interface__`` or DLPack (CPU).
+        what speaks the buffer protocol, ``__array_interface__`` or DLPack (CPU), PyTorch's tensors
+        among them. Of a masked array the mask counts as `mask` does, and the result is a masked
+        array. What has labels, or is lazy, is refused with the way out; see `channels`.
     weight : array_like, shape (K, C/groups), (K, C/groups, 1) or (K, C/groups, 1, 1)
         Cast to the dtype of the sums.
     bias : array_like, shape (K,), optional
@@ -96,20 +98,26 @@ def conv1x1(
         Applied over the output channels, last. ``"l2_normalize"`` divides by
         ``max(norm, 1e-12)``. ``"argmax"`` gives the number of the largest channel, the first of
         equal ones or the first NaN, in an array without the channel axis: uint8 up to 256
-        channels, else uint16 or int64, or `dtype`.
+        channels (255 where data may be missing, for `fill` is no label), else uint16 or int64, or
+        `dtype`.
     nodata : float or sequence of C floats, optional
         The value of `x` that stands for none, of each channel or of all; NaN for NaN.
     mask : array_like of bool, optional
-        True where `x` is missing; the shape of `x`, or of its pixels (without channel axis).
+        True where `x` is missing: a scalar for all of it, or what NumPy would broadcast to the
+        pixels of `x` (its shape without the channel axis) or to `x` itself. Where both can be and
+        differ, a mask of the shape of `x` is of `x`, one as long as the last axes of pixels is of
+        pixels, and others are refused.
     fill : float, optional
-        What a pixel without a result becomes: NaN by default, 0 for integers.
+        What a pixel without a result becomes: by default NaN; 0 for integers; of labels the
+        largest value of their dtype.
     valid : {"all", "any"}
         ``"all"``: a pixel that misses a channel has no result. ``"any"``: the channels that are
         there are used, and each sum over them, without bias and residual, is multiplied by
         ``sum(abs(w)) / sum(abs(w) of the channels there)``; where the latter alone is 0 there is
-        no result.
+        no result. Where both are 0 nothing is missing that would count: the result is the bias.
     min_valid : float, default 0.5
-        For ``valid="any"``: the fraction of channels a pixel needs to have a result.
+        For ``valid="any"``: the fraction of channels a pixel needs to have a result. A pixel that
+        misses all its channels has none, with ``min_valid=0`` either.
     scale, offset : array_like, shape (C,) or (), optional
         ``scale * x + offset`` takes the place of `x`, as for reflectance from digital numbers;
         both are folded into weights and bias. `nodata` is compared with `x` itself. Not with
@@ -118,9 +126,15 @@ def conv1x1(
         Allows `x` and `weight` to be rounded to bfloat16 (8 bits) before they are multiplied, where
         the CPU has instructions for it (AVX-512 BF16, planar layouts); sums are of float32 all the
         same. Elsewhere nothing is rounded.
+    channels : list of names, optional
+        Names of the C input channels, in the order of the weights. Of an `x` whose channels have
+        names, they are found by them, in whatever order: the columns of a DataFrame, a coordinate
+        along the channel axis of an xarray.DataArray, the fields of a structured array, which
+        become the channel axis. The result is an array without names. Any other `x` has its
+        channels in this order.
     out : numpy.ndarray, optional
         Where the result goes: its shape and dtype, any strides. It may overlap `x` or
-        `residual`.
+        `residual`. Of a masked array the mask is set, too.
     backend : {"auto", "c", "numba", "numpy"}
         See `backends`.
     threads : int, optional
@@ -129,7 +143,9 @@ def conv1x1(
     Returns
     -------
     numpy.ndarray
-        `out`, or a new C-contiguous array: the shape of `x` with K on the channel axis.
+        `out`, or a new C-contiguous array: the shape of `x` with K on the channel axis. Of a
+        masked `x` a masked array over it: `fill` as data and as ``fill_value``, and masked where
+        there is no result.
 
     Raises
     ------
@@ -239,8 +255,7 @@ def _checked(
 
 def _layer(weight: Any, bias: Any, given: _Given) -> Conv1x1:
     """The layer of a call that is more than one of plain arrays."""
-    settings = {name: value for name, value in zip(_NAMES, given, strict=True)}
-    return Conv1x1(weight, bias, **settings)
+    return Conv1x1(weight, bias, **dict(zip(_NAMES, given, strict=True)))
 
 
 def _call(*arguments: Any) -> Call:

@@ -82,7 +82,8 @@ def _keep_labels(value: Any, name: str, axis: int | None) -> str:
     return (
         f"{plain}, or keep the labels with "
         f"xarray.apply_ufunc(layer, {name}, input_core_dims=[['{value.dims[axis]}']], "
-        f"output_core_dims=[['component']]{lazy}), where layer is Conv1x1(weight, channel_axis=-1)"
+        f"output_core_dims=[['component']]{lazy}), where layer is "
+        "pf.Conv1x1(weight, channel_axis=-1)"
     )
 
 
@@ -104,7 +105,7 @@ def _by_blocks(value: Any, library: str, kind: str, axis: int) -> str:
     return (
         f", or keep it lazy with x.rechunk({{{axis}: -1}}).map_blocks(layer, "
         f"dtype='{_result_dtype(value)}', chunks=({before}len(weight){after})), "
-        f"where layer is Conv1x1(weight, channel_axis={axis - ndim})"
+        f"where layer is pf.Conv1x1(weight, channel_axis={axis - ndim})"
     )
 
 

@@ -13,7 +13,7 @@ from .call import Call, Geometry, MaskGeometry, Masks, describe, geometry
 from .config import resolve_threads
 from .kernels import Plan, Repeat
 from .masked import apply_masked, is_masked
-from .names import Order, find_channels, has_names
+from .names import find_channels, has_names
 from .settings import Settings
 
 __all__ = ["MOST_CALLS", "Layer", "geometries"]
@@ -37,9 +37,9 @@ def geometries(
 
 
 def _geometry_of_masks(mask: Masks) -> MaskGeometry:
-    if mask is None:
-        return None
-    return (geometry(mask[0]), geometry(mask[1])) if type(mask) is tuple else geometry(mask)
+    if isinstance(mask, tuple):
+        return geometry(mask[0]), geometry(mask[1])
+    return None if mask is None else geometry(mask)
 
 
 class Layer(ABC):

@@ -34,11 +34,10 @@ def unmask(x: Array, mask: Array | None, labels: bool) -> tuple[Array, Masks]:
     """
     if not isinstance(x, np.ma.MaskedArray):
         return x, mask
-    own: Array = np.ma.getmask(x)
-    if own is np.ma.nomask and (mask is not None or not labels):
-        return np.asarray(x), mask
-    own = np.asarray(own)
-    return np.asarray(x), own if mask is None else (own, mask)
+    data, own = np.ma.getdata(x, subok=False), np.asarray(np.ma.getmask(x))
+    if own.ndim == 0 and x.ndim and (mask is not None or not labels):
+        return data, mask
+    return data, own if mask is None else (own, mask)
 
 
 def apply_masked(
@@ -72,9 +71,7 @@ def _mask_to_write(out: Any, data: Array, masks: Masks) -> Array | None:
     return into if harmless else None
 
 
-def find_lost(
-    layer: Layer, x: Array, masks: Masks, into: Array | None = None
-) -> Array | None:
+def find_lost(layer: Layer, x: Array, masks: Masks, into: Array | None = None) -> Array | None:
     """Where the layer has no result, written `into` an array of its shape or to a new one.
 
     None: nothing can be missing.

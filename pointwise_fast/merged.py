@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from .kernels import Backend, ChainPlan, Parameters, Plan
+from .kernels import Backend, ChainPlan, Parameters
 from .kernels.panels import panels
 from .problem import Problem
 
@@ -36,11 +36,14 @@ class MergedPlan:
         self._problem = problem
         lengths = {self._length(panel) for panel in panels(problem)}
         self._plans = {n: backend.plan(_of_panel(problem, n)) for n in sorted(lengths)}
-        self.pack_key = ("merged", *((n, plan.pack_key) for n, plan in self._plans.items()))
+        self.pack_key: Hashable = (
+            "merged",
+            *((n, plan.pack_key) for n, plan in self._plans.items()),
+        )
 
     def _length(self, panel: tuple[Any, ...]) -> int:
         pixels: slice = panel[-1]
-        return min(pixels.stop, self._problem.P) - int(pixels.start)
+        return int(min(pixels.stop, self._problem.P) - pixels.start)
 
     def pack(self, weight: Array, bias: Array | None) -> dict[int, Any]:
         return {n: plan.pack(weight, bias) for n, plan in self._plans.items()}

@@ -7,6 +7,7 @@ columns of a DataFrame, the index of a Series, a coordinate of an xarray.DataArr
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -64,9 +65,8 @@ def find_channels(x: Any, names: Names, axis: int) -> tuple[Any, Order]:
     """
     if isinstance(x, np.ma.MaskedArray):
         data, order = _fields(x.data, names, axis)
-        if x.mask is np.ma.nomask:
-            return np.ma.MaskedArray(data), order
-        found = np.ma.MaskedArray(data, mask=_fields(x.mask, names, axis, like=x.dtype)[0])
+        mask = np.ma.getmaskarray(x)  # records have one
+        found = np.ma.MaskedArray(data, mask=_fields(mask, names, axis, like=x.dtype)[0])
         if x.hardmask:
             found.harden_mask()
         return found, order
@@ -121,7 +121,7 @@ def _fields(
         )
     if not names:
         raise ValueError("channels names no field of x")
-    first = np.asarray(x)[by_offset[0]]
+    first = np.asarray(x)[str(by_offset[0])]  # names of fields are strings
     ndim = first.ndim + 1
     if not -ndim <= axis < ndim:
         raise ValueError(
@@ -178,7 +178,7 @@ def _of_coordinate(x: Any, names: Names, axis: int) -> tuple[Any, Order]:
     if len(values) == len(names):
         return array, _as_order(places)
     step = places[1] - places[0] if len(places) > 1 else 1
-    if any(b - a != step for a, b in zip(places, places[1:], strict=False)):
+    if any(b - a != step for a, b in pairwise(places)):
         raise ValueError(
             f"x has other channels between those that channels names; pass "
             f"x.sel({dim}={list(names)})"
