@@ -18,7 +18,7 @@ from .kernels import Parameters, Plan, Repeat
 from .layer import MOST_CALLS, Layer, geometries
 from .masked import is_masked
 from .missing import Nodata
-from .names import has_names
+from .names import as_names, has_names
 from .settings import Settings
 
 __all__ = ["Conv1x1", "conv1x1"]
@@ -193,7 +193,7 @@ def conv1x1(
     given = (
         *(activation, channel_axis, stride, groups, dtype, backend),
         *(head, nodata, fill, valid, min_valid, scale, offset, precision),
-        channels if channels is None or isinstance(channels, str) else tuple(channels),
+        as_names(channels),
     )
     return _checked(x, weight, bias, residual, out, mask, threads, given)
 

@@ -15,12 +15,21 @@ import numpy.typing as npt
 
 from .foreign import refuse_foreign
 
-__all__ = ["Order", "find_channels", "has_names", "parse_channels"]
+__all__ = ["Order", "as_names", "find_channels", "has_names", "parse_channels"]
 
 Array = npt.NDArray[Any]
 Names = tuple[Hashable, ...]
 #: Where in x each of the named channels is; None: in the order of the names.
 Order = tuple[int, ...] | None
+
+
+def as_names(channels: Any) -> Names | None:
+    """As a user passes them, as a tuple."""
+    if channels is None:
+        return None
+    if isinstance(channels, str | bytes) or not isinstance(channels, Iterable):
+        raise TypeError(f"channels must be a list of names; got {channels!r}")
+    return tuple(channels)
 
 
 def parse_channels(channels: Any, C: int) -> Names | None:
@@ -31,11 +40,9 @@ def parse_channels(channels: Any, C: int) -> Names | None:
     TypeError, ValueError
         Naming the argument.
     """
-    if channels is None:
+    names = as_names(channels)
+    if names is None:
         return None
-    if isinstance(channels, str | bytes) or not isinstance(channels, Iterable):
-        raise TypeError(f"channels must be a list of names; got {channels!r}")
-    names = tuple(channels)
     if len(names) != C:
         raise ValueError(f"channels has {len(names)} names; weight expects {C} channels")
     try:
