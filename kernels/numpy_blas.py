@@ -19,7 +19,7 @@ from .features import FEATURES as _ALL
 from .features import first_lacking
 from .numpy_activations import activate
 from .numpy_affine import scaled
-from .numpy_finish import absent, apply_head, lacking, rescale, store
+from .numpy_finish import absent, apply_head, rescale, store, without_result
 from .numpy_gradient import NumpyGradient
 from .panels import panels
 
@@ -34,6 +34,7 @@ __all__ = [
     "gradient",
     "plan",
     "run_branches",
+    "sizes",
     "unsupported",
 ]
 
@@ -97,11 +98,20 @@ class NumpyPlan:
                 numpy_direct.run(problem, packed, X, R, Y)
                 return
             for panel in panels(problem):
-                Yp = X[panel]
+                Yp, gaps, none = X[panel], None, None
                 Rp, Mp = (None if array is None else array[panel] for array in (R, M))
+                if problem.missing is not None:
+                    gaps = absent(Yp, problem.missing.nodata, Mp)
                 for layer, (weight, bias) in zip(self._layers, packed, strict=True):
                     last = layer is self._layers[-1]
-                    Yp = _apply(layer, weight, bias, Yp, Rp if last else None, Mp)
+                    known = gaps if layer.missing is not None else None
+                    Yp, lost = _apply(layer, weight, bias, Yp, Rp if last else None, known)
+                    none = lost if known is not None else none
+                missing = problem.missing
+                if missing and gaps is not None and problem.hidden and problem.head == "argmax":
+                    # What is missing has gone through the layers, to some label or other.
+                    without = without_result(self._layers, gaps, none)
+                    Yp = np.where(without, problem.out_dtype.type(missing.fill), Yp)
                 Y[panel] = Yp
 
     def conv(
@@ -127,33 +137,33 @@ def _apply(
     bias: Array | None,
     X: Array,
     residual: Array | None,
-    mask: Array | None,
-) -> Array:
-    """One layer of a panel."""
-    missing = problem.missing
-    without: Any = False
-    if missing is not None:
-        gaps = absent(X, missing.nodata, mask)
-        without = lacking(gaps, missing)
+    gaps: Array | None,
+) -> tuple[Array, Array | None]:
+    """One layer of a panel of which `gaps` are missing, and the outputs that `rescale` tells."""
+    missing, none = problem.missing, None
     if problem.scale is not None:
         X = scaled(problem, X)
-    if missing is not None:
+    if gaps is not None:
         X = np.where(gaps, X.dtype.type(0), X)
     Y = _product(problem, weight, X.astype(problem.dtype, copy=False))
-    if missing is not None and missing.valid == "any":
-        size = abs(weight)
-        total = size.sum(axis=1)[:, np.newaxis]
-        there = _product(problem, size, (~gaps).astype(size.dtype))
-        Y, none = rescale(Y, total, there, gaps)
-        without = without | (none if problem.head is None else none.any(axis=0))
+    if gaps is not None and missing is not None and missing.valid == "any":
+        Y, none = rescale(Y, *sizes(problem, weight, gaps), gaps)
     if bias is not None:
         Y += bias[:, np.newaxis]
     if residual is not None:
         Y += residual.astype(problem.dtype, copy=False)
     Y = store(apply_head(activate(Y, problem.activation), problem.head), problem.out_dtype)
-    if missing is not None:
+    if gaps is not None and missing is not None:
+        without = without_result([problem], gaps, none)
         Y = np.where(without, problem.out_dtype.type(missing.fill), Y)
-    return Y
+    return Y, none
+
+
+def sizes(problem: Problem, weight: Array, gaps: Array) -> tuple[Array, Array]:
+    """Sums of the sizes of the weights: of all, and of those whose channels are there."""
+    size = abs(weight)
+    there = _product(problem, size, (~gaps).astype(size.dtype))
+    return size.sum(axis=1)[:, np.newaxis], there
 
 
 def _product(problem: Problem, weight: Array, X: Array) -> Array:

@@ -5,6 +5,7 @@ All on panels of channels by pixels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +13,9 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from pointwise_fast.missing import Missing
+    from pointwise_fast.problem import Problem
 
-__all__ = ["absent", "apply_head", "lacking", "rescale", "store"]
+__all__ = ["absent", "apply_head", "lacking", "rescale", "store", "without_result"]
 
 Array = npt.NDArray[Any]
 
@@ -55,6 +57,26 @@ def rescale(Y: Array, total: Array, there: Array, gaps: Array) -> tuple[Array, A
     incomplete = gaps.any(axis=0) & (total != 0)
     factor = np.where(incomplete, total / there, 1)
     return Y * factor, incomplete & (there == 0)
+
+
+def without_result(layers: Sequence[Problem], gaps: Array, none: Array | None) -> Array:
+    """The outputs that have no result: of a single layer, or of the last of a chain.
+
+    `none` tells the outputs of the first layer of which nothing can be said, as `rescale` does.
+    The result is of pixels, or of channels by pixels.
+    """
+    missing = layers[0].missing
+    assert missing is not None
+    few = lacking(gaps, missing)
+    if none is None:
+        return few
+    lost: Array = none | few
+    for layer in layers[1:]:
+        groups = lost.reshape(layer.groups, -1, lost.shape[-1]).any(axis=1)
+        lost = np.repeat(groups, layer.K // layer.groups, axis=0)
+    if layers[-1].head is not None:
+        lost = lost.any(axis=0, keepdims=True)
+    return lost
 
 
 def apply_head(Y: Array, head: str | None) -> Array:

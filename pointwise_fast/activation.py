@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .foreign import as_ndarray
+
 __all__ = ["ACTIVATIONS", "Activation", "ActivationSpec", "parse_activation"]
 
 ActivationSpec = str | tuple[Any, ...] | None
@@ -119,7 +121,7 @@ def parse_activation(spec: ActivationSpec) -> Activation | None:
 def _prelu(given: Any) -> Activation:
     """One slope for all channels is leaky_relu's."""
     try:
-        slopes = np.asarray(given)
+        slopes = as_ndarray(given, "slopes", detach=True)
     except (TypeError, ValueError):
         slopes = np.empty((0, 0))
     if (

@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .foreign import as_ndarray, refuse_foreign, way_to_write
+
 __all__ = [
     "ANY_NUMBER",
     "as_input",
+    "as_mask",
     "as_parameter",
+    "as_x",
     "check_integer",
     "check_out",
     "is_same",
@@ -25,23 +29,64 @@ Array = npt.NDArray[Any]
 ANY_NUMBER = "fiubc"
 
 
-def as_input(value: Any, name: str) -> Array:
-    """`value` as an ndarray, without a copy where it lends its memory."""
+def as_input(
+    value: Any,
+    name: str,
+    *,
+    axis: int | None = None,
+    masked: str | None = None,
+    detach: bool = False,
+) -> Array:
+    """`value` as an ndarray, without a copy where it lends its memory.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for errors.
+    axis : int, optional
+        Of the channels, for what errors recommend.
+    masked : str, optional
+        What to pass instead of a masked array.
+    detach : bool
+        Whether a tensor's gradient is of no concern.
+
+    Raises
+    ------
+    TypeError
+        If `value` is no array of numbers, or something of it would be lost.
+    """
     if type(value) is np.ndarray:
         return value
     if isinstance(value, np.ma.MaskedArray):
+        instead = masked or f"{name}.filled(value), with the number to take where it is masked"
+        raise TypeError(f"{name} is a masked array, whose mask would be lost; pass {instead}")
+    refuse_foreign(value, name, axis)
+    array = as_ndarray(value, name, detach)
+    kind = type(value).__name__
+    if array.dtype.kind == "O" and hasattr(value, "to_numpy"):
         raise TypeError(
-            f"{name} is a masked array, whose mask would be lost; "
-            f"pass {name}.filled(value) or {name}.data"
+            f"{name} is a {kind} of objects to NumPy, as where its columns are nullable, of "
+            f'Arrow\'s types or no numbers; pass {name}.to_numpy("float32", na_value=numpy.nan)'
         )
-    if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
-        return np.from_dlpack(value)
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} is not an array: {error}") from error
-    refuse_objects(array.dtype, name, type(value).__name__)
+    refuse_objects(array.dtype, name, kind)
     return array
+
+
+def as_x(value: Any, axis: int) -> Array:
+    """`as_input` of what may be masked."""
+    if isinstance(value, np.ma.MaskedArray):
+        return value
+    return as_input(value, "x", axis=axis)
+
+
+def as_mask(value: Any, keep: bool) -> Array | None:
+    """`value` as an array of bool; None of a scalar that masks nothing, unless told to `keep` it.
+
+    The dtype of labels depends on whether data may be missing, not on whether some are.
+    """
+    mask = as_input(value, "mask", masked="mask.filled(True)")
+    nothing = mask.ndim == 0 and mask.dtype == np.bool_ and not mask
+    return None if nothing and not keep else mask
 
 
 def refuse_objects(dtype: np.dtype[Any], name: str, got: str = "objects") -> None:
@@ -52,20 +97,20 @@ def refuse_objects(dtype: np.dtype[Any], name: str, got: str = "objects") -> Non
 
 def as_parameter(value: Any, name: str, kinds: str = "fiub") -> Array:
     """`value` as an array of numbers, for weights and biases, which are cast."""
-    array = as_input(value, name)
+    array = as_input(value, name, detach=True)
     if array.dtype.kind not in kinds and array.dtype.name != "bfloat16":
         refuse_objects(array.dtype, name)
         raise TypeError(f"{name} has dtype {array.dtype}; real numbers are expected")
     return array
 
 
-def check_out(out: Any) -> Array:
-    """`out`, or an error where it could not be written."""
+def check_out(out: Any, masked: bool = False) -> Array:
+    """`out`, or an error where it could not be written; whether it may be masked."""
     if type(out) is np.ndarray and out.flags.writeable:
         return out
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a numpy.ndarray; got {type(out).__name__}")
-    if isinstance(out, np.ma.MaskedArray):
+        raise TypeError(f"out must be a numpy.ndarray; got {type(out).__name__}{way_to_write(out)}")
+    if isinstance(out, np.ma.MaskedArray) and not masked:
         raise TypeError("out is a masked array; pass out.data")
     if not out.flags.writeable:
         raise ValueError("out is read-only")

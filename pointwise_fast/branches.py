@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import as_input, check_out, overlap
-from .call import Call
+from .arrays import as_mask, as_x, check_out, overlap
+from .call import Call, Masks, as_masks
 from .chain import check_layers, parameters_of
 from .config import resolve_threads
 from .conv import Conv1x1
 from .kernels import Plan, Repeat, c_simd, run_in_turn
-from .layer import Layer
+from .layer import MOST_CALLS, Layer
+from .masked import find_lost, is_masked, unmask, with_mask
+from .names import find_channels, has_names
 
 __all__ = ["Branches"]
 
@@ -33,7 +35,8 @@ class Branches:
     Parameters
     ----------
     *layers : Conv1x1
-        All take as many channels, on the same ``channel_axis`` and with the same ``stride``.
+        All take as many channels, of the same names if they have ``channels``, on the same
+        ``channel_axis`` and with the same ``stride``.
 
     Attributes
     ----------
@@ -66,6 +69,8 @@ class Branches:
            [[2., 2.]]])
     """
 
+    __name__ = "branches"
+
     def __init__(self, *layers: Conv1x1) -> None:
         check_layers(layers, "Branches")
         first = layers[0]._settings
@@ -76,7 +81,7 @@ class Branches:
                     f"{settings.expects(f'layer {i}')} channels, {first.expects('layer 1')}; "
                     "all read the same input"
                 )
-            for name in ("channel_axis", "stride"):
+            for name in ("channel_axis", "stride", "channels"):
                 mine, theirs = getattr(settings, name), getattr(first, name)
                 if mine != theirs:
                     raise ValueError(
@@ -84,6 +89,7 @@ class Branches:
                         "all read the same pixels"
                     )
         self._layers = layers
+        self._orders: dict[tuple[int, ...], Branches] = {}
         self._repeat: Repeat | None = None
 
     @property
@@ -105,7 +111,8 @@ class Branches:
         x : array_like
             As in `conv1x1`.
         mask : array_like of bool, optional
-            True where `x` is missing, as in `conv1x1`; the layers are then called in turn.
+            True where `x` is missing, as in `conv1x1`; the layers are then called in turn, as they
+            are for a masked `x`.
         out : numpy.ndarray or sequence of numpy.ndarray, optional
             One array, into which the results go side by side along the channel axis; or an
             array for each layer, which must not overlap one another. Any of them may overlap `x`.
@@ -115,7 +122,7 @@ class Branches:
         Returns
         -------
         tuple of numpy.ndarray, or numpy.ndarray
-            The result of each layer; `out` where that is one array.
+            The result of each layer; `out` where that is one array. Masked arrays if `x` is one.
 
         Raises
         ------
@@ -128,24 +135,80 @@ class Branches:
             results: tuple[Array, ...] | None = self._repeat(x, out, n)  # type: ignore[assignment]
             if results is not None:
                 return results
-        x = as_input(x, "x")
+        outs = self._check_outs(out)
+        first = self._layers[0]._settings
+        if first.channels is not None and has_names(x):
+            x, order = find_channels(x, first.channels, first.channel_axis)
+            if order is not None:
+                return self._in_order(order)(x, mask=mask, out=out, threads=n)
+        x = as_x(x, first.channel_axis)
         if mask is not None:
-            mask = as_input(mask, "mask")
+            mask = as_mask(mask, self._give_labels)
         if isinstance(out, np.ndarray):
-            self._run_into_one(x, mask, check_out(out), n)
-            return out
-        if out is None:
-            return self._run(x, mask, (None,) * len(self._layers), n)
+            return self._run_into_one(x, mask, out, n)
+        if is_masked(x) or any(map(is_masked, outs)):
+            return self._run_masked(x, mask, outs, n)
+        return self._run(x, mask, outs, n)
+
+    def _check_outs(self, out: Any) -> tuple[Array | None, ...]:
+        """`out` as one for each layer, unless it is a single array."""
+        if out is None or isinstance(out, np.ndarray):
+            if out is not None:
+                check_out(out, masked=True)
+            return (None,) * len(self._layers)
         if not isinstance(out, tuple | list):
             raise TypeError(
                 f"out must be a numpy.ndarray or a tuple of them; got {type(out).__name__}"
             )
         if len(out) != len(self._layers):
             raise ValueError(f"out has {len(out)} arrays; there are {len(self._layers)} layers")
-        return self._run(x, mask, tuple(out), n)
+        for i, array in enumerate(out):
+            try:
+                check_out(array, masked=True)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"layer {i + 1}: {error}") from None
+        return tuple(out)
+
+    @property
+    def _give_labels(self) -> bool:
+        return any(layer._settings.head == "argmax" for layer in self._layers)
+
+    def _in_order(self, order: tuple[int, ...]) -> Branches:
+        """The same branches for an `x` whose channels come in another order."""
+        found = self._orders.get(order)
+        if found is None:
+            if len(self._orders) >= MOST_CALLS:
+                self._orders.clear()
+            layers = [layer._for_order(order) for layer in self._layers]
+            found = self._orders[order] = Branches(*layers)
+        return found
+
+    def _run_masked(
+        self,
+        x: Array,
+        mask: Array | None,
+        given: tuple[Array | None, ...],
+        threads: int,
+        lost: Sequence[Array] | None = None,
+    ) -> tuple[Array, ...]:
+        """`_run` of masked arrays; `lost` are arrays for the masks of the results."""
+        data, masks = unmask(x, mask, self._give_labels)
+        targets = tuple(None if out is None else np.ma.getdata(out, subok=False) for out in given)
+        for i, out in enumerate(targets):
+            self._find(i, data, masks, out)  # which checks everything
+        # Before any output is written, which may overlap x.
+        found = [
+            find_lost(layer, data, masks, None if lost is None else lost[i])
+            for i, layer in enumerate(self._layers)
+        ]
+        results = self._run(data, masks, targets, threads)
+        return tuple(
+            with_mask(layer, y if out is None else out, gone, x)
+            for layer, y, out, gone in zip(self._layers, results, given, found, strict=True)
+        )
 
     def _run(
-        self, x: Array, mask: Array | None, given: tuple[Array | None, ...], threads: int
+        self, x: Array, mask: Masks, given: tuple[Array | None, ...], threads: int
     ) -> tuple[Array, ...]:
         found = [self._find(i, x, mask, out) for i, out in enumerate(given)]
         calls = [call for call, _ in found]
@@ -157,7 +220,7 @@ class Branches:
             for j, b in enumerate(outs[:i]):
                 if overlap(a, b):
                     raise ValueError(f"out[{i}] overlaps out[{j}]")
-        inputs = (x,) if mask is None else (x, mask)
+        inputs = (x, *as_masks(mask))
         if any(overlap(out, given) for out in outs for given in inputs):
             beside = self._run(x, mask, (None,) * len(outs), threads)
             for out, result in zip(outs, beside, strict=True):
@@ -165,7 +228,7 @@ class Branches:
             return outs
         if mask is not None:
             for call, weights, out in zip(calls, packed, outs, strict=True):
-                call.plan.run(weights, x, None, out, threads, mask)
+                call.plan.run(weights, x, None, out, threads, mask)  # type: ignore[arg-type]
             return outs
         backends = {call.backend for call in calls}
         run = backends.pop().run_branches if len(backends) == 1 else run_in_turn
@@ -185,24 +248,29 @@ class Branches:
             repeats.append(call.repeat)
         self._repeat = c_simd.repeat_branches(repeats, outs)
 
-    def _find(self, i: int, x: Array, mask: Array | None, out: Array | None) -> tuple[Call, Any]:
+    def _find(self, i: int, x: Array, mask: Masks, out: Array | None) -> tuple[Call, Any]:
         """`Layer._find`, whose errors name the layer."""
         try:
             return self._layers[i]._find(x, None, out, mask)
         except (TypeError, ValueError) as error:
             raise type(error)(f"layer {i + 1}: {error}") from None
 
-    def _run_into_one(self, x: Array, mask: Array | None, out: Array, threads: int) -> None:
+    def _run_into_one(self, x: Array, mask: Array | None, out: Array, threads: int) -> Array:
         if self._as_one is not None:
-            self._as_one(x, mask=mask, out=out, threads=threads)
-            return
+            return self._as_one(x, mask=mask, out=out, threads=threads)
         axis = self._layers[0]._settings.channel_axis
         ends = np.cumsum([layer._settings.K for layer in self._layers])
         if not -out.ndim <= axis < out.ndim or out.shape[axis] != ends[-1]:
             raise ValueError(
                 f"out has shape {out.shape}; the layers give {ends[-1]} channels on axis {axis}"
             )
-        self._run(x, mask, tuple(np.split(out, ends[:-1], axis)), threads)
+        parts = tuple(np.split(np.ma.getdata(out, subok=False), ends[:-1], axis))
+        if not is_masked(x) and not is_masked(out):
+            self._run(x, mask, parts, threads)
+            return out
+        lost = np.empty(out.shape, np.bool_)
+        self._run_masked(x, mask, parts, threads, np.split(lost, ends[:-1], axis))
+        return with_mask(self._layers[0], out, lost, x)
 
     @cached_property
     def _as_one(self) -> _SideBySide | None:
@@ -239,6 +307,9 @@ class _SideBySide(Layer):
         self._settings.K = sum(layer._settings.K for layer in layers)
         self._settings.bias = any(layer._settings.bias for layer in layers)
         self._forget()
+
+    def _first_weight(self, dtype: np.dtype[Any]) -> Array:
+        return np.concatenate([layer._first_weight(dtype) for layer in self._layers])
 
     def _pack_for(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
         found = parameters_of(self._layers, dtype)

@@ -19,12 +19,16 @@ from . import dispatch
 from .arrays import is_same, overlap
 from .dtypes import Dtypes, choose_dtypes, label_dtype, native
 from .kernels import Backend, Parameters, Plan, Repeat
+from .merged import MergedPlan
 from .problem import Problem, reduce_pixels
 from .settings import Settings, Shape
 
 __all__ = [
     "Call",
     "Geometry",
+    "MaskGeometry",
+    "Masks",
+    "as_masks",
     "check_fits",
     "check_size",
     "contiguous_strides",
@@ -49,8 +53,20 @@ class Geometry(NamedTuple):
     dtype: np.dtype[Any]
 
 
+#: Of no mask, of one, or of that of a masked array and one besides.
+MaskGeometry = Geometry | tuple[Geometry, Geometry] | None
+Masks = Array | tuple[Array, Array] | None
+
+
 def geometry(array: Array) -> Geometry:
     return Geometry(array.shape, array.strides, array.dtype)
+
+
+def as_masks(mask: Any) -> tuple[Any, ...]:
+    """None, one or two of them, as arrays or as geometries, one after another."""
+    if mask is None:
+        return ()
+    return mask if type(mask) is tuple else (mask,)
 
 
 class Call:
@@ -82,13 +98,17 @@ class Call:
         self.empty: Callable[[], Array] = partial(np.empty, shape, problem.out_dtype)
         self.backend = backend
         self._empty = 0 in (problem.K, problem.P, *problem.outer)
-        self.plan: Plan = _NothingToDo() if self._empty else backend.plan(problem)
+        self.plan: Plan
+        if self._empty:
+            self.plan = _NothingToDo()
+        elif problem.second_mask_strides is None:
+            self.plan = backend.plan(problem)
+        else:
+            self.plan = MergedPlan(problem, backend)
 
-    def plan_into(
-        self, out: Array, x: Array, residual: Array | None, mask: Array | None
-    ) -> Plan | None:
+    def plan_into(self, out: Array, x: Array, residual: Array | None, mask: Masks) -> Plan | None:
         """The plan that may write to `out`; None if it overlaps in a way that no plan can."""
-        if mask is not None and overlap(mask, out):
+        if any(overlap(m, out) for m in as_masks(mask)):
             return None
         # The quick answer to what `overlap` asks: two owners of memory share none.
         apart = x.base is None and out.base is None and x is not out
@@ -105,6 +125,8 @@ class Call:
         problem = replace(self.problem, in_place=True)
         if self._empty:
             return self.plan
+        if problem.second_mask_strides is not None:
+            return None
         if self.backend.unsupported(problem) is not None:
             return None
         return self.backend.plan(problem)
@@ -153,7 +175,7 @@ def describe(
     x: Geometry,
     residual: Geometry | None = None,
     out: Geometry | None = None,
-    mask: Geometry | None = None,
+    mask: MaskGeometry = None,
 ) -> Call:
     """Check arrays against `settings` and each other, and find who computes them."""
     problem, shape = reduce_call(settings, x, residual, out, mask)
@@ -168,15 +190,16 @@ def reduce_call(
     x: Geometry,
     residual: Geometry | None = None,
     out: Geometry | None = None,
-    mask: Geometry | None = None,
+    mask: MaskGeometry = None,
     out_name: str = "out",
 ) -> tuple[Problem, Shape]:
     """Check arrays and reduce them to a `Problem`; also the shape of the result."""
     labels = settings.head == "argmax"
-    dtypes = _choose_dtypes(settings, x.dtype)
+    spec = settings.missing
+    some_missing = mask is not None or spec.nodata is not None
+    dtypes = _choose_dtypes(settings, x.dtype, some_missing)
     axis = find_channel_axis(settings, x.shape)
-    if mask is not None:
-        mask = _spread_mask(mask, x.shape, axis)
+    masks = [_spread_mask(m, x.shape, axis) for m in as_masks(mask)]
     x_shape, x_strides = _apply_stride(settings, axis, x.shape, x.strides)
     pixels = (*x_shape[:axis], *x_shape[axis + 1 :])
     shape = pixels if labels else (*x_shape[:axis], settings.K, *x_shape[axis + 1 :])
@@ -192,12 +215,10 @@ def reduce_call(
             raise ValueError("residual cannot be added to the labels of head='argmax'")
         check_fits(residual, shape, dtypes.out, "residual")
         arrays["residual"] = residual.strides
-    if mask is not None:
-        arrays["mask"] = _apply_stride(settings, axis, mask.shape, mask.strides)[1]
+    for i, m in enumerate(masks):
+        arrays[f"mask {i}"] = _apply_stride(settings, axis, x.shape, m)[1]
 
     extents, strides = reduce_pixels(x_shape, axis, arrays)
-    spec = settings.missing
-    some_missing = mask is not None or spec.nodata is not None
     problem = Problem(
         dtype=dtypes.sums,
         x_dtype=dtypes.x,
@@ -216,11 +237,14 @@ def reduce_call(
         hidden=settings.hidden,
         head=settings.head,
         precision=settings.precision,
-        # Of a chain the first layer's, whose result is of the sums' dtype.
-        missing=spec.resolve(dtypes.x, dtypes.sums if settings.hidden else dtypes.out)
+        # A chain's fill is its first layer's, of the sums' dtype, unless labels come of it.
+        missing=spec.resolve(
+            dtypes.x, dtypes.sums if settings.hidden and not labels else dtypes.out, labels
+        )
         if some_missing
         else None,
-        mask_strides=strides.get("mask"),
+        mask_strides=strides.get("mask 0"),
+        second_mask_strides=strides.get("mask 1"),
         scale=settings.affine and settings.affine[0],
         offset=settings.affine and settings.affine[1],
     )
@@ -246,14 +270,14 @@ def stepped(settings: Settings, shape: Shape, strides: Shape) -> tuple[Shape, Sh
     return _apply_stride(settings, find_channel_axis(settings, shape), shape, strides)
 
 
-def _choose_dtypes(settings: Settings, x: np.dtype[Any]) -> Dtypes:
-    """Those of a call; what makes no sense together is refused."""
+def _choose_dtypes(settings: Settings, x: np.dtype[Any], missing: bool) -> Dtypes:
+    """Those of a call, in which data may be missing; what makes no sense together is refused."""
     head = settings.head
     precision = settings.precision
     before = choose_dtypes(x, settings.hidden_dtype, precision) if settings.hidden else None
     given = x if before is None else before.out
     if head == "argmax":
-        labels = label_dtype(settings.K, settings.dtype)
+        labels = label_dtype(settings.K, settings.dtype, missing, settings.missing.fill)
         dtypes = choose_dtypes(given, None, precision)._replace(out=labels)
     else:
         dtypes = choose_dtypes(given, settings.dtype, precision)
@@ -323,18 +347,49 @@ def _apply_stride(
     return tuple(new_shape), tuple(new_strides)
 
 
-def _spread_mask(mask: Geometry, x_shape: Shape, axis: int) -> Geometry:
-    """`mask` as if it had the shape of x."""
-    if mask.dtype != np.bool_:
-        raise TypeError(f"mask has dtype {mask.dtype}; bool is expected, True where x is missing")
+def _spread_mask(mask: Geometry, x_shape: Shape, axis: int) -> Shape:
+    """Strides of `mask` as if it had the shape of x: 0 where it is the same all along an axis."""
     pixels = (*x_shape[:axis], *x_shape[axis + 1 :])
-    if mask.shape == x_shape:
-        return mask
-    if mask.shape != pixels:
-        raise ValueError(
-            f"mask has shape {mask.shape}; {pixels}, as the pixels of x, or {x_shape}, as x, fits"
+    if mask.dtype != np.bool_:
+        hint = ""
+        if mask.dtype.kind in "ui":
+            hint = (
+                ". Where 255 is valid and 0 is missing, as in GDAL's and rasterio's masks, pass "
+                "mask=src.dataset_mask() == 0; where 0 is valid, mask.astype(bool)"
+            )
+        raise TypeError(
+            f"mask has dtype {mask.dtype}; bool is expected, True where x is missing{hint}"
         )
-    return mask._replace(shape=x_shape, strides=(*mask.strides[:axis], 0, *mask.strides[axis:]))
+    as_x = _broadcast_strides(mask, x_shape)
+    of_pixels = _broadcast_strides(mask, pixels)
+    if of_pixels is not None:
+        of_pixels = (*of_pixels[:axis], 0, *of_pixels[axis:])
+    if as_x is None and of_pixels is None:
+        raise ValueError(
+            f"mask has shape {mask.shape}; {pixels}, as the pixels of x, or {x_shape}, as x, fits, "
+            "or what NumPy would broadcast to one of them"
+        )
+    # What both readings make the same of, or what is as long as the pixels, is not ambiguous.
+    whole = mask.shape == pixels[len(pixels) - len(mask.shape) :]
+    if of_pixels is None or (mask.shape == x_shape and as_x is not None):
+        assert as_x is not None
+        return as_x
+    if as_x in (None, of_pixels) or whole:
+        return of_pixels
+    raise ValueError(
+        f"mask has shape {mask.shape}, which could be broadcast to {pixels}, the pixels of x, and "
+        f"to {x_shape}, x, with another meaning: pass one of these shapes, as "
+        f"numpy.broadcast_to(mask, {pixels}) or numpy.broadcast_to(mask, {x_shape})"
+    )
+
+
+def _broadcast_strides(array: Geometry, shape: Shape) -> Shape | None:
+    """Strides of `array` broadcast to `shape`; None where NumPy would not."""
+    ahead = len(shape) - len(array.shape)
+    if ahead < 0 or any(n not in (1, m) for n, m in zip(array.shape, shape[ahead:], strict=True)):
+        return None
+    steps = zip(array.shape, array.strides, strict=True)
+    return (0,) * ahead + tuple(0 if n == 1 else step for n, step in steps)
 
 
 def contiguous_strides(shape: Shape, itemsize: int) -> Shape:

@@ -33,7 +33,8 @@ class Chain(Layer):
     ----------
     *layers : Conv1x1
         Each takes as many channels as the one before gives; all have the same ``channel_axis``.
-        Only the first may have a ``stride`` and ``nodata``, only the last a ``head``. With
+        Only the first may have a ``stride``, ``nodata`` and ``channels``, only the last a ``head``;
+        its labels of pixels without a result are the first layer's ``fill``, 255 by default. With
         ``dtype=`` in the first, the others have the same or none; the last may have integers or
         floats of 16 bits. ``precision="float64"`` is for all or none. Layers that name a backend
         name the same.
@@ -63,6 +64,8 @@ class Chain(Layer):
     >>> mlp
     Chain(Conv1x1(3 -> 4, activation='relu', channel_axis=-3), Conv1x1(4 -> 1, channel_axis=-3))
     """
+
+    __name__ = "chain"
 
     def __init__(self, *layers: Conv1x1, residual: bool = False) -> None:
         check_layers(layers, "Chain")
@@ -120,6 +123,17 @@ class Chain(Layer):
     def _pack_for(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
         return cast(ChainPlan, plan).pack_chain(parameters_of(self._layers, dtype))
 
+    def _first_weight(self, dtype: np.dtype[Any]) -> Array:
+        return self._layers[0]._first_weight(dtype)
+
+    def _for_order(self, order: tuple[int, ...]) -> Chain:
+        if self._residual:
+            raise ValueError(
+                "x has its channels in another order than channels names them, which a chain with "
+                "residual=True cannot follow; pass x with the channels in order"
+            )
+        return Chain(self._layers[0]._for_order(order), *self._layers[1:])
+
     def __repr__(self) -> str:
         ending = ", residual=True" if self._residual else ""
         return f"Chain({', '.join(map(repr, self._layers))}{ending})"
@@ -156,6 +170,8 @@ class _ChainSettings(Settings):
                 raise ValueError(
                     f"layer {i} has stride={layer.stride}; only the first layer may have one"
                 )
+            if layer.channels is not None:
+                raise ValueError(f"layer {i} has channels=; they are for the first")
             if not layer.missing.is_default:
                 raise ValueError(
                     f"layer {i} has nodata=, fill=, valid= or min_valid=; they are for the first"
@@ -182,7 +198,7 @@ class _ChainSettings(Settings):
             )
         _check_precision(layers)
         vars(self).update(vars(last))
-        self.missing = first.missing
+        self.missing, self.channels = first.missing, first.channels
         self.precision = "float64" if first.precision == "float64" else None
         self._first = first
         self.C = first.C

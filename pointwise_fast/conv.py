@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from copy import copy
 from functools import lru_cache
 from typing import Any
 
@@ -10,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .activation import ActivationSpec
-from .arrays import ANY_NUMBER, as_input, as_parameter, check_integer
+from .arrays import ANY_NUMBER, as_input, as_mask, as_parameter, as_x, check_integer, check_out
 from .call import Call, describe
 from .config import resolve_threads
 from .kernels import Parameters, Plan, Repeat
 from .layer import MOST_CALLS, Layer, geometries
+from .masked import is_masked
 from .missing import Nodata
+from .names import as_names, has_names
 from .settings import Settings
 
 __all__ = ["Conv1x1", "conv1x1"]
@@ -24,6 +27,10 @@ Array = npt.NDArray[Any]
 
 #: What follows the bias in `Settings`, as given.
 _Given = tuple[Any, ...]
+_NAMES = (
+    *("activation", "channel_axis", "stride", "groups", "dtype", "backend"),
+    *("head", "nodata", "fill", "valid", "min_valid", "scale", "offset", "precision", "channels"),
+)
 
 
 def conv1x1(
@@ -46,6 +53,7 @@ def conv1x1(
     scale: npt.ArrayLike | None = None,
     offset: npt.ArrayLike | None = None,
     precision: str | None = None,
+    channels: Sequence[Hashable] | None = None,
     out: Array | None = None,
     backend: str = "auto",
     threads: int | None = None,
@@ -60,7 +68,9 @@ def conv1x1(
         Any number of axes, any strides, either byte order; never copied. Floats of 16 (float16,
         bfloat16), 32 or 64 bits, integers, booleans or complex numbers, which are converted a
         panel at a time. Also what speaks the buffer protocol, ``__array_interface__`` or DLPack
-        (CPU).
+        (CPU), PyTorch's tensors among them. Of a masked array the mask counts as `mask` does, and
+        the result is a masked array. What has labels, or is lazy, is refused with the way out; see
+        `channels`.
     weight : array_like, shape (K, C/groups), (K, C/groups, 1) or (K, C/groups, 1, 1)
         Cast to the dtype of the sums, which has to hold its numbers.
     bias : array_like, shape (K,), optional
@@ -92,23 +102,30 @@ def conv1x1(
         Applied over the output channels, last. ``"l2_normalize"`` divides by
         ``max(norm, 1e-12)``. ``"argmax"`` gives the number of the largest channel, the first of
         equal ones or the first NaN, in an array without the channel axis: uint8 up to 256
-        channels, else uint16 or int64, or `dtype`.
+        channels (255 where data may be missing, for `fill` is no label), else uint16 or int64, or
+        `dtype`.
     nodata : number or sequence of C numbers, optional
-        The value of `x` that stands for none, of each channel or of all; NaN for NaN, None in a
-        sequence for a channel that has no such value. It is compared in the dtype of `x`:
+        The value of `x` that marks missing data, of each channel or of all; NaN for NaN, None in
+        a sequence for a channel that has no such value. It is compared in the dtype of `x`:
         integers of 64 bits exactly, floats as that dtype rounds them.
     mask : array_like of bool, optional
-        True where `x` is missing; the shape of `x`, or of its pixels (without channel axis).
+        True where `x` is missing: a scalar for all of it, or what NumPy would broadcast to the
+        pixels of `x` (its shape without the channel axis) or to `x` itself. Where both can be and
+        differ, a mask of the shape of `x` is of `x`, one as long as the last axes of pixels is of
+        pixels, and others are refused.
     fill : float, optional
-        What a pixel without a result becomes: NaN by default, 0 for integers.
+        What a pixel without a result becomes: by default NaN; 0 for integers; of labels the
+        largest value of their dtype.
     valid : {"all", "any"}
         ``"all"``: a pixel that misses a channel has no result. ``"any"``: the channels that are
         there are used, and each sum over them, without bias and residual, is multiplied by
         ``sum(abs(w)) / sum(abs(w) of the channels there)``; where the latter alone is 0 there is
-        no result. Sums are over ``scale * x + offset``; the sizes are those of the weights as
-        given, without the scale.
+        no result. Where both are 0 nothing is missing that would count: the result is the bias.
+        Sums are over ``scale * x + offset``; the sizes are those of the weights as given, without
+        the scale.
     min_valid : float, default 0.5
-        For ``valid="any"``: the fraction of channels a pixel needs to have a result.
+        For ``valid="any"``: the fraction of channels a pixel needs to have a result. A pixel that
+        misses all its channels has none, with ``min_valid=0`` either.
     scale, offset : array_like, shape (C,) or (), optional
         ``scale * x + offset`` takes the place of `x`, as for reflectance from digital numbers or
         for a mean to subtract. It is rounded once, in the dtype of the sums, and then multiplied:
@@ -122,9 +139,15 @@ def conv1x1(
         result is rounded once. ``"bf16"`` allows `x` and `weight` to be rounded to bfloat16
         (8 bits) before they are multiplied, where the CPU has instructions for it (AVX-512 BF16,
         planar layouts); sums are of float32 all the same. Elsewhere nothing is rounded.
+    channels : list of names, optional
+        Names of the C input channels, in the order of the weights. Where the channels of `x` have
+        names, they are found by them, in whatever order: the columns of a DataFrame, a coordinate
+        along the channel axis of an xarray.DataArray, the fields of a structured array, which
+        become the channel axis. The result is an array without names. Any other `x` has its
+        channels in this order.
     out : numpy.ndarray, optional
         Where the result goes: its shape and dtype, any strides, either byte order. It may overlap
-        `x` or `residual`.
+        `x` or `residual`. The mask of a masked array is set, too.
     backend : {"auto", "c", "numba", "numpy"}
         See `backends`.
     threads : int, optional
@@ -133,7 +156,9 @@ def conv1x1(
     Returns
     -------
     numpy.ndarray
-        `out`, or a new C-contiguous array: the shape of `x` with K on the channel axis.
+        `out`, or a new C-contiguous array: the shape of `x` with K on the channel axis. Of a
+        masked `x` a masked array over it: `fill` as data and as ``fill_value``, and masked where
+        there is no result.
 
     Raises
     ------
@@ -168,6 +193,7 @@ def conv1x1(
             and scale is None
             and offset is None
             and precision is None
+            and channels is None
             and fill is None
             and valid == "all"
             and min_valid == 0.5
@@ -180,6 +206,7 @@ def conv1x1(
     given = (
         *(activation, channel_axis, stride, groups, dtype, backend),
         *(head, nodata, fill, valid, min_valid, scale, offset, precision),
+        as_names(channels),
     )
     return _checked(x, weight, bias, residual, out, mask, threads, given)
 
@@ -195,14 +222,19 @@ def _checked(
     given: _Given,
 ) -> Array:
     """`conv1x1` for the first time, and whenever it is no repeat."""
-    x = as_input(x, "x")
+    if out is not None:
+        out = check_out(out, masked=True)
+    if is_masked(x) or is_masked(out) or (given[-1] is not None and has_names(x)):
+        made = _layer(weight_given, bias, given)
+        return made(x, residual=residual, mask=mask, out=out, threads=threads)
+    x = as_x(x, given[1])
     weight = as_parameter(weight_given, "weight", ANY_NUMBER)
     if bias is not None:
         bias = as_parameter(bias, "bias", ANY_NUMBER)
     if residual is not None:
         residual = as_input(residual, "residual")
     if mask is not None:
-        mask = as_input(mask, "mask")
+        mask = as_mask(mask, given[6] == "argmax")
     layer = (weight.shape, None if bias is None else bias.shape, *given)
     arrays = geometries(x, residual, out, mask)
     try:
@@ -232,6 +264,11 @@ def _checked(
     if plan is call.plan and call.repeat is None and mask is None:
         call.repeat = plan.repeat(None, w, b, x, residual, out, call.empty)
     return out
+
+
+def _layer(weight: Any, bias: Any, given: _Given) -> Conv1x1:
+    """The layer of a call that is more than one of plain arrays."""
+    return Conv1x1(weight, bias, **dict(zip(_NAMES, given, strict=True)))
 
 
 def _call(*arguments: Any) -> Call:
@@ -287,6 +324,8 @@ class Conv1x1(Layer):
     Conv1x1(3 -> 2, activation='relu', channel_axis=-1)
     """
 
+    __name__ = "conv1x1"
+
     def __init__(
         self,
         weight: npt.ArrayLike,
@@ -305,6 +344,7 @@ class Conv1x1(Layer):
         scale: npt.ArrayLike | None = None,
         offset: npt.ArrayLike | None = None,
         precision: str | None = None,
+        channels: Sequence[Hashable] | None = None,
         backend: str = "auto",
     ) -> None:
         self._weight = as_parameter(weight, "weight", ANY_NUMBER).copy()
@@ -326,6 +366,7 @@ class Conv1x1(Layer):
             None if scale is None else as_parameter(scale, "scale").copy(),
             None if offset is None else as_parameter(offset, "offset").copy(),
             precision,
+            channels,
         )
         self._forget()
 
@@ -343,6 +384,22 @@ class Conv1x1(Layer):
     def _parameters(self, dtype: np.dtype[Any]) -> Parameters:
         """Weights as ``(K, C/groups)`` and bias, in `dtype`."""
         return self._settings.cast(self._weight, self._bias, dtype)
+
+    def _first_weight(self, dtype: np.dtype[Any]) -> Array:
+        return self._parameters(dtype)[0]
+
+    def _for_order(self, order: tuple[int, ...]) -> Conv1x1:
+        settings = self._settings
+        if settings.groups > 1:
+            raise ValueError(
+                f"x has its channels in another order than channels names them, which groups="
+                f"{settings.groups} cannot follow; pass x with the channels in order"
+            )
+        found = copy(self)
+        found._settings = settings.in_order(order)
+        found._weight = self._weight[:, np.argsort(order)]
+        found._forget()
+        return found
 
     def _forget(self) -> None:
         super()._forget()

@@ -19,6 +19,8 @@ __all__ = [
     "check_result_dtype",
     "choose_dtypes",
     "default_fill",
+    "holds",
+    "integer_limits",
     "label_dtype",
     "native",
 ]
@@ -85,6 +87,11 @@ def choose_dtypes(x: DType, wanted: DType | None, precision: str | None = None) 
     natural = _F4 if _is_bfloat16(x) else _INPUTS.get(native(x))
     if natural is None:
         refuse_objects(x, "x")
+        if x.names is not None:
+            raise TypeError(
+                f"x has dtype {x}, whose fields are channels only by name: pass channels="
+                f"{list(x.names)}"
+            )
         raise TypeError(f"x has dtype {x}; supported are {_names(_INPUTS)}, in either byte order")
     if wanted is None:
         return Dtypes(x, _WIDE[natural] if precision == "float64" else natural, natural)
@@ -155,10 +162,20 @@ def check_result_dtype(dtype: npt.DTypeLike) -> DType:
     return given
 
 
-def label_dtype(K: int, wanted: DType | None) -> DType:
-    """Of labels 0 to K - 1: the one that was asked for, if it holds them, else the smallest."""
+def label_dtype(
+    K: int, wanted: DType | None, missing: bool = False, fill: float | None = None
+) -> DType:
+    """Of labels 0 to K - 1: the one that was asked for, if it holds them, else the smallest.
+
+    Where data may be `missing` it holds `fill` too, by default a value that is no label.
+    """
+    last = K - 1
+    if missing and fill is None:
+        last = K
     if wanted is None:
-        return next(d for d in _LABELS if d.name != "int32" and np.iinfo(d).max >= K - 1)
+        fits = [d for d in _LABELS if d.name != "int32" and np.iinfo(d).max >= last]
+        spare = [d for d in fits if missing and fill is not None and holds(d, fill)]
+        return (spare or fits)[0]
     if native(wanted) not in _LABELS:
         raise TypeError(
             f"dtype={wanted} does not fit head='argmax', whose labels are "
@@ -169,9 +186,28 @@ def label_dtype(K: int, wanted: DType | None) -> DType:
             f"dtype={wanted} does not hold the labels 0 to {K - 1} of head='argmax'; "
             f"{label_dtype(K, None)} does"
         )
+    if np.iinfo(wanted).max < last:
+        raise TypeError(
+            f"dtype={wanted} holds the labels 0 to {K - 1} of head='argmax', but no fill besides "
+            f"where data are missing; pass dtype='{label_dtype(K, None, missing=True)}', or a "
+            "label as fill="
+        )
     return wanted
 
 
-def default_fill(dtype: DType) -> float:
-    """What stands for no result: NaN, which integers do not have."""
+def default_fill(dtype: DType, labels: bool = False) -> float:
+    """What stands for no result: NaN, or where there is none 0; of labels the largest value."""
+    if labels:
+        return int(np.iinfo(dtype).max)
     return 0.0 if dtype.kind in "ui" else float("nan")
+
+
+def holds(dtype: DType, value: float) -> bool:
+    """Whether `dtype`, of integers or bool, has `value`; ints are compared exactly."""
+    least, most = integer_limits(dtype)
+    return least <= value <= most and value == int(value)
+
+
+def integer_limits(dtype: DType) -> tuple[int, int]:
+    """The smallest and the largest value of integers or booleans."""
+    return (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))

@@ -94,8 +94,8 @@ def conv1x1_backward(
     >>> grad_weight, grad_bias
     (array([[-7., -8.]]), array([-10.]))
     """
-    x = as_input(x, "x")
-    grad_out = as_input(grad_out, "grad_out")
+    x = as_input(x, "x", masked=_no_gradient("x", x))
+    grad_out = as_input(grad_out, "grad_out", masked=_no_gradient("grad_out", grad_out))
     weight = as_parameter(weight, "weight")
     wanted = _check_needs(needs)
     if isinstance(stride, tuple | list):
@@ -107,6 +107,16 @@ def conv1x1_backward(
     except TypeError:  # something cannot be hashed, or is wrong: then this says what
         backward = _Backward(*arguments)
     return backward(grad_out, x, weight, resolve_threads(threads))
+
+
+def _no_gradient(name: str, array: Any) -> str | None:
+    """What to pass instead of a masked array, for the error."""
+    if not isinstance(array, np.ma.MaskedArray):
+        return None
+    floats = "" if array.dtype.kind == "f" else ".astype(numpy.float32)"
+    return (
+        f"{name}.filled(0){floats}, whose masked elements then add nothing to the sums over pixels"
+    )
 
 
 def _check_needs(needs: Any) -> tuple[bool, bool, bool]:

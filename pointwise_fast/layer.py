@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import as_input, check_out
-from .call import Call, Geometry, describe, geometry
+from .arrays import as_input, as_mask, as_x, check_out
+from .call import Call, Geometry, MaskGeometry, Masks, describe, geometry
 from .config import resolve_threads
 from .kernels import Plan, Repeat
+from .masked import apply_masked, is_masked
+from .names import find_channels, has_names
 from .settings import Settings
 
 __all__ = ["MOST_CALLS", "Layer", "geometries"]
@@ -23,15 +25,21 @@ MOST_CALLS = 256
 
 
 def geometries(
-    x: Array, residual: Array | None, out: Array | None, mask: Array | None
-) -> tuple[Geometry, Geometry | None, Geometry | None, Geometry | None]:
+    x: Array, residual: Array | None, out: Array | None, mask: Masks
+) -> tuple[Geometry, Geometry | None, Geometry | None, MaskGeometry]:
     """What `describe` wants to know of the arrays, in its order."""
     return (
         geometry(x),
         None if residual is None else geometry(residual),
         None if out is None else geometry(check_out(out)),
-        None if mask is None else geometry(mask),
+        _geometry_of_masks(mask),
     )
+
+
+def _geometry_of_masks(mask: Masks) -> MaskGeometry:
+    if isinstance(mask, tuple):
+        return geometry(mask[0]), geometry(mask[1])
+    return None if mask is None else geometry(mask)
 
 
 class Layer(ABC):
@@ -43,6 +51,14 @@ class Layer(ABC):
     @abstractmethod
     def _pack_for(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
         """All weights and biases, packed."""
+
+    @abstractmethod
+    def _first_weight(self, dtype: np.dtype[Any]) -> Array:
+        """Of the first layer, as ``(K, C/groups)``."""
+
+    def _for_order(self, order: tuple[int, ...]) -> Layer:
+        """The same layer for an `x` whose channels come in another order."""
+        raise NotImplementedError
 
     def __call__(
         self,
@@ -59,14 +75,33 @@ class Layer(ABC):
             result = last(x, residual, out, resolve_threads(threads))
             if result is not None:
                 return result
-        x = as_input(x, "x")
-        if residual is not None:
+        n = resolve_threads(threads)
+        settings = self._settings
+        if out is not None:
+            out = check_out(out, masked=True)
+        of_x = residual is x and settings.missing.valid == "all"  # then their masks are one
+        if settings.channels is not None and has_names(x):
+            x, order = find_channels(x, settings.channels, settings.channel_axis)
+            if order is not None:
+                rest: Any = x if of_x else residual
+                return self._in_order(order)(x, residual=rest, mask=mask, out=out, threads=n)
+        x = as_x(x, settings.channel_axis)
+        if of_x:
+            residual = np.asarray(x)
+        elif residual is not None:
             residual = as_input(residual, "residual")
         if mask is not None:
-            mask = as_input(mask, "mask")
+            mask = as_mask(mask, settings.head == "argmax")
+        if is_masked(x) or is_masked(out):
+            return apply_masked(self, x, residual, mask, out, n)
+        return self._apply(x, residual, mask, out, n)
+
+    def _apply(
+        self, x: Array, residual: Array | None, mask: Masks, out: Array | None, n: int
+    ) -> Array:
+        """The layer of arrays of NumPy, by `n` threads."""
         call, packed = self._find(x, residual, out, mask)
-        n = resolve_threads(threads)
-        if call.repeat is not None and call.repeat is not last and mask is None:
+        if call.repeat is not None and call.repeat is not self._repeat and mask is None:
             self._repeat = call.repeat
             result = call.repeat(x, residual, out, n)
             if result is not None:
@@ -77,17 +112,25 @@ class Layer(ABC):
         else:
             plan = call.plan_into(out, x, residual, mask)
         if plan is None:
-            np.copyto(out, Layer.__call__(self, x, residual=residual, mask=mask, threads=n))
+            np.copyto(out, self._apply(x, residual, mask, None, n))
             return out
         if plan is not call.plan:
             packed = self._pack(call, plan)
-        plan.run(packed, x, residual, out, n, mask)
+        plan.run(packed, x, residual, out, n, mask)  # type: ignore[arg-type]
         if plan is call.plan and call.repeat is None and mask is None:
             call.repeat = plan.repeat(packed, None, None, x, residual, out, call.empty)
         return out
 
+    def _in_order(self, order: tuple[int, ...]) -> Layer:
+        found = self._orders.get(order)
+        if found is None:
+            if len(self._orders) >= MOST_CALLS:
+                self._orders.clear()
+            found = self._orders[order] = self._for_order(order)
+        return found
+
     def _find(
-        self, x: Array, residual: Array | None, out: Array | None, mask: Array | None = None
+        self, x: Array, residual: Array | None, out: Array | None, mask: Masks = None
     ) -> tuple[Call, Any]:
         """A checked call for these arrays, and the weights packed for it."""
         key = geometries(x, residual, out, mask)
@@ -113,11 +156,12 @@ class Layer(ABC):
         # geometry, and by the way a plan wants its weights.
         self._calls: dict[tuple[Any, ...], tuple[Call, Any]] = {}
         self._packed: dict[tuple[Any, ...], Any] = {}
+        self._orders: dict[tuple[int, ...], Layer] = {}
         # The last call, which finds out by itself whether the next is like it.
         self._repeat = None
 
     def __getstate__(self) -> dict[str, Any]:
-        caches = ("_calls", "_packed", "_repeat")
+        caches = ("_calls", "_packed", "_orders", "_repeat")
         return {k: v for k, v in vars(self).items() if k not in caches}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .dtypes import default_fill, native
+from .dtypes import default_fill, holds, integer_limits, native
 
 __all__ = ["Missing", "MissingSpec", "parse_missing"]
 
@@ -54,18 +54,18 @@ class MissingSpec(NamedTuple):
     def is_default(self) -> bool:
         return self == MissingSpec(None, "all", 0.5, None)
 
-    def resolve(self, x: np.dtype[Any], out: np.dtype[Any]) -> Missing:
-        """For an input of dtype `x` and an output of dtype `out`.
+    def resolve(self, x: np.dtype[Any], out: np.dtype[Any], labels: bool = False) -> Missing:
+        """For an input of dtype `x` and an output of dtype `out`, of labels or not.
 
         Raises
         ------
         ValueError
             If they cannot hold `nodata` or `fill`.
         """
-        fill = default_fill(out) if self.fill is None else self.fill
+        fill = default_fill(out, labels) if self.fill is None else self.fill
         if out.kind not in "ui":
             fill = _number(fill, "fill")
-        elif not _is_in(fill, _limits(out)):
+        elif not holds(out, fill):
             raise ValueError(
                 f"fill={fill} does not fit the result, which has dtype {out}: {_fitting(out)}"
             )
@@ -78,10 +78,10 @@ class MissingSpec(NamedTuple):
 
 def _as_integer(value: float, x: np.dtype[Any]) -> int:
     """`nodata` exactly, as a value of the integers of `x`."""
-    if not _is_in(value, _limits(x)):
+    if not holds(x, value):
         # What a float makes of the largest integer of 64 bits.
-        rounded = isinstance(value, float) and value == _limits(x)[1] + 1 and value > 2**53
-        hint = f"; pass {_limits(x)[1]} as an int, which is not rounded" if rounded else ""
+        rounded = isinstance(value, float) and value == integer_limits(x)[1] + 1 and value > 2**53
+        hint = f"; pass {integer_limits(x)[1]} as an int, which is not rounded" if rounded else ""
         raise ValueError(f"nodata={value} does not fit x, which has dtype {x}: {_fitting(x)}{hint}")
     return int(value)
 
@@ -100,18 +100,8 @@ def _as_float(value: float, x: np.dtype[Any]) -> float:
     return found
 
 
-def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
-    """Of integers and booleans."""
-    return (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
-
-
-def _is_in(value: float, limits: tuple[int, int]) -> bool:
-    """Whether it is a whole number within them; ints are compared exactly."""
-    return limits[0] <= value <= limits[1] and value == int(value)
-
-
 def _fitting(dtype: np.dtype[Any]) -> str:
-    return "whole numbers from {} to {} do".format(*_limits(dtype))
+    return "whole numbers from {} to {} do".format(*integer_limits(dtype))
 
 
 def parse_missing(

@@ -80,6 +80,8 @@ class Problem:
     hidden : tuple of Hidden
         Of a chain: the layers before the last, the first of which reads the C channels of the
         input. The other attributes, but for C and the strides of the input, are of the last.
+    second_mask_strides : tuple of int or None
+        Of a mask besides the first, which no backend sees: `MergedPlan` makes one of both.
     """
 
     dtype: np.dtype[Any]
@@ -104,6 +106,7 @@ class Problem:
     in_place: bool = False
     residual_dtype: np.dtype[Any] | None = None
     hidden: tuple[Hidden, ...] = ()
+    second_mask_strides: tuple[int, ...] | None = None
 
     def layers(self) -> list[Problem]:
         """Each layer of a chain as a problem of its own; strides of hidden channels are open.
@@ -169,6 +172,12 @@ class Problem:
         """`mask` as ``(*outer, C, P)``, without a copy."""
         assert self.mask_strides is not None
         return _view(mask, (*self.outer, self.C, self.P), self.mask_strides)
+
+    def mask_views(self, masks: Sequence[Array]) -> list[Array]:
+        """None, one or two masks as ``(*outer, C, P)``, without a copy."""
+        shape = (*self.outer, self.C, self.P)
+        strides = (self.mask_strides, self.second_mask_strides)
+        return [_view(m, shape, s) for m, s in zip(masks, strides, strict=False) if s is not None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

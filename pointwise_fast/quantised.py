@@ -112,7 +112,9 @@ def qconv1x1(
     >>> pf.qconv1x1(x, 0.5, 0, np.ones((1, 2), np.int8), 0.5, 0, 0.25, np.uint8(10))
     array([[[12, 16, 22]]], dtype=uint8)
     """
-    x = as_input(x, "x")
+    if out is not None:
+        out = check_out(out)
+    x = as_input(x, "x", axis=channel_axis if type(channel_axis) is int else None, masked=_BYTES)
     weight = as_input(weight, "weight")
     if bias is not None:
         bias = as_input(bias, "bias")
@@ -122,7 +124,7 @@ def qconv1x1(
         geometry(x),
         geometry(weight),
         None if bias is None else geometry(bias),
-        None if out is None else geometry(check_out(out)),
+        None if out is None else geometry(out),
     )
     parameters = (
         x_scale,
@@ -166,6 +168,13 @@ def qconv1x1(
             plan = in_place
     plan.conv(_as_matrix(weight), bias, x, out, n)
     return out
+
+
+#: Instead of a masked x.
+_BYTES = (
+    "x.filled(byte) with the byte that is to stand for what is masked, such as x_zero_point, which "
+    "counts as 0: quantised operators know no missing data"
+)
 
 
 def _owners(x: Array, weight: Array, out: Array) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from .dtypes import cast_parameter, check_result_dtype
 from .folding import check_scale, fold_scale
 from .head import parse_head
 from .missing import Nodata, parse_missing
+from .names import parse_channels
 from .problem import Hidden
 
 __all__ = ["Settings", "Shape"]
@@ -52,6 +54,7 @@ class Settings:
         scale: npt.ArrayLike | None = None,
         offset: npt.ArrayLike | None = None,
         precision: str | None = None,
+        channels: Sequence[Hashable] | None = None,
     ) -> None:
         self.groups = check_integer(groups, "groups", 1)
         self.weight_shape = _matrix_shape(weight_shape)
@@ -101,6 +104,7 @@ class Settings:
         if precision not in (None, "bf16", "float64"):
             raise ValueError(f"precision must be None, {_PRECISIONS}; got {precision!r}")
         self.precision = precision
+        self.channels = parse_channels(channels, self.C)
         dispatch.check_name(backend)
         self.backend = backend
 
@@ -129,6 +133,20 @@ class Settings:
         if bias is not None and bias.dtype is not dtype:
             bias = cast_parameter(bias, dtype, "bias", fits)
         return weight, bias
+
+    def in_order(self, order: tuple[int, ...]) -> Settings:
+        """For an input that has the channels in another order: channel c at ``order[c]``."""
+        found = copy(self)
+        found.channels = None
+        places = np.argsort(order)
+        nodata = self.missing.nodata
+        if nodata is not None:
+            found.missing = self.missing._replace(nodata=tuple(nodata[c] for c in places))
+        for name in ("scale", "offset"):
+            value: Array | None = getattr(self, name)
+            if value is not None and np.size(value) == self.C:
+                setattr(found, name, np.asarray(value).reshape(-1)[places])
+        return found
 
     def expects(self, who: str = "weight") -> str:
         """How many channels `who` wants, for errors."""

@@ -43,7 +43,6 @@ WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"x": NotAnArray()}, TypeError, ("x is not an array", "NotAnArray")),
     ({"x": None}, TypeError, ("x is not an array", "NoneType")),
     ({"x": [[1.0], [1.0, 2.0]]}, TypeError, ("x is not an array",)),
-    ({"x": np.ma.masked_array(X)}, TypeError, ("x is a masked array", "filled")),
     ({"x": X[:48]}, ValueError, ("x has 48 channels on axis -3", "weight expects 50")),
     (
         {"x": np.moveaxis(X, 0, -1)},
@@ -112,6 +111,11 @@ WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
         ("residual has dtype float64", "float32"),
     ),
     ({"residual": NotAnArray()}, TypeError, ("residual is not an array",)),
+    (
+        {"residual": np.ma.masked_array(out_array())},
+        TypeError,
+        ("residual is a masked array", "residual.filled(value)"),
+    ),
     # channel_axis
     ({"channel_axis": 3}, ValueError, ("channel_axis=3 does not exist", "3 axes")),
     ({"channel_axis": -4}, ValueError, ("channel_axis=-4 does not exist", "3 axes")),
@@ -140,7 +144,6 @@ WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"out": out_array(dtype=np.float64)}, TypeError, ("out has dtype float64", "float32")),
     ({"out": read_only(out_array())}, ValueError, ("out is read-only",)),
     ({"out": [[0.0]]}, TypeError, ("out must be a numpy.ndarray", "list")),
-    ({"out": np.ma.masked_array(out_array())}, TypeError, ("out is a masked array",)),
     # backend
     ({"backend": "C"}, ValueError, ("backend 'C' is unknown", "'auto', 'c', 'numba', 'numpy'")),
     ({"backend": None}, TypeError, ("backend must be a string", "None")),
@@ -160,6 +163,11 @@ WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"min_valid": 2}, ValueError, ("min_valid must be a fraction",)),
     ({"scale": np.nan}, ValueError, ("scale must be finite",)),
     ({"offset": 1e39}, ValueError, ("offset=1e+39 does not fit float32", "dtype='float64'")),
+    ({"channels": "red"}, TypeError, ("channels must be a list of names; got 'red'",)),
+    ({"channels": 50}, TypeError, ("channels must be a list of names; got 50",)),
+    ({"channels": [["red"]] * 50}, TypeError, ("channels must be a list of names",)),
+    ({"channels": ["red", "nir"]}, ValueError, ("channels has 2 names", "50 channels")),
+    ({"channels": ["a", *map(str, range(48)), "a"]}, ValueError, ("channels has 'a' twice",)),
     ({"offset": [1, 2]}, ValueError, ("offset has shape (2,)", "50 input channels")),
 ]
 NAMES = [f"{next(iter(wrong))}-{i}" for i, (wrong, _, _) in enumerate(WRONG)]

@@ -84,6 +84,9 @@ CONVERTED = {
     "softmax": "lambda: pf.conv1x1(cube, w, out=out, head='softmax', **settings)",
     "nodata and mask": """lambda m=np.zeros((rows, 600), bool):
         pf.conv1x1(cube, w, out=out, nodata=1, mask=m, **settings)""",
+    "masked": """lambda x=np.ma.array(cube, mask=np.zeros(cube.shape, bool)), y=np.ma.array(out,
+        mask=np.ones(out.shape, bool)), m=np.zeros((rows, 600), bool):
+        pf.conv1x1(x, w, out=y, nodata=2, mask=m, **settings)""",
     "some channels": """lambda: pf.conv1x1(cube, w, out=out, nodata=1, valid="any",
         backend="auto")""",
     "prelu": """lambda a=('prelu', [.1] * 20):

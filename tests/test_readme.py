@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import doctest
-import importlib
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -35,6 +35,20 @@ def test_snippets_run() -> None:
     assert examples > 0
     assert names["y"].shape == (20, 60, 80)
     assert names["toned"].shape == (60, 80, 3)
+
+
+def test_blocks_about_arrays_run() -> None:
+    """Those of docs/arrays.md; what needs a library that is not there is passed by."""
+    text = (ROOT / "docs" / "arrays.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert len(blocks) >= 9
+    names: dict[str, Any] = {}
+    for block in blocks:
+        needed = re.findall(r"^import (\w+)", block, re.MULTILINE)
+        known = {name.partition(".")[0] for name in (*needed, *re.findall(r"xarray", block))}
+        if all(importlib.util.find_spec(name) for name in known):
+            exec(compile(block, "docs/arrays.md", "exec"), names)
+    assert {"y", "tile", "some"} <= set(names)
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])

@@ -224,7 +224,7 @@ def test_a_residual_that_comes_overlaps_and_goes(
 
 
 ERRORS: dict[str, tuple[type[Exception], str, Callable[[Array, Array], dict[str, Any]]]] = {
-    "masked": (TypeError, "masked", lambda x, out: {"x": np.ma.masked_array(x)}),
+    "masked": (TypeError, "masked", lambda x, out: {"residual": np.ma.masked_array(out)}),
     "more axes": (ValueError, "6 channels", lambda x, out: {"x": x[..., None]}),
     "fewer axes": (ValueError, "does not exist", lambda x, out: {"x": x[..., 0], "out": None}),
     "channels": (ValueError, "6 channels", lambda x, out: {"x": np.ones((6, 6, 7), "f4")}),

@@ -1,0 +1,105 @@
+"""`MergedPlan`: what has two masks, a panel at a time, for a backend that takes one."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from .kernels import Backend, ChainPlan, Parameters
+from .kernels.panels import panels
+from .problem import Problem
+
+__all__ = ["MergedPlan", "merge"]
+
+Array = npt.NDArray[Any]
+
+
+def merge(masks: Sequence[Array]) -> Array | None:
+    """Where one of none, one or two masks is True."""
+    if len(masks) < 2:
+        return masks[0] if masks else None
+    merged: Array = np.logical_or(*masks, order="C")
+    return merged
+
+
+class MergedPlan:
+    """`pointwise_fast.kernels.Plan` on plans for single panels.
+
+    A mask of all of `x` that is made of both would be a temporary that grows with it.
+    """
+
+    def __init__(self, problem: Problem, backend: Backend) -> None:
+        self._problem = problem
+        lengths = {self._length(panel) for panel in panels(problem)}
+        self._plans = {n: backend.plan(_of_panel(problem, n)) for n in sorted(lengths)}
+        self.pack_key: Hashable = (
+            "merged",
+            *((n, plan.pack_key) for n, plan in self._plans.items()),
+        )
+
+    def _length(self, panel: tuple[Any, ...]) -> int:
+        pixels: slice = panel[-1]
+        return int(min(pixels.stop, self._problem.P) - pixels.start)
+
+    def pack(self, weight: Array, bias: Array | None) -> dict[int, Any]:
+        return {n: plan.pack(weight, bias) for n, plan in self._plans.items()}
+
+    def pack_chain(self, layers: Sequence[Parameters]) -> dict[int, Any]:
+        return {n: cast(ChainPlan, plan).pack_chain(layers) for n, plan in self._plans.items()}
+
+    def run(
+        self,
+        packed: dict[int, Any],
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+        mask: Any = None,
+    ) -> None:
+        problem = self._problem
+        X, Y, M = problem.x_view(x), problem.out_view(out), problem.mask_views(mask)
+        R = None if residual is None else problem.residual_view(residual)
+        for panel in panels(problem):
+            n = self._length(panel)
+            self._plans[n].run(
+                packed[n],
+                X[panel],
+                None if R is None else R[panel],
+                Y[panel],
+                threads,
+                merge([m[panel] for m in M]),
+            )
+
+    def conv(
+        self,
+        weight: Array,
+        bias: Array | None,
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+        mask: Any = None,
+    ) -> None:
+        self.run(self.pack(weight, bias), x, residual, out, threads, mask)
+
+    def repeat(self, *_: Any) -> None:
+        return None
+
+
+def _of_panel(problem: Problem, n: int) -> Problem:
+    """`problem` for `n` of its pixels, with one mask that lies densely."""
+    residual = problem.residual_strides
+    return replace(
+        problem,
+        outer=(),
+        P=n,
+        x_strides=problem.x_strides[-2:],
+        out_strides=problem.out_strides[-2:],
+        residual_strides=None if residual is None else residual[-2:],
+        mask_strides=(n, 1),
+        second_mask_strides=None,
+    )

@@ -1,0 +1,459 @@
+"""Masks of every shape, masked arrays, and the labels of what is missing."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from support import Array
+from test_dtypes import LAYOUTS, arranged
+
+import pointwise_fast as pf
+
+BACKENDS = [name for name in pf.backends() if name != "numba"]
+each_backend = pytest.mark.parametrize("backend", BACKENDS)
+
+
+def weights(rng: np.random.Generator, K: int, C: int) -> Array:
+    return rng.standard_normal((K, C)).astype(np.float32)
+
+
+def assert_same(y: Any, expected: Any) -> None:
+    """Equal in type, mask, data and what fills it."""
+    assert type(y) is type(expected)
+    assert y.dtype == expected.dtype
+    assert np.array_equal(np.ma.getmaskarray(y), np.ma.getmaskarray(expected))
+    assert np.array_equal(np.ma.getdata(y), np.ma.getdata(expected), equal_nan=y.dtype.kind == "f")
+
+
+# Shapes of mask=.
+
+
+@each_backend
+@pytest.mark.parametrize("nothing", [False, np.False_, np.ma.nomask, np.array(False)])
+@pytest.mark.parametrize("where", ["conv1x1", "layer", "chain", "branches"])
+def test_a_scalar_mask_of_nothing(
+    where: str, nothing: Any, backend: str, rng: np.random.Generator
+) -> None:
+    x, W = rng.standard_normal((5, 6, 7)), weights(rng, 4, 5)
+    layer = pf.Conv1x1(W, backend=backend)
+    calls: dict[str, Any] = {
+        "conv1x1": lambda **m: pf.conv1x1(x, W, backend=backend, **m),
+        "layer": lambda **m: layer(x, **m),
+        "chain": lambda **m: pf.Chain(pf.Conv1x1(W), pf.Conv1x1(np.eye(4)))(x, **m),
+        "branches": lambda **m: pf.Branches(layer, layer)(x, **m)[1],
+    }
+    expected = calls[where]()
+    assert not np.isnan(expected).any()
+    assert np.array_equal(calls[where](mask=nothing), expected)
+    assert np.isnan(calls[where](mask=True)).all()
+
+
+def test_a_mask_of_nothing_needs_no_backend_for_masks(rng: np.random.Generator) -> None:
+    """A tile without holes goes where one without a mask does."""
+    if "numba" in pf.backends():
+        y = pf.conv1x1(np.ones((2, 3, 4)), np.ones((1, 2)), mask=np.False_, backend="numba")
+        assert np.all(y == 2)
+    layer = pf.Conv1x1(np.ones((2, 1)), groups=2, backend=pf.backends()[0])
+    assert np.all(layer(np.ones((2, 3, 4)), mask=False) == 1)
+
+
+#: Shapes of x, channel axis, shapes of masks with how x's shape indexes into them.
+MASKS: list[tuple[tuple[int, ...], int, tuple[int, ...], tuple[int, ...]]] = [
+    ((5, 6, 7), -3, (6, 7), (1, 6, 7)),
+    ((5, 6, 7), -3, (1, 6, 7), (1, 6, 7)),
+    ((5, 6, 7), -3, (7,), (1, 1, 7)),
+    ((5, 6, 7), -3, (6, 1), (1, 6, 1)),
+    ((5, 6, 7), -3, (5, 1, 1), (5, 1, 1)),
+    ((6, 7, 5), -1, (6, 7), (6, 7, 1)),
+    ((6, 7, 5), -1, (6, 7, 1), (6, 7, 1)),
+    ((6, 7, 5), -1, (5,), (1, 1, 5)),
+    ((6, 7, 5), -1, (6, 1), (6, 1, 1)),
+    ((2, 5, 6, 7), -3, (6, 7), (1, 1, 6, 7)),
+    ((2, 5, 6, 7), -3, (2, 1, 1), (2, 1, 1, 1)),
+    ((2, 5, 6, 7), -3, (2, 5, 1, 1), (2, 5, 1, 1)),
+    ((2, 5, 6, 7), -3, (2, 1, 6, 7), (2, 1, 6, 7)),
+    ((2, 5, 6, 7), -3, (1, 1, 1), (1, 1, 1, 1)),
+    ((2, 6, 7, 5), -1, (6, 7), (1, 6, 7, 1)),
+    ((2, 6, 7, 5), -1, (6, 7, 1), (1, 6, 7, 1)),
+    # Both readings fit: that of pixels counts where the mask is as long as they are.
+    ((6, 6, 6), -1, (6, 6), (6, 6, 1)),
+    ((5, 5, 6, 7), -3, (5, 6, 7), (5, 1, 6, 7)),
+    ((2, 6, 6, 6), -1, (6, 6), (1, 6, 6, 1)),
+]
+
+
+@each_backend
+@pytest.mark.parametrize(("shape", "axis", "of", "means"), MASKS, ids=str)
+def test_a_mask_is_broadcast(
+    shape: Any, axis: int, of: Any, means: Any, backend: str, rng: np.random.Generator
+) -> None:
+    x = rng.standard_normal(shape)
+    mask = rng.random(of) < 0.3
+    mask.flat[0] = True
+    missing = np.broadcast_to(mask.reshape(means), shape).any(axis=axis, keepdims=True)
+    W = weights(rng, 3, shape[axis])
+    expected = np.where(missing, np.nan, pf.conv1x1(x, W, channel_axis=axis, backend=backend))
+    for given in (mask, np.asfortranarray(mask), np.repeat(mask, 2, axis=-1)[..., ::2]):
+        y = pf.conv1x1(x, W, channel_axis=axis, mask=given, backend=backend)
+        assert np.array_equal(y, expected, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "of"),
+    [((5, 5, 6, 7), -3, (5, 1, 1)), ((2, 6, 5, 5), -1, (1, 5)), ((4, 5, 5), -1, (5,))],
+)
+def test_an_ambiguous_mask(shape: Any, axis: int, of: Any) -> None:
+    x, C = np.ones(shape), shape[axis]
+    if of == (5,):  # as long as the last axis of pixels
+        assert pf.conv1x1(x, np.ones((1, C)), channel_axis=axis, mask=np.zeros(of, bool)).size
+        return
+    pixels = tuple(np.delete(shape, axis % len(shape)).tolist())
+    with pytest.raises(ValueError, match="with another meaning") as caught:
+        pf.conv1x1(x, np.ones((1, C)), channel_axis=axis, mask=np.zeros(of, bool))
+    assert f"numpy.broadcast_to(mask, {pixels})" in str(caught.value)
+    assert f"numpy.broadcast_to(mask, {shape})" in str(caught.value)
+
+
+def test_masks_that_do_not_fit() -> None:
+    x, W = np.ones((3, 5, 6)), np.ones((1, 3))
+    for shape in ((5, 7), (2, 5, 6), (1, 3, 5, 6), (3,), (0,)):
+        with pytest.raises(ValueError, match=r"\(5, 6\), as the pixels of x, or \(3, 5, 6\)"):
+            pf.conv1x1(x, W, mask=np.zeros(shape, bool))
+    valid = np.full((5, 6), 255, np.uint8)
+    valid[2, 3] = 0
+    with pytest.raises(TypeError, match="mask has dtype uint8; bool is expected") as caught:
+        pf.conv1x1(x, W, mask=valid)
+    for way in ("mask=src.dataset_mask() == 0", "mask.astype(bool)"):
+        assert way in str(caught.value)
+    assert np.argwhere(np.isnan(pf.conv1x1(x, W, mask=valid == 0)[0])).tolist() == [[2, 3]]
+    with pytest.raises(TypeError, match=r"mask is a masked array.*mask.filled\(True\)"):
+        pf.conv1x1(x, W, mask=np.ma.zeros((5, 6), dtype=bool))
+
+
+# Masked arrays.
+
+
+def masked(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = "f4") -> Any:
+    kind = np.dtype(dtype)
+    data = rng.integers(1, 90, shape).astype(kind)
+    mask = rng.random(shape) < 0.05
+    data[mask] = rng.integers(0, 90, np.count_nonzero(mask)).astype(kind)
+    if kind.kind == "f":  # what is under a mask does not matter
+        data[mask] = np.nan
+    return np.ma.MaskedArray(data, mask=mask)
+
+
+@each_backend
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u4", "f2", "f4", "f8"])
+@pytest.mark.parametrize("also", ["", "nodata", "mask", "nodata mask"])
+def test_masked_arrays(
+    also: str, dtype: str, layout: str, backend: str, rng: np.random.Generator
+) -> None:
+    plain = masked(rng, (7, 9, 41), dtype)
+    data, axis = arranged(plain.data, layout)
+    mask, _ = arranged(plain.mask, layout)
+    x = np.ma.MaskedArray(data, mask=mask)
+    W, bias = weights(rng, 5, 7), rng.standard_normal(5)
+    settings: dict[str, Any] = {"channel_axis": axis, "activation": "relu", "backend": backend}
+    missing = mask.copy()
+    call: dict[str, Any] = {}
+    if "nodata" in also:
+        settings["nodata"] = 5
+        missing |= data == 5
+    if "mask" in also:
+        pixels = tuple(np.delete(x.shape, axis % x.ndim))
+        call["mask"] = rng.random(pixels) < 0.1
+        missing |= np.expand_dims(call["mask"], axis)
+    lost = missing.any(axis=axis, keepdims=True)
+    plain_call = pf.conv1x1(data, W, bias, mask=missing, **{**settings, "nodata": None})
+    expected = np.ma.MaskedArray(plain_call, mask=np.broadcast_to(lost, plain_call.shape))
+    layer = pf.Conv1x1(W, bias, **settings)
+    for y in (pf.conv1x1(x, W, bias, **settings, **call), layer(x, **call), layer(x, **call)):
+        assert_same(y, expected)
+        assert np.isnan(y.fill_value)
+    before = mask.copy()
+    assert np.array_equal(x.mask, before)
+
+
+@each_backend
+def test_results_of_masked_arrays(backend: str, rng: np.random.Generator) -> None:
+    """Integers, labels, fills, arrays without a mask and with a hard one."""
+    x = masked(rng, (4, 6, 9), "u2")
+    lost = x.mask.any(axis=0)
+    W = abs(weights(rng, 3, 4))
+    settings: dict[str, Any] = {"backend": backend}
+    whole = pf.conv1x1(x, W, dtype="u1", **settings)
+    assert whole.fill_value == 0
+    assert np.array_equal(whole.mask[2], lost)
+    assert np.all(whole.data[:, lost] == 0)
+    filled = pf.conv1x1(x, W, fill=-9999, **settings)
+    assert filled.fill_value == -9999
+    assert np.all(filled.data[:, lost] == -9999)
+    assert np.array_equal(filled.filled(), filled.data)
+    labels = pf.conv1x1(x, W, head="argmax", **settings)
+    assert labels.dtype == np.uint8
+    assert labels.fill_value == 255
+    assert np.array_equal(labels.mask, lost)
+    assert np.array_equal(labels.data == 255, lost)
+    softmax = pf.conv1x1(x, W, head="softmax", **settings)
+    assert np.array_equal(np.isnan(softmax.data), softmax.mask)
+    assert np.array_equal(softmax.mask[0], lost)
+    bare = pf.conv1x1(np.ma.MaskedArray(x.data), W, **settings)
+    assert bare.mask is np.ma.nomask
+    assert_same(bare, np.ma.MaskedArray(pf.conv1x1(x.data, W, **settings)))
+    x.harden_mask()
+    assert pf.conv1x1(x, W, **settings).hardmask
+    assert not bare.hardmask
+    strided = pf.conv1x1(x, W, stride=2, **settings)
+    assert np.array_equal(strided.mask[0], lost[::2, ::2])
+
+
+@each_backend
+def test_masked_arrays_with_some_channels(backend: str, rng: np.random.Generator) -> None:
+    """valid="any": the outputs of which nothing can be said are masked, too."""
+    x = masked(rng, (6, 8, 11), "f8")
+    x[:, 1, 1] = np.ma.masked
+    x[:3, 2, 2] = np.ma.masked
+    W = weights(rng, 3, 6)
+    W[1, 3:] = 0
+    extra = rng.random((6, 8, 11)) < 0.05
+    settings: dict[str, Any] = {"valid": "any", "min_valid": 0.5}
+    y = pf.conv1x1(x, W, mask=extra, **settings)
+    expected = pf.conv1x1(x.data, W, mask=x.mask | extra, **settings)
+    assert_same(y, np.ma.MaskedArray(expected, mask=np.isnan(expected)))
+    assert y.mask[1, 2, 2]
+    assert not y.mask[0, 2, 2] or extra[:, 2, 2].any()
+    assert y.mask[:, 1, 1].all()
+    # Of a chain, the outputs that a lost hidden channel goes into.
+    last = pf.Conv1x1(np.ones((3, 1)), groups=3)
+    chained = pf.Chain(pf.Conv1x1(W, **settings), last)(x, mask=extra)
+    assert np.array_equal(chained.mask, y.mask)
+    mixed = pf.Chain(pf.Conv1x1(W, **settings), pf.Conv1x1(weights(rng, 2, 3)))(x, mask=extra)
+    assert np.array_equal(mixed.mask[1], y.mask.any(axis=0))
+    assert np.array_equal(np.isnan(mixed.data), mixed.mask)
+
+
+@each_backend
+def test_out_of_masked_arrays(backend: str, rng: np.random.Generator) -> None:
+    x, W = masked(rng, (5, 6, 7)), weights(rng, 5, 5)
+    layer = pf.Conv1x1(W, backend=backend)
+    expected = layer(x)
+    plain = np.zeros((5, 6, 7), np.float32)
+    y = layer(x, out=plain)
+    assert_same(y, expected)
+    assert y.data.ctypes.data == plain.ctypes.data
+    for mask in (False, np.ma.nomask, np.ones((5, 6, 7), bool)):
+        out = np.ma.MaskedArray(np.zeros((5, 6, 7), np.float32), mask=mask)
+        assert layer(x, out=out) is out
+        assert_same(out, expected)
+        assert pf.conv1x1(x.data, W, mask=x.mask, out=out, backend=backend) is out
+        assert_same(out, expected)
+        clean = np.nan_to_num(x.data)
+        layer(clean, out=out)
+        assert not np.ma.getmaskarray(out).any()
+        assert np.array_equal(out.data, layer(clean))
+    hard = np.ma.MaskedArray(np.zeros((5, 6, 7), np.float32), mask=True, hard_mask=True)
+    layer(x, out=hard)
+    assert_same(hard, expected)
+    assert hard.hardmask
+
+
+@each_backend
+@pytest.mark.parametrize("shift", [0, 1])
+def test_out_overlaps_a_masked_x(shift: int, backend: str, rng: np.random.Generator) -> None:
+    block = np.ma.MaskedArray(rng.integers(1, 9, 250).astype("f4"), mask=rng.random(250) < 0.05)
+    block[30] = 7
+    x, out = block[:210].reshape(5, 6, 7), block[shift : shift + 210].reshape(5, 6, 7)
+    layer = pf.Conv1x1(weights(rng, 5, 5), nodata=7, backend=backend)
+    expected = layer(x.copy())
+    assert expected.mask.any()
+    assert layer(x, out=out) is out
+    assert_same(out, expected)
+
+
+def test_errors_come_before_a_masked_out_is_touched(rng: np.random.Generator) -> None:
+    x, W = masked(rng, (5, 6, 7)), weights(rng, 4, 5)
+    for wrong in ({"mask": np.zeros((3, 3), bool)}, {"residual": np.zeros((1, 1, 1))},
+                  {"dtype": "u1"}):  # fmt: skip
+        out = np.ma.MaskedArray(np.full((4, 6, 7), 3, np.float32))
+        with pytest.raises((TypeError, ValueError)):
+            pf.conv1x1(x, W, out=out, **wrong)  # type: ignore[arg-type]
+        assert out.mask is np.ma.nomask
+        assert np.all(out.data == 3)
+
+
+@each_backend
+def test_chains_of_masked_arrays(backend: str, rng: np.random.Generator) -> None:
+    x = masked(rng, (5, 12, 13))
+    first = pf.Conv1x1(weights(rng, 8, 5), activation="relu")
+    for last in (pf.Conv1x1(weights(rng, 5, 8)), pf.Conv1x1(weights(rng, 4, 8), head="argmax")):
+        chain = pf.Chain(first, last)
+        y = chain(x)
+        lost = x.mask.any(axis=0)
+        assert np.array_equal(np.ma.getmaskarray(y), np.broadcast_to(lost, y.shape))
+        assert_same(y, np.ma.MaskedArray(chain(x.data, mask=x.mask), mask=y.mask))
+    skip = pf.Chain(first, pf.Conv1x1(weights(rng, 5, 8)), residual=True)
+    y = skip(x)
+    assert np.array_equal(y.mask[0], x.mask.any(axis=0))
+    assert np.allclose(y, skip(np.where(x.mask, 0, x.data)))
+    some = pf.Chain(pf.Conv1x1(weights(rng, 8, 5), valid="any"), pf.Conv1x1(weights(rng, 5, 8)),
+                    residual=True)  # fmt: skip
+    with pytest.raises(TypeError, match="residual is a masked array"):
+        some(x)
+
+
+@each_backend
+@pytest.mark.parametrize("same", [False, True])
+def test_branches_of_masked_arrays(same: bool, backend: str, rng: np.random.Generator) -> None:
+    x, extra = masked(rng, (5, 12, 13)), rng.random((12, 13)) < 0.1
+    second = {} if same else {"activation": "relu"}
+    layers = [
+        pf.Conv1x1(weights(rng, 3, 5), backend=backend),
+        pf.Conv1x1(weights(rng, 2, 5), backend=backend, **second),  # type: ignore[arg-type]
+    ]
+    branches = pf.Branches(*layers)
+    for call in ({}, {"mask": extra}):
+        expected = [layer(x, **call) for layer in layers]
+        for y, wanted in zip(branches(x, **call), expected, strict=True):
+            assert_same(y, wanted)
+        outs = np.ma.zeros((3, 12, 13), dtype="f4"), np.zeros((2, 12, 13), np.float32)
+        results = branches(x, out=outs, **call)
+        assert results[0] is outs[0]
+        for y, wanted in zip(results, expected, strict=True):
+            assert_same(y, wanted)
+        together = np.ma.concatenate(expected)
+        for out in (np.zeros((5, 12, 13), np.float32), np.ma.ones((5, 12, 13), dtype="f4")):
+            y = branches(x, out=out, **call)
+            assert (y is out) == isinstance(out, np.ma.MaskedArray)
+            assert_same(y, together)
+    labels = pf.Branches(layers[0], pf.Conv1x1(weights(rng, 2, 5), head="argmax"))(x)
+    assert np.array_equal(labels[1].mask, x.mask.any(axis=0))
+    with pytest.raises(TypeError, match=r"layer 2: out has dtype float64"):
+        branches(x, out=(outs[0], np.ma.zeros((2, 12, 13))))
+
+
+def test_two_masks_and_several_panels(rng: np.random.Generator) -> None:
+    """Of pixels that are no multiple of a panel's, by threads, with weights packed once."""
+    x = masked(rng, (30, 3, 5003))
+    extra = rng.random((3, 5003)) < 0.1
+    layer = pf.Conv1x1(weights(rng, 40, 30))
+    expected = layer(x.data, mask=x.mask | extra)
+    for threads in (1, 3):
+        assert_same(layer(x, mask=extra, threads=threads),
+                    np.ma.MaskedArray(expected, mask=np.isnan(expected)))  # fmt: skip
+    again = pickle.loads(pickle.dumps(layer))
+    assert np.array_equal(again(x, mask=extra).mask, np.isnan(expected))
+
+
+def test_masked_arrays_elsewhere(rng: np.random.Generator) -> None:
+    x, W = masked(rng, (5, 6, 7), "f4"), weights(rng, 4, 5)
+    grad = np.zeros((4, 6, 7), np.float32)
+    with pytest.raises(TypeError, match=r"x is a masked array.*pass x.filled\(0\), whose masked"):
+        pf.conv1x1_backward(grad, x, W)
+    with pytest.raises(TypeError, match=r"grad_out is a masked.*grad_out.filled\(0\).astype\("):
+        pf.conv1x1_backward(np.ma.MaskedArray(grad.astype(int)), x.data, W)
+    _, by_weight, _ = pf.conv1x1_backward(grad + 1, x.filled(0), W)
+    assert by_weight is not None
+    assert np.allclose(by_weight[0], x.sum(axis=(1, 2)))
+    with pytest.raises(TypeError, match=r"x is a masked array.*x.filled\(byte\).*x_zero_point"):
+        pf.qconv1x1(masked(rng, (5, 6, 7), "u1"), 1.0, 3, np.ones((4, 5), "i1"), 1.0, 0, 1.0, 0)
+    with pytest.raises(TypeError, match=r"weight is a masked array.*weight.filled\(value\)"):
+        pf.Conv1x1(np.ma.MaskedArray(W))
+
+
+# Labels.
+
+
+@each_backend
+@pytest.mark.parametrize("wanted", [None, "u1", "u2", "i4", "i8"])
+@pytest.mark.parametrize("by", ["nodata", "mask", "masked"])
+def test_labels_of_what_is_missing(by: str, wanted: Any, backend: str) -> None:
+    x = np.array([[[0, 5, 1]], [[0, 7, 2]]], np.uint16)
+    settings: dict[str, Any] = {"head": "argmax", "dtype": wanted}
+    settings["nodata"] = 0 if by == "nodata" else None
+    given = np.ma.masked_equal(x, 0) if by == "masked" else x
+    mask = {"mask": (x == 0).any(axis=0)} if by == "mask" else {}
+    y = pf.conv1x1(given, [[1.0, 0], [0, -1.0]], **mask, **settings)
+    largest = np.iinfo(wanted or "u1").max
+    assert y.dtype == np.dtype(wanted or "u1")
+    assert np.ma.getdata(y).tolist() == [[largest, 0, 0]]
+    layer = pf.Conv1x1([[1.0, 0], [0, -1.0]], fill=1, **settings)
+    assert np.ma.getdata(layer(given, **mask)).tolist() == [[1, 0, 0]]  # what the user said
+
+
+@pytest.mark.parametrize(
+    ("K", "dtype"), [(255, "u1"), (256, "u2"), (257, "u2"), (65535, "u2"), (65536, "i8")]
+)
+def test_labels_and_their_fill_do_not_meet(K: int, dtype: str) -> None:
+    W = np.zeros((K, 2), np.float32)
+    W[-1] = 1
+    x = np.array([[1.0, np.nan], [1.0, 2.0]], np.float32)
+    y = pf.conv1x1(x, W, nodata=np.nan, head="argmax", channel_axis=0)
+    assert y.dtype == dtype
+    assert y.tolist() == [K - 1, np.iinfo(dtype).max]
+    # The dtype does not depend on whether this tile has holes.
+    for mask in (False, np.zeros((2, 2), bool)):
+        given = pf.conv1x1(np.nan_to_num(x), W, mask=mask, head="argmax", channel_axis=0)
+        assert given.dtype == dtype
+    bare = np.ma.MaskedArray(np.nan_to_num(x))
+    assert pf.conv1x1(bare, W, head="argmax", channel_axis=0).dtype == dtype
+
+
+def test_labels_without_room_for_a_fill() -> None:
+    x, W = np.ones((2, 3), np.float32), np.ones((256, 2))
+    settings: dict[str, Any] = {"head": "argmax", "channel_axis": 0, "nodata": 0}
+    with pytest.raises(TypeError, match=r"holds the labels 0 to 255 .*, but no fill besides"):
+        pf.conv1x1(x, W, dtype="u1", **settings)
+    assert pf.conv1x1(x, W, dtype="u1", fill=0, **settings).dtype == np.uint8
+    del settings["nodata"]
+    assert pf.conv1x1(x, W, **settings).dtype == np.uint8
+    with pytest.raises(ValueError, match="fill=300 does not fit the result, which has dtype uint8"):
+        pf.conv1x1(x, W, dtype="u1", fill=300, nodata=0, **settings)
+
+
+@pytest.mark.parametrize(("fill", "dtype"), [(-1, "i8"), (256, "u2"), (254, "u1"), (70000, "i8")])
+def test_the_dtype_of_labels_holds_the_fill(fill: int, dtype: str) -> None:
+    y = pf.conv1x1(np.zeros((2, 3)), np.ones((4, 2)), nodata=0, head="argmax", fill=fill,
+                   channel_axis=0)  # fmt: skip
+    assert y.dtype == dtype
+    assert np.all(y == fill)
+
+
+def test_labels_of_chains_and_branches(rng: np.random.Generator) -> None:
+    x = rng.integers(1, 9, (3, 8, 9)).astype(np.int16)
+    x[1, 2, 3:6] = 0
+    lost = (x == 0).any(axis=0)
+    first = pf.Conv1x1(weights(rng, 4, 3), nodata=0)
+    last = pf.Conv1x1(weights(rng, 5, 4), head="argmax")
+    y = pf.Chain(first, last)(x)
+    assert np.array_equal(y == 255, lost)
+    assert np.array_equal(y[~lost], last(first(x))[~lost])
+    wide = pf.Chain(first, pf.Conv1x1(weights(rng, 256, 4), head="argmax"))(x)
+    assert wide.dtype == np.uint16
+    assert np.array_equal(wide == 65535, lost)
+    named = pf.Chain(pf.Conv1x1(first.weight, nodata=0, fill=9), last)(x)
+    assert np.array_equal(named == 9, lost)
+    some = pf.Conv1x1([[1.0, 0, 0], [0, 1.0, 0]], nodata=0, valid="any", min_valid=0)
+    y = pf.Chain(some, pf.Conv1x1(np.eye(2), head="argmax"))(x)
+    assert np.array_equal(y == 255, x[1] == 0)
+    _, labels = pf.Branches(first, pf.Conv1x1(weights(rng, 5, 3), nodata=0, head="argmax"))(x)
+    assert np.array_equal(labels == 255, lost)
+
+
+# What valid="any" says of pixels without channels and of weights of 0.
+
+
+@each_backend
+def test_what_is_left_of_a_pixel(backend: str) -> None:
+    x = np.array([[np.nan, np.nan, 3.0], [np.nan, 2.0, 5.0]])
+    W, bias = np.array([[1.0, 1.0], [0.0, 0.0], [4.0, 0.0]]), [10.0, 20.0, 30.0]
+    y = pf.conv1x1(x, W, bias, nodata=np.nan, valid="any", min_valid=0, channel_axis=0)
+    assert np.isnan(y[:, 0]).all()  # not even with min_valid=0, nor for weights of 0
+    assert y[0, 1] == 2 * 2.0 + 10
+    assert y[1, 1] == 20  # weights of 0 miss nothing
+    assert np.isnan(y[2, 1])  # all that it weighs is missing
+    assert y[:, 2].tolist() == [18, 20, 42]
