@@ -146,6 +146,12 @@ class Settings:
             value: Array | None = getattr(self, name)
             if value is not None and np.size(value) == self.C:
                 setattr(found, name, np.asarray(value).reshape(-1)[places])
+        if self.affine is not None:
+            factor, shift = self.affine
+            found.affine = (
+                tuple(factor[c] for c in places),
+                tuple(shift[c] for c in places),
+            )
         return found
 
     def expects(self, who: str = "weight") -> str:
