@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from .arrays import as_input, check_out
-from .call import Call, Geometry, describe, geometry
+from .call import NUMBER, Call, Geometry, describe, geometry
 from .config import resolve_threads
 from .kernels import Plan, Repeat
+from .keys import MOST_CALLS
 from .settings import Settings
+from .typing import Head
 
-__all__ = ["MOST_CALLS", "Layer", "geometries"]
+__all__ = ["Layer", "as_residual", "geometries"]
 
 Array = npt.NDArray[Any]
 
-#: Geometries that a layer remembers before it starts anew.
-MOST_CALLS = 256
+
+def as_residual(value: Any) -> Array | float:
+    """`value` as an array; a number of Python stays one, for it has no dtype yet."""
+    return value if type(value) in (int, float) else as_input(value, "residual")
 
 
 def geometries(
-    x: Array, residual: Array | None, out: Array | None, mask: Array | None
+    x: Array, residual: Array | float | None, out: Array | None, mask: Array | None
 ) -> tuple[Geometry, Geometry | None, Geometry | None, Geometry | None]:
     """What `describe` wants to know of the arrays, in its order."""
+    added = None
+    if residual is not None:
+        added = geometry(residual) if isinstance(residual, np.ndarray) else NUMBER
     return (
         geometry(x),
-        None if residual is None else geometry(residual),
+        added,
         None if out is None else geometry(check_out(out)),
         None if mask is None else geometry(mask),
     )
@@ -43,6 +50,38 @@ class Layer(ABC):
     @abstractmethod
     def _pack_for(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
         """All weights and biases, packed."""
+
+    @property
+    def in_channels(self) -> int:
+        return self._settings.C
+
+    @property
+    def out_channels(self) -> int:
+        return self._settings.K
+
+    @property
+    def channel_axis(self) -> int:
+        return self._settings.channel_axis
+
+    @property
+    def stride(self) -> int | tuple[int, ...]:
+        return self._settings.stride
+
+    @property
+    def head(self) -> Head | None:
+        return cast("Head | None", self._settings.head)
+
+    @property
+    def dtype(self) -> np.dtype[Any] | None:
+        return self._settings.dtype
+
+    @property
+    def nodata(self) -> tuple[Any, ...] | None:
+        return self._settings.missing.nodata
+
+    def _added(self, x: Array) -> Array | None:
+        """The residual that the layer brings itself."""
+        return None
 
     def __call__(
         self,
@@ -61,11 +100,13 @@ class Layer(ABC):
                 return result
         x = as_input(x, "x")
         if residual is not None:
-            residual = as_input(residual, "residual")
+            residual = as_residual(residual)
         if mask is not None:
             mask = as_input(mask, "mask")
         call, packed = self._find(x, residual, out, mask)
         n = resolve_threads(threads)
+        if residual is not None:
+            residual = call.residual(residual)
         if call.repeat is not None and call.repeat is not last and mask is None:
             self._repeat = call.repeat
             result = call.repeat(x, residual, out, n)
@@ -87,7 +128,11 @@ class Layer(ABC):
         return out
 
     def _find(
-        self, x: Array, residual: Array | None, out: Array | None, mask: Array | None = None
+        self,
+        x: Array,
+        residual: Array | float | None,
+        out: Array | None,
+        mask: Array | None = None,
     ) -> tuple[Call, Any]:
         """A checked call for these arrays, and the weights packed for it."""
         key = geometries(x, residual, out, mask)
