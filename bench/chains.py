@@ -31,7 +31,7 @@ class _Chain(NamedTuple):
     channels: tuple[int, int, int]
     rows: int
     columns: int
-    activation: str | None
+    activation: pf.typing.Activation | None
 
     @property
     def name(self) -> str:

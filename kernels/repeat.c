@@ -127,11 +127,12 @@ static int note(form *f, PyObject *array, PyTypeObject *type) {
     return fits;
 }
 
-/* As a user may spell it: (K, C), (K, C, 1) or (K, C, 1, 1). */
-static int has_axes_of_weight(const form *f, const Py_buffer *view) {
+/* Weights and biases may be spelled with more axes of length 1: (K, C), (K, C, 1) and so on. */
+static int has_axes(const form *f, int which, const Py_buffer *view) {
+    if (which < W) return view->ndim == f->ndim;
     for (int i = f->ndim; i < view->ndim; i++)
         if (view->shape[i] != 1) return 0;
-    return view->ndim >= f->ndim && view->ndim <= 4;
+    return view->ndim >= f->ndim;
 }
 
 /* Fills `view`, which the caller releases. Weights and bias may have any strides. */
@@ -144,8 +145,7 @@ static int matches(const memory *m, int which, PyObject *array, Py_buffer *view)
         PyErr_Clear();
         return 0;
     }
-    return (which == W ? has_axes_of_weight(f, view) : view->ndim == f->ndim) &&
-           view->format[0] == f->format && !view->format[1] &&
+    return has_axes(f, which, view) && view->format[0] == f->format && !view->format[1] &&
            !memcmp(view->shape, f->shape, bytes) &&
            (which >= W || !memcmp(view->strides, f->strides, bytes)) &&
            (which != Y || !view->readonly);
@@ -161,8 +161,10 @@ static int overlap(const form *f, const Py_buffer *a, const form *g, const Py_bu
 static int residual_hurts(const memory *m, const Py_buffer *views) {
     const form *r = &m->forms[R], *y = &m->forms[Y];
     if (!r->given) return 0;
-    const int same = views[R].buf == views[Y].buf &&
-                     !memcmp(r->strides, y->strides, (size_t)y->ndim * sizeof *y->strides);
+    /* Not so of one row that is added to many. */
+    const size_t bytes = (size_t)y->ndim * sizeof *y->strides;
+    const int same = views[R].buf == views[Y].buf && r->ndim == y->ndim &&
+                     !memcmp(r->shape, y->shape, bytes) && !memcmp(r->strides, y->strides, bytes);
     return !same && overlap(r, &views[R], y, &views[Y]);
 }
 

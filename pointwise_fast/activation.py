@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import typing as types
 from .foreign import as_ndarray
+from .shapes import is_vector
 
 __all__ = ["ACTIVATIONS", "Activation", "ActivationSpec", "parse_activation"]
 
-ActivationSpec = str | tuple[Any, ...] | None
+ActivationSpec = types.Activation | None
 
 
 class Activation(NamedTuple):
@@ -25,10 +27,18 @@ class Activation(NamedTuple):
     b: float = 0.0
     slopes: tuple[float, ...] = ()
 
+    @property
+    def spec(self) -> Any:
+        """As a user may spell it."""
+        if self.slopes:
+            return self.name, self.slopes
+        parameters = (self.a, self.b)[: len(ACTIVATIONS[self.name].names)]
+        return (self.name, *parameters) if parameters else self.name
+
     def __str__(self) -> str:
         if self.slopes:
             return f"('{self.name}', [{len(self.slopes)} slopes])"
-        return repr((self.name, self.a, self.b) if self.a or self.b else self.name)
+        return repr(self.spec)
 
 
 class _Parameters(NamedTuple):
@@ -36,7 +46,8 @@ class _Parameters(NamedTuple):
     defaults: tuple[float, ...] = ()
 
 
-#: Every activation, with its parameters and PyTorch's defaults for them.
+#: Every activation, with its parameters and PyTorch's defaults for them. `types.ActivationName`
+#: has the same names.
 ACTIVATIONS: dict[str, _Parameters] = {
     "relu": _Parameters(),
     "relu6": _Parameters(),
@@ -56,13 +67,13 @@ ACTIVATIONS: dict[str, _Parameters] = {
 }
 
 
-def parse_activation(spec: ActivationSpec) -> Activation | None:
+def parse_activation(spec: Any) -> Activation | None:
     """Turn ``None``, a name or ``(name, *parameters)`` into an `Activation`.
 
     Parameters
     ----------
-    spec : None, str or tuple
-        What a user passes as ``activation=``.
+    spec : None, str, tuple or list
+        What a user passes as ``activation=``. Of clip's bounds, None is none.
 
     Returns
     -------
@@ -79,14 +90,14 @@ def parse_activation(spec: ActivationSpec) -> Activation | None:
     --------
     >>> parse_activation("elu")
     Activation(name='elu', a=1.0, b=0.0, slopes=())
-    >>> parse_activation(("clip", 0, 1))
-    Activation(name='clip', a=0.0, b=1.0, slopes=())
+    >>> parse_activation(("clip", 0, None))
+    Activation(name='clip', a=0.0, b=inf, slopes=())
     """
     if spec is None:
         return None
     if isinstance(spec, str):
         spec = (spec,)
-    if not isinstance(spec, tuple) or not spec or not isinstance(spec[0], str):
+    if not isinstance(spec, tuple | list) or not spec or not isinstance(spec[0], str):
         raise TypeError(
             "activation must be None, a name or a tuple of name and parameters, "
             f"such as 'relu' or ('leaky_relu', 0.1); got {spec!r}"
@@ -102,11 +113,14 @@ def parse_activation(spec: ActivationSpec) -> Activation | None:
         raise ValueError(f"activation {name!r} is written {wants}; got {spec!r}")
     if name == "prelu":
         return _prelu(given[0])
+    if name == "clip":
+        no_bound = -math.inf, math.inf
+        given = [no_bound[i] if value is None else value for i, value in enumerate(given)]
     try:
         if any(isinstance(value, complex | np.complexfloating) for value in given):
             raise TypeError
         values = [float(value) for value in given]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"activation {name!r}: parameters must be numbers; got {spec!r}") from None
     if any(math.isnan(value) for value in values):
         raise ValueError(f"activation {name!r}: parameters must not be NaN; got {spec!r}")
@@ -125,8 +139,8 @@ def _prelu(given: Any) -> Activation:
     except (TypeError, ValueError):
         slopes = np.empty((0, 0))
     if (
-        slopes.ndim > 1
-        or not slopes.size
+        not slopes.size
+        or not is_vector(slopes.shape, slopes.size)
         or slopes.dtype.kind not in "fiub"
         or isinstance(given, np.ma.MaskedArray)
     ):
@@ -138,4 +152,4 @@ def _prelu(given: Any) -> Activation:
         raise ValueError(f"activation 'prelu': slopes must be finite; got {given!r}")
     if slopes.size == 1:
         return Activation("leaky_relu", float(slopes.item()))
-    return Activation("prelu", slopes=tuple(slopes.tolist()))
+    return Activation("prelu", slopes=tuple(slopes.reshape(-1).tolist()))

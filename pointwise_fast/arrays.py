@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import as_strided
 
 from .foreign import as_ndarray, refuse_foreign, way_to_write
 
@@ -20,7 +21,9 @@ __all__ = [
     "check_out",
     "is_same",
     "overlap",
+    "owners",
     "refuse_objects",
+    "shares_itself",
 ]
 
 Array = npt.NDArray[Any]
@@ -125,6 +128,42 @@ def overlap(a: Array, b: Array) -> bool:
         return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True
+
+
+def owners(*arrays: Array | None) -> bool:
+    """Whether each has memory of its own, so that different ones share none.
+
+    To have no base does not say so: C code makes such arrays over any memory.
+    """
+    return all(array is None or array.flags.owndata for array in arrays)
+
+
+def shares_itself(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> bool:
+    """Whether two elements of an array share memory; True where that is too hard to tell.
+
+    Examples
+    --------
+    >>> shares_itself((3, 4), (32, 8), 8), shares_itself((3, 4), (8, 8), 8)
+    (False, True)
+    """
+    if 0 in shape:
+        return False
+    axes = sorted((abs(step), n) for n, step in zip(shape, strides, strict=True) if n > 1)
+    extent = itemsize
+    for step, n in axes:
+        if step < itemsize:
+            return True
+        if step < extent:
+            break
+        extent += (n - 1) * step
+    else:
+        return False
+    # Of two elements that share memory, one is at the start of the first axis on which they differ,
+    # and both are at the start of those before. Only addresses are looked at.
+    steps, counts = zip(*reversed(axes), strict=True)
+    anywhere = np.empty((), f"V{itemsize}")
+    wholes = (as_strided(anywhere, counts[i:], steps[i:]) for i in range(len(axes)))
+    return any(overlap(whole[:1], whole[1:]) for whole in wholes)
 
 
 def is_same(a: Array, b: Array) -> bool:

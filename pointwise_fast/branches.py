@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from .arrays import as_mask, as_x, check_out, overlap
 from .call import Call, Masks, as_masks
-from .chain import check_layers, parameters_of
+from .chain import Chain, parameters_of
 from .config import resolve_threads
 from .conv import Conv1x1
 from .kernels import Plan, Repeat, c_simd, run_in_turn
-from .layer import MOST_CALLS, Layer
+from .keys import MOST_CALLS, key_of
+from .layer import Layer
 from .masked import find_lost, is_masked, unmask, with_mask
 from .names import find_channels, has_names
 
@@ -34,13 +35,18 @@ class Branches:
 
     Parameters
     ----------
-    *layers : Conv1x1
+    *layers : Conv1x1, Chain or Branches
         All take as many channels, of the same names if they have ``channels``, on the same
-        ``channel_axis`` and with the same ``stride``.
+        ``channel_axis`` and with the same ``stride``. A `Chain` is a branch like another, but then
+        the branches are called in turn, and each reads the input. `Branches` stand for their
+        layers.
 
     Attributes
     ----------
-    layers : tuple of Conv1x1
+    layers : tuple of Conv1x1 and Chain
+        Those of branches among them.
+    in_channels, channel_axis, stride
+        Of all layers, see `Conv1x1`.
 
     Raises
     ------
@@ -71,10 +77,10 @@ class Branches:
 
     __name__ = "branches"
 
-    def __init__(self, *layers: Conv1x1) -> None:
-        check_layers(layers, "Branches")
-        first = layers[0]._settings
-        for i, layer in enumerate(layers[1:], 2):
+    def __init__(self, *layers: Conv1x1 | Chain | Branches) -> None:
+        self._layers = _flatten(layers)
+        first = self._layers[0]._settings
+        for i, layer in enumerate(self._layers[1:], 2):
             settings = layer._settings
             if settings.C != first.C:
                 raise ValueError(
@@ -88,13 +94,25 @@ class Branches:
                         f"layer {i} has {name}={mine}, layer 1 has {theirs}; "
                         "all read the same pixels"
                     )
-        self._layers = layers
+        self._chained = any(isinstance(layer, Chain) for layer in self._layers)
         self._orders: dict[tuple[int, ...], Branches] = {}
         self._repeat: Repeat | None = None
 
     @property
-    def layers(self) -> tuple[Conv1x1, ...]:
+    def layers(self) -> tuple[Conv1x1 | Chain, ...]:
         return self._layers
+
+    @property
+    def in_channels(self) -> int:
+        return self._layers[0].in_channels
+
+    @property
+    def channel_axis(self) -> int:
+        return self._layers[0].channel_axis
+
+    @property
+    def stride(self) -> int | tuple[int, ...]:
+        return self._layers[0].stride
 
     def __call__(
         self,
@@ -226,9 +244,10 @@ class Branches:
             for out, result in zip(outs, beside, strict=True):
                 np.copyto(out, result)
             return outs
-        if mask is not None:
-            for call, weights, out in zip(calls, packed, outs, strict=True):
-                call.plan.run(weights, x, None, out, threads, mask)  # type: ignore[arg-type]
+        if mask is not None or self._chained:
+            for layer, call, weights, out in zip(self._layers, calls, packed, outs, strict=True):
+                added = layer._added(x)
+                call.plan.run(weights, x, added, out, threads, mask)  # type: ignore[arg-type]
             return outs
         backends = {call.backend for call in calls}
         run = backends.pop().run_branches if len(backends) == 1 else run_in_turn
@@ -251,7 +270,8 @@ class Branches:
     def _find(self, i: int, x: Array, mask: Masks, out: Array | None) -> tuple[Call, Any]:
         """`Layer._find`, whose errors name the layer."""
         try:
-            return self._layers[i]._find(x, None, out, mask)
+            layer = self._layers[i]
+            return layer._find(x, layer._added(x), out, mask)
         except (TypeError, ValueError) as error:
             raise type(error)(f"layer {i + 1}: {error}") from None
 
@@ -277,31 +297,49 @@ class Branches:
         """One layer with all channels, where the layers differ in weights and biases alone."""
         kinds = {
             (
-                *(s.groups, s.activation, str(s.dtype), s.backend),
-                *(s.head, s.missing, s.precision, s.affine),
+                *(s.groups, str(s.dtype), s.backend, s.head, s.precision),
+                key_of((tuple(s.activation or ()), tuple(s.missing), s.affine)),
             )
             for s in (layer._settings for layer in self._layers)
         }
         first = self._layers[0]._settings
         of_channels = first.head is not None or (first.activation and first.activation.slopes)
-        alike = len(kinds) == 1 and first.groups == 1 and not of_channels
+        alike = len(kinds) == 1 and first.groups == 1 and not of_channels and not self._chained
         alike = alike and first.precision != "bf16"  # for which the number of channels matters
         return _SideBySide(self._layers) if alike else None
 
-    def __getstate__(self) -> tuple[Conv1x1, ...]:
+    def __getstate__(self) -> tuple[Conv1x1 | Chain, ...]:
         return self._layers
 
-    def __setstate__(self, layers: tuple[Conv1x1, ...]) -> None:
+    def __setstate__(self, layers: tuple[Conv1x1 | Chain, ...]) -> None:
         self.__init__(*layers)  # type: ignore[misc]
 
     def __repr__(self) -> str:
         return f"Branches({', '.join(map(repr, self._layers))})"
 
 
+def _flatten(given: Sequence[Any]) -> tuple[Conv1x1 | Chain, ...]:
+    """The layers of what branches are made of: two or more."""
+    layers: list[Conv1x1 | Chain] = []
+    for i, layer in enumerate(given, 1):
+        if isinstance(layer, Branches):
+            layers += layer.layers
+        elif isinstance(layer, Conv1x1 | Chain):
+            layers.append(layer)
+        else:
+            raise TypeError(
+                f"layer {i} of Branches must be a Conv1x1, a Chain or Branches; got "
+                f"{type(layer).__name__}"
+            )
+    if len(layers) < 2:
+        raise ValueError(f"Branches needs two layers or more; got {len(layers)}")
+    return tuple(layers)
+
+
 class _SideBySide(Layer):
     """Layers with equal settings side by side: one matrix."""
 
-    def __init__(self, layers: Sequence[Conv1x1]) -> None:
+    def __init__(self, layers: Sequence[Any]) -> None:
         self._layers = layers
         self._settings = copy(layers[0]._settings)
         self._settings.K = sum(layer._settings.K for layer in layers)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import dispatch
-from .arrays import is_same, overlap
+from .arrays import is_same, overlap, owners, shares_itself
 from .dtypes import Dtypes, choose_dtypes, label_dtype, native
 from .kernels import Backend, Parameters, Plan, Repeat
 from .merged import MergedPlan
@@ -24,11 +24,13 @@ from .problem import Problem, reduce_pixels
 from .settings import Settings, Shape
 
 __all__ = [
+    "NUMBER",
     "Call",
     "Geometry",
     "MaskGeometry",
     "Masks",
     "as_masks",
+    "check_apart",
     "check_fits",
     "check_size",
     "contiguous_strides",
@@ -56,6 +58,10 @@ class Geometry(NamedTuple):
 #: Of no mask, of one, or of that of a masked array and one besides.
 MaskGeometry = Geometry | tuple[Geometry, Geometry] | None
 Masks = Array | tuple[Array, Array] | None
+
+#: Of a residual that is a number of Python: its dtype is that of the array to which it is added, as
+#: in NumPy. No array has these strides.
+NUMBER = Geometry((), (0,), np.dtype(float))
 
 
 def geometry(array: Array) -> Geometry:
@@ -111,7 +117,7 @@ class Call:
         if any(overlap(m, out) for m in as_masks(mask)):
             return None
         # The quick answer to what `overlap` asks: two owners of memory share none.
-        apart = x.base is None and out.base is None and x is not out
+        apart = owners(x, out) and x is not out
         if apart and (residual is None or residual is out):
             return self.plan
         if residual is not None and overlap(residual, out) and not is_same(residual, out):
@@ -119,6 +125,30 @@ class Call:
         if not overlap(x, out):
             return self.plan
         return self._in_place if is_same(x, out) else None
+
+    def residual(self, given: Array | float) -> Array:
+        """`given`, a number in the dtype of the result.
+
+        Raises
+        ------
+        ValueError
+            If the result's dtype does not hold it.
+        """
+        if isinstance(given, np.ndarray):
+            return given
+        dtype = self.problem.out_dtype
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                number = np.array(given).astype(dtype)
+            if dtype.kind in "ui":
+                fits = bool(number == given)
+            else:
+                fits = bool(np.isfinite(number)) or not math.isfinite(given)
+        except OverflowError:
+            fits = False
+        if not fits:
+            raise ValueError(f"residual={given!r} does not fit the result, which has dtype {dtype}")
+        return number
 
     @cached_property
     def _in_place(self) -> Plan | None:
@@ -208,11 +238,14 @@ def reduce_call(
         out = Geometry(shape, contiguous_strides(shape, dtypes.out.itemsize), dtypes.out)
     check_fits(out, shape, dtypes.out, out_name)
     dtypes = dtypes._replace(out=out.dtype)
+    if out_name == "out":
+        check_apart(out)
     out_strides = (*out.strides[:axis], 0, *out.strides[axis:]) if labels else out.strides
     arrays = {"x": x_strides, "out": out_strides}
     if residual is not None:
         if labels:
             raise ValueError("residual cannot be added to the labels of head='argmax'")
+        residual = _broadcast(residual, shape, dtypes.out)
         check_fits(residual, shape, dtypes.out, "residual")
         arrays["residual"] = residual.strides
     for i, m in enumerate(masks):
@@ -315,10 +348,10 @@ def find_channel_axis(settings: Settings, shape: Shape) -> int:
     channels = shape[axis]
     if channels != settings.C:
         fits = [a - ndim for a in range(ndim) if shape[a] == settings.C and a != axis % ndim]
-        hint = ""
-        if -1 in fits:
+        hint = settings.hint_for(channels)
+        if not hint and fits == [-1]:
             hint = "; for channels-last arrays pass channel_axis=-1"
-        elif fits:
+        elif not hint and len(fits) == 1:
             hint = f"; axis {fits[0]} has {settings.C}: channel_axis={fits[0]}?"
         raise ValueError(f"x has {channels} channels on axis {axis}, {settings.expects()}{hint}")
     return axis % ndim
@@ -392,6 +425,20 @@ def _broadcast_strides(array: Geometry, shape: Shape) -> Shape | None:
     return (0,) * ahead + tuple(0 if n == 1 else step for n, step in steps)
 
 
+def _broadcast(residual: Geometry, shape: Shape, dtype: np.dtype[Any]) -> Geometry:
+    """`residual` in `shape`, where NumPy would spread it so; else as it is."""
+    if residual == NUMBER:
+        return Geometry(shape, (0,) * len(shape), dtype)
+    missing = len(shape) - len(residual.shape)
+    given = (1,) * missing + residual.shape
+    if missing < 0 or any(m not in (1, n) for m, n in zip(given, shape, strict=True)):
+        return residual
+    steps = zip(given, shape, (0,) * missing + residual.strides, strict=True)
+    return residual._replace(
+        shape=shape, strides=tuple(step if m == n else 0 for m, n, step in steps)
+    )
+
+
 def contiguous_strides(shape: Shape, itemsize: int) -> Shape:
     strides = []
     step = itemsize
@@ -425,3 +472,12 @@ def check_fits(array: Geometry, shape: Shape, dtype: np.dtype[Any], name: str) -
         raise ValueError(f"{name} has shape {array.shape}; the result has {shape}")
     if native(array.dtype) != native(dtype):
         raise TypeError(f"{name} has dtype {array.dtype}; the result has {dtype}")
+
+
+def check_apart(out: Geometry) -> None:
+    """Refuse an output of which one element would be written over another."""
+    if shares_itself(out.shape, out.strides, out.dtype.itemsize):
+        raise ValueError(
+            f"out has elements that share memory: its shape is {out.shape}, its strides are "
+            f"{out.strides} bytes; pass an array of its own, such as numpy.empty makes"
+        )

@@ -15,7 +15,7 @@ from .layer import Layer
 from .problem import Hidden
 from .settings import Settings
 
-__all__ = ["Chain", "check_layers", "parameters_of"]
+__all__ = ["Chain", "parameters_of"]
 
 Array = npt.NDArray[Any]
 
@@ -31,8 +31,9 @@ class Chain(Layer):
 
     Parameters
     ----------
-    *layers : Conv1x1
+    *layers : Conv1x1 or Chain
         Each takes as many channels as the one before gives; all have the same ``channel_axis``.
+        A chain stands for its layers; it must have been made without ``residual=True``.
         Only the first may have a ``stride``, ``nodata`` and ``channels``, only the last a ``head``;
         its labels of pixels without a result are the first layer's ``fill``, 255 by default. With
         ``dtype=`` in the first, the others have the same or none; the last may have integers or
@@ -45,6 +46,13 @@ class Chain(Layer):
     Attributes
     ----------
     layers : tuple of Conv1x1
+        Those of chains among them.
+    in_channels, channel_axis, stride, nodata
+        As of the first layer, see `Conv1x1`.
+    out_channels, head
+        As of the last layer.
+    dtype : numpy.dtype or None
+        Of the result; None: as `x` has it.
 
     Raises
     ------
@@ -67,13 +75,12 @@ class Chain(Layer):
 
     __name__ = "chain"
 
-    def __init__(self, *layers: Conv1x1, residual: bool = False) -> None:
-        check_layers(layers, "Chain")
+    def __init__(self, *layers: Conv1x1 | Chain, residual: bool = False) -> None:
         if not isinstance(residual, bool):
             raise TypeError(f"residual must be True or False; got {residual!r}")
-        self._layers = layers
+        self._layers = _flatten(layers)
         self._residual = residual
-        self._settings = _ChainSettings([layer._settings for layer in layers])
+        self._settings = _ChainSettings([layer._settings for layer in self._layers])
         if residual:
             self._settings.check_skip()
         self._forget()
@@ -81,6 +88,14 @@ class Chain(Layer):
     @property
     def layers(self) -> tuple[Conv1x1, ...]:
         return self._layers
+
+    @property
+    def dtype(self) -> np.dtype[Any] | None:
+        last = self._settings.dtype  # whose truth is of another kind
+        return self._settings.hidden_dtype if last is None else last
+
+    def _added(self, x: Array) -> Array | None:
+        return x if self._residual else None
 
     def __call__(
         self,
@@ -139,13 +154,26 @@ class Chain(Layer):
         return f"Chain({', '.join(map(repr, self._layers))}{ending})"
 
 
-def check_layers(layers: Sequence[Any], who: str) -> None:
-    """Refuse fewer than two layers, and what is none."""
-    for i, layer in enumerate(layers, 1):
-        if not isinstance(layer, Conv1x1):
-            raise TypeError(f"layer {i} of {who} must be a Conv1x1; got {type(layer).__name__}")
+def _flatten(given: Sequence[Any]) -> tuple[Conv1x1, ...]:
+    """The layers of what a chain is made of: two or more."""
+    layers: list[Conv1x1] = []
+    for i, layer in enumerate(given, 1):
+        if isinstance(layer, Chain):
+            if layer._residual:
+                raise ValueError(
+                    f"layer {i} of Chain is a chain with residual=True, whose input would be added "
+                    "in the midst; call one chain after the other"
+                )
+            layers += layer.layers
+        elif isinstance(layer, Conv1x1):
+            layers.append(layer)
+        else:
+            raise TypeError(
+                f"layer {i} of Chain must be a Conv1x1 or a Chain; got {type(layer).__name__}"
+            )
     if len(layers) < 2:
-        raise ValueError(f"{who} needs two layers or more; got {len(layers)}")
+        raise ValueError(f"Chain needs two layers or more; got {len(layers)}")
+    return tuple(layers)
 
 
 def parameters_of(layers: Sequence[Conv1x1], dtype: np.dtype[Any]) -> list[Parameters]:
@@ -219,6 +247,9 @@ class _ChainSettings(Settings):
     def expects(self, who: str = "layer 1") -> str:
         return self._first.expects(who)
 
+    def hint_for(self, channels: int) -> str:
+        return self._first.hint_for(channels)
+
     def check_skip(self) -> None:
         """Refuse to add the input where it has not the shape of the result."""
         if self.head == "argmax":
@@ -256,7 +287,10 @@ def _check_pair(i: int, before: Settings, layer: Settings) -> None:
     if before.K == 0:
         raise ValueError(f"layer {i - 1} gives no channels; only the last layer may")
     if layer.C != before.K:
-        raise ValueError(f"{layer.expects(f'layer {i}')} channels, layer {i - 1} gives {before.K}")
+        raise ValueError(
+            f"{layer.expects(f'layer {i}')} channels, layer {i - 1} gives {before.K}"
+            + layer.hint_for(before.K)
+        )
     if layer.channel_axis != before.channel_axis:
         raise ValueError(
             f"layer {i} has channel_axis={layer.channel_axis}, layer {i - 1} has "

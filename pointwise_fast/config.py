@@ -7,8 +7,10 @@ import operator
 import os
 import platform
 import sys
+from contextlib import ContextDecorator, suppress
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._version import __version__
 from .kernels import c_simd
@@ -16,6 +18,8 @@ from .kernels import c_simd
 __all__ = [
     "config",
     "get_num_threads",
+    "limit_threads",
+    "num_threads",
     "resolve_threads",
     "set_num_threads",
     "show_config",
@@ -26,12 +30,16 @@ MAX_THREADS = 4096
 
 
 def set_num_threads(n: int) -> None:
-    """Set how many threads a call uses where it does not pass ``threads=``.
+    """Set how many threads a call uses where it does not pass ``threads=``, in all of the process.
 
     Parameters
     ----------
     n : int
         At least 1; the calling thread is one of them.
+
+    See Also
+    --------
+    num_threads : For a block of code.
 
     Examples
     --------
@@ -42,8 +50,50 @@ def set_num_threads(n: int) -> None:
     1
     >>> pf.set_num_threads(before)
     """
-    global _num_threads
-    _num_threads = _check_threads(n, "n")
+    global _num_threads, _limit
+    n = _check_threads(n, "n")
+    _num_threads, _limit = n, MAX_THREADS
+
+
+class num_threads(ContextDecorator):
+    """How many threads a call uses within a ``with`` block, where it does not pass ``threads=``.
+
+    For the thread of Python, or the asyncio task, that runs the block, and for no other. Blocks may
+    be nested, and the innermost counts. What was before holds again after the block, however it
+    ends. A limit that threadpoolctl has set holds inside too.
+
+    Parameters
+    ----------
+    n : int
+        At least 1; the calling thread is one of them.
+
+    Examples
+    --------
+    >>> import pointwise_fast as pf
+    >>> with pf.num_threads(1):
+    ...     pf.get_num_threads()
+    1
+    """
+
+    def __init__(self, n: int) -> None:
+        self._n = _check_threads(n, "n")
+
+    def __enter__(self) -> None:
+        block = _Block(self._n, _inside.get())
+        _blocks[id(block)] = block
+        _inside.set(block)
+
+    def __exit__(self, *error: object) -> None:
+        block = _inside.get()
+        # Otherwise a generator that was begun in another context ends in this one.
+        if block is not None:
+            _inside.set(block.outer)
+            _blocks.pop(id(block), None)
+
+
+class _Block(NamedTuple):
+    n: int
+    outer: _Block | None
 
 
 def get_num_threads() -> int:
@@ -56,12 +106,36 @@ def get_num_threads() -> int:
     -------
     int
     """
-    return _num_threads
+    return resolve_threads(None)
 
 
 def resolve_threads(threads: int | None) -> int:
     """What ``threads=`` means: None is `get_num_threads`."""
-    return _num_threads if threads is None else _check_threads(threads, "threads")
+    if threads is None:
+        return _num_threads if not _blocks else _threads_here()
+    return _check_threads(threads, "threads")
+
+
+def _threads_here() -> int:
+    """Where some thread of Python is in a block of `num_threads`."""
+    block = _inside.get()
+    return _num_threads if block is None else min(block.n, _limit)
+
+
+def limit_threads(n: int | None = None) -> int:
+    """What threadpoolctl sets, which holds in blocks of `num_threads` too, or asks for.
+
+    To set what was there before ends a limit.
+    """
+    global _num_threads, _limit, _unlimited
+    before = _num_threads
+    if n is not None:
+        if _unlimited is None:
+            _unlimited = before
+        _num_threads = _limit = min(max(n, 1), MAX_THREADS)
+        if _num_threads >= _unlimited:
+            _limit, _unlimited = MAX_THREADS, None
+    return before
 
 
 def _check_threads(n: int, name: str) -> int:
@@ -76,8 +150,10 @@ def _check_threads(n: int, name: str) -> int:
 
 def usable_cpus() -> int:
     """CPUs that this process may use: the smaller of its affinity and its cgroup's quota."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
+    cpus = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        with suppress(OSError):
+            cpus = len(os.sched_getaffinity(0))
     return max(1, math.ceil(min(cpus, cgroup_quota())))
 
 
@@ -86,12 +162,12 @@ def cgroup_quota(
 ) -> float:
     """CPUs that the tightest of this process's cgroups (v1 or v2) grants; inf without a limit."""
     try:
-        lines = proc.read_text().splitlines()
+        lines = proc.read_text(errors="surrogateescape").splitlines()
     except OSError:
         return math.inf
     quota = math.inf
     for line in lines:
-        _, controllers, path = line.split(":", 2)
+        _, controllers, path = (*line.split(":", 2), "", "", "")[:3]
         if controllers == "":
             base = root
         elif "cpu" in controllers.split(","):
@@ -115,27 +191,40 @@ def _quota_of(folder: Path) -> float:
         else:
             limit = (folder / "cpu.cfs_quota_us").read_text().strip()
             period = (folder / "cpu.cfs_period_us").read_text()
-        return math.inf if limit in ("max", "-1") else int(limit) / int(period)
-    except (OSError, ValueError, ZeroDivisionError):
+        quota = math.inf if limit in ("max", "-1") else int(limit) / int(period)
+    except (OSError, ValueError, ArithmeticError):
         return math.inf
+    return quota if quota > 0 else math.inf
 
 
 def _threads_from_environment() -> int:
     own = "POINTWISE_FAST_NUM_THREADS"
     text = os.environ.get(own, "").strip()
     if text:
-        if not text.isdecimal() or not 1 <= int(text) <= MAX_THREADS:
+        n = _number_of_threads(text)
+        if n is None:
             raise ValueError(
                 f"environment variable {own} must be an integer between 1 and {MAX_THREADS}; "
-                f"got {text!r}"
+                f"got {_shortened(text)}"
             )
-        return int(text)
+        return n
     # OpenMP allows a list, one entry for each level of nesting; its runtimes pass over what is
     # no number, and so do we: the variable is not ours.
     text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if text.isdecimal() and 1 <= int(text) <= MAX_THREADS:
-        return int(text)
-    return usable_cpus()
+    return _number_of_threads(text) or usable_cpus()
+
+
+def _number_of_threads(text: str) -> int | None:
+    """What `text` says in decimal digits, if it may be that; no matter how many digits."""
+    digits = text.lstrip("0")
+    if not (text.isascii() and digits.isdecimal() and len(digits) <= len(str(MAX_THREADS))):
+        return None
+    n = int(digits)
+    return n if n <= MAX_THREADS else None
+
+
+def _shortened(text: str) -> str:
+    return repr(text) if len(text) <= 60 else f"{text[:50]!r}... ({len(text)} characters)"
 
 
 def choice_from_environment(variable: str, choices: tuple[str, ...], why_not: str = "") -> str:
@@ -144,7 +233,8 @@ def choice_from_environment(variable: str, choices: tuple[str, ...], why_not: st
     if value and value not in choices:
         listed = ", ".join(choices) or "none"
         raise ValueError(
-            f"environment variable {variable}={value!r}: choices on this machine are {listed}"
+            f"environment variable {variable}={_shortened(value)}: choices on this machine are "
+            + listed
             + (f" ({why_not})" if why_not else "")
         )
     return value
@@ -202,4 +292,15 @@ def show_config() -> None:
 
 
 _num_threads = _threads_from_environment()
+
+#: By threadpoolctl; `MAX_THREADS` is none. And `_num_threads` before it, while there is one.
+_limit = MAX_THREADS
+_unlimited: int | None = None
+
+#: Blocks of `num_threads` that are running anywhere: where there is none a call need not look for
+#: its own. A dict, whose changes need no lock, which a fork could leave locked.
+_blocks: dict[int, _Block] = {}
+#: The innermost around the code that asks.
+_inside: ContextVar[_Block | None] = ContextVar("pointwise_fast.num_threads", default=None)
+
 _select_isa()

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from copy import copy
-from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from .activation import ActivationSpec
-from .arrays import ANY_NUMBER, as_input, as_mask, as_parameter, as_x, check_integer, check_out
+from .arrays import ANY_NUMBER, as_mask, as_parameter, as_x, check_out
 from .call import Call, describe
 from .config import resolve_threads
 from .kernels import Parameters, Plan, Repeat
-from .layer import MOST_CALLS, Layer, geometries
+from .keys import MOST_CALLS, Known, is_constant
+from .layer import Layer, as_residual, geometries
 from .masked import is_masked
 from .missing import Nodata
 from .names import as_names, has_names
 from .settings import Settings
+from .typing import Backend, Head, Precision, Valid
 
 __all__ = ["Conv1x1", "conv1x1"]
 
@@ -44,18 +45,18 @@ def conv1x1(
     stride: int | Sequence[int] = 1,
     groups: int = 1,
     dtype: npt.DTypeLike | None = None,
-    head: str | None = None,
+    head: Head | None = None,
     nodata: Nodata = None,
     mask: npt.ArrayLike | None = None,
     fill: float | None = None,
-    valid: str = "all",
+    valid: Valid = "all",
     min_valid: float = 0.5,
     scale: npt.ArrayLike | None = None,
     offset: npt.ArrayLike | None = None,
-    precision: str | None = None,
+    precision: Precision | None = None,
     channels: Sequence[Hashable] | None = None,
     out: Array | None = None,
-    backend: str = "auto",
+    backend: Backend = "auto",
     threads: int | None = None,
 ) -> Array:
     """Apply one small matrix to the channels of every pixel: a 1x1 (pointwise) convolution.
@@ -68,20 +69,23 @@ def conv1x1(
         Any number of axes, any strides, either byte order; never copied. Floats of 16 (float16,
         bfloat16), 32 or 64 bits, integers, booleans or complex numbers, which are converted a
         panel at a time. Also what speaks the buffer protocol, ``__array_interface__`` or DLPack
-        (CPU), PyTorch's tensors among them. Of a masked array the mask counts as `mask` does, and
+        (CPU), PyTorch's tensors among them. The mask of a masked array counts as `mask` does, and
         the result is a masked array. What has labels, or is lazy, is refused with the way out; see
         `channels`.
-    weight : array_like, shape (K, C/groups), (K, C/groups, 1) or (K, C/groups, 1, 1)
-        Cast to the dtype of the sums, which has to hold its numbers.
-    bias : array_like, shape (K,), optional
-        Cast to the dtype of the sums.
-    activation : str or tuple, optional
+    weight : array_like, shape (K, C/groups), (K, C/groups, 1), (K, C/groups, 1, 1) and so on
+        Cast to the dtype of the sums, which has to hold its numbers. The shape (C,) is that of
+        one output channel.
+    bias : array_like, shape (K,) or (), optional
+        Cast to the dtype of the sums. K numbers may have more axes of length 1.
+    activation : str, tuple or list, optional
         ``"relu"``, ``"relu6"``, ``("leaky_relu", negative_slope=0.01)``, ``("prelu", slopes)``
-        with K slopes, ``("clip", lo, hi)``, ``"sigmoid"``, ``"tanh"``, ``"silu"``, ``"gelu"``
-        (erf), ``"gelu_tanh"``, ``"hardswish"``, ``"hardsigmoid"``, ``("elu", alpha=1.0)``,
-        ``"softplus"`` or ``"mish"``, as PyTorch defines them.
+        with K slopes, ``("clip", lo, hi)``, of which either may be None, ``"sigmoid"``,
+        ``"tanh"``, ``"silu"``, ``"gelu"`` (erf), ``"gelu_tanh"``, ``"hardswish"``,
+        ``"hardsigmoid"``, ``("elu", alpha=1.0)``, ``"softplus"`` or ``"mish"``, as PyTorch defines
+        them.
     residual : array_like, optional
-        Added before the activation; the shape and dtype of the result, either byte order.
+        Added before the activation; of the dtype of the result, in either byte order, and
+        broadcast to its shape. A number of Python is of any dtype that holds it.
         ``residual=out`` accumulates.
     channel_axis : int, default -3
         -3 for ``(C, H, W)`` and ``(N, C, H, W)``, -1 for channels-last, -2 for ``(C, L)``.
@@ -146,8 +150,9 @@ def conv1x1(
         become the channel axis. The result is an array without names. Any other `x` has its
         channels in this order.
     out : numpy.ndarray, optional
-        Where the result goes: its shape and dtype, any strides, either byte order. It may overlap
-        `x` or `residual`. The mask of a masked array is set, too.
+        Where the result goes: its shape and dtype, either byte order, any strides with which no
+        two elements share memory. It may overlap `x` or `residual`. The mask of a masked array is
+        set, too.
     backend : {"auto", "c", "numba", "numpy"}
         See `backends`.
     threads : int, optional
@@ -201,8 +206,6 @@ def conv1x1(
             result = repeat(x, residual, out, resolve_threads(threads), weight, bias)
             if result is not None:
                 return result
-    if isinstance(stride, tuple | list):  # of which (2.0, 2) would be found by (2, 2)
-        stride = tuple(check_integer(step, "stride", 1) for step in stride)
     given = (
         *(activation, channel_axis, stride, groups, dtype, backend),
         *(head, nodata, fill, valid, min_valid, scale, offset, precision),
@@ -231,17 +234,15 @@ def _checked(
     weight = as_parameter(weight_given, "weight", ANY_NUMBER)
     if bias is not None:
         bias = as_parameter(bias, "bias", ANY_NUMBER)
-    if residual is not None:
-        residual = as_input(residual, "residual")
     if mask is not None:
         mask = as_mask(mask, given[6] == "argmax")
-    layer = (weight.shape, None if bias is None else bias.shape, *given)
-    arrays = geometries(x, residual, out, mask)
-    try:
-        call = _cached_call(*layer, *arrays)
-    except TypeError:  # something cannot be hashed, or is wrong: then this says what
-        call = _call(*layer, *arrays)
+    shapes = weight.shape, None if bias is None else bias.shape
+    if residual is not None:
+        residual = as_residual(residual)
+    call = _known((*shapes, *geometries(x, residual, out, mask)), given)
     n = resolve_threads(threads)
+    if residual is not None:
+        residual = call.residual(residual)
     w, b = call.settings.cast(weight, bias, call.dtype)
     if call.repeat is not None and mask is None:
         if weight is weight_given and weight.dtype == w.dtype and _is_plain(call.settings):
@@ -255,7 +256,7 @@ def _checked(
     else:
         plan = call.plan_into(out, x, residual, mask)
     if plan is None:
-        alone = _call(*layer, *geometries(x, residual, None, mask))
+        alone = describe(call.settings, *geometries(x, residual, None, mask))
         beside = alone.empty()
         alone.plan.conv(w, b, x, residual, beside, n, mask)
         np.copyto(out, beside)
@@ -271,9 +272,9 @@ def _layer(weight: Any, bias: Any, given: _Given) -> Conv1x1:
     return Conv1x1(weight, bias, **dict(zip(_NAMES, given, strict=True)))
 
 
-def _call(*arguments: Any) -> Call:
-    """The last four arguments are the arrays' geometries."""
-    return describe(Settings(*arguments[:-4]), *arguments[-4:])
+def _call(arrays: tuple[Any, ...], *given: Any) -> Call:
+    """First the shapes of weight and bias, then what `describe` wants to know of the others."""
+    return describe(Settings(*arrays[:2], *given), *arrays[2:])
 
 
 def _is_plain(settings: Settings) -> bool:
@@ -287,15 +288,16 @@ def _is_plain(settings: Settings) -> bool:
     )
 
 
-#: Typed, so that stride=1.0 never meets the entry of stride=1.
-_cached_call = lru_cache(maxsize=256, typed=True)(_call)
+_known = Known(_call)
 
 
 def _remember(weight: Array, repeat: Repeat, given: _Given) -> None:
+    settings = given[:6]
+    if not is_constant(settings):  # they are compared by identity
+        return
     if len(_repeats) >= MOST_CALLS:
         _repeats.clear()
-    activation, channel_axis, stride, groups, dtype, backend, *_ = given
-    _repeats[id(weight)] = repeat, activation, channel_axis, stride, groups, dtype, backend
+    _repeats[id(weight)] = repeat, *settings
 
 
 #: Calls to repeat, each with the six settings it was made with, by the id of the weights. That is
@@ -313,6 +315,15 @@ class Conv1x1(Layer):
     ----------
     weight, bias : numpy.ndarray
         Read-only copies of what was given; no bias: None.
+    in_channels, out_channels, groups, channel_axis : int
+    stride : int or tuple of int
+    activation : str, tuple or None
+        With all its parameters.
+    head : str or None
+    dtype : numpy.dtype or None
+        Of the result, as it was asked for.
+    nodata : tuple or None
+        The value of each input channel that stands for none.
 
     Examples
     --------
@@ -322,6 +333,8 @@ class Conv1x1(Layer):
     array([[0., 2.]])
     >>> layer
     Conv1x1(3 -> 2, activation='relu', channel_axis=-1)
+    >>> layer.in_channels, layer.out_channels, layer.activation
+    (3, 2, 'relu')
     """
 
     __name__ = "conv1x1"
@@ -336,16 +349,16 @@ class Conv1x1(Layer):
         stride: int | Sequence[int] = 1,
         groups: int = 1,
         dtype: npt.DTypeLike | None = None,
-        head: str | None = None,
+        head: Head | None = None,
         nodata: Nodata = None,
         fill: float | None = None,
-        valid: str = "all",
+        valid: Valid = "all",
         min_valid: float = 0.5,
         scale: npt.ArrayLike | None = None,
         offset: npt.ArrayLike | None = None,
-        precision: str | None = None,
+        precision: Precision | None = None,
         channels: Sequence[Hashable] | None = None,
-        backend: str = "auto",
+        backend: Backend = "auto",
     ) -> None:
         self._weight = as_parameter(weight, "weight", ANY_NUMBER).copy()
         self._bias = None if bias is None else as_parameter(bias, "bias", ANY_NUMBER).copy()
@@ -377,6 +390,15 @@ class Conv1x1(Layer):
     @property
     def bias(self) -> Array | None:
         return self._bias
+
+    @property
+    def groups(self) -> int:
+        return self._settings.groups
+
+    @property
+    def activation(self) -> ActivationSpec:
+        activation = self._settings.activation
+        return None if activation is None else cast(ActivationSpec, activation.spec)
 
     def _pack_for(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
         return plan.pack(*self._parameters(dtype))

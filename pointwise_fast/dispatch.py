@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import cast
 
 from .config import choice_from_environment
 from .kernels import Backend, Gradient, c_simd, numba_parallel, numpy_blas
 from .problem import Problem
+from .typing import BackendName
 
 __all__ = ["BACKENDS", "backends", "candidates", "select", "select_gradient"]
 
@@ -17,7 +19,7 @@ BACKENDS: dict[str, Backend] = {
 
 
 @cache
-def backends() -> tuple[str, ...]:
+def backends() -> tuple[BackendName, ...]:
     """The backends that work on this machine, best first.
 
     Returns
@@ -36,7 +38,7 @@ def backends() -> tuple[str, ...]:
     if "c" in found and not c_simd.has_fma():
         found.remove("c")
         found.append("c")
-    return tuple(found)
+    return cast("tuple[BackendName, ...]", tuple(found))
 
 
 def check_name(name: str) -> None:

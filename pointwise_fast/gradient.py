@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import as_input, as_parameter, check_integer
+from .arrays import as_input, as_parameter
 from .call import Geometry, describe, geometry, reduce_call, stepped
 from .config import resolve_threads
 from .dispatch import select_gradient
 from .dtypes import native
+from .keys import Known
 from .settings import Settings, Shape
+from .typing import Backend, GradientName
 
 __all__ = ["conv1x1_backward"]
 
 Array = npt.NDArray[Any]
 
 #: What gradients there are, in the order of the result.
-_NAMES = ("x", "weight", "bias")
+_NAMES: tuple[GradientName, ...] = get_args(GradientName)
 
 
 def conv1x1_backward(
@@ -33,9 +34,9 @@ def conv1x1_backward(
     channel_axis: int = -3,
     stride: int | Sequence[int] = 1,
     groups: int = 1,
-    needs: Collection[str] = _NAMES,
+    needs: Collection[GradientName] = _NAMES,
     threads: int | None = None,
-    backend: str = "auto",
+    backend: Backend = "auto",
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Gradients of a loss by the input, the weights and the bias of `conv1x1`.
 
@@ -56,8 +57,8 @@ def conv1x1_backward(
         order.
     x : array_like of float32 or float64
         The input of the forward call, any strides, either byte order.
-    weight : array_like, shape (K, C/groups), (K, C/groups, 1) or (K, C/groups, 1, 1)
-        Cast to the dtype of `x`.
+    weight : array_like, shape (K, C/groups), (K, C/groups, 1), (K, C/groups, 1, 1) and so on
+        Cast to the dtype of `x`. The shape (C,) is that of one output channel.
     channel_axis, stride, groups
         As in the forward call, see `conv1x1`.
     needs : collection of str
@@ -98,14 +99,8 @@ def conv1x1_backward(
     grad_out = as_input(grad_out, "grad_out", masked=_no_gradient("grad_out", grad_out))
     weight = as_parameter(weight, "weight")
     wanted = _check_needs(needs)
-    if isinstance(stride, tuple | list):
-        stride = tuple(check_integer(step, "stride", 1) for step in stride)
-    settings = weight.shape, channel_axis, stride, groups, backend
-    arguments = *settings, wanted, geometry(x), geometry(grad_out)
-    try:
-        backward = _cached_backward(*arguments)
-    except TypeError:  # something cannot be hashed, or is wrong: then this says what
-        backward = _Backward(*arguments)
+    arrays = weight.shape, geometry(x), geometry(grad_out)
+    backward = _known(arrays, (wanted, channel_axis, stride, groups, backend))
     return backward(grad_out, x, weight, resolve_threads(threads))
 
 
@@ -135,15 +130,14 @@ class _Backward:
 
     def __init__(
         self,
-        weight_shape: Shape,
+        arrays: tuple[Shape, Geometry, Geometry],
+        wanted: tuple[bool, bool, bool],
         channel_axis: int,
         stride: int | Sequence[int],
         groups: int,
         backend: str,
-        wanted: tuple[bool, bool, bool],
-        x: Geometry,
-        grad_out: Geometry,
     ) -> None:
+        weight_shape, x, grad_out = arrays
         if native(x.dtype) not in (np.float32, np.float64):
             raise TypeError(f"x has dtype {x.dtype}; gradients are of float32 and float64")
         layer = Settings(weight_shape, None, None, channel_axis, stride, groups, None, backend)
@@ -212,5 +206,4 @@ class _Backward:
         return grad_x
 
 
-#: Typed, so that stride=1.0 never meets the entry of stride=1.
-_cached_backward = lru_cache(maxsize=256, typed=True)(_Backward)
+_known = Known(_Backward)

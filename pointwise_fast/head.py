@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
+
+from .typing import Head
 
 __all__ = ["HEADS", "parse_head"]
 
-HEADS = ("softmax", "log_softmax", "l2_normalize", "argmax")
+HEADS: tuple[str, ...] = get_args(Head)
 
 
 def parse_head(head: Any) -> str | None:

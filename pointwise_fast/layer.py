@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from .arrays import as_input, as_mask, as_x, check_out
-from .call import Call, Geometry, MaskGeometry, Masks, describe, geometry
+from .call import NUMBER, Call, Geometry, MaskGeometry, Masks, describe, geometry
 from .config import resolve_threads
 from .kernels import Plan, Repeat
+from .keys import MOST_CALLS
 from .masked import apply_masked, is_masked
 from .names import find_channels, has_names
 from .settings import Settings
+from .typing import Head
 
-__all__ = ["MOST_CALLS", "Layer", "geometries"]
+__all__ = ["Layer", "as_residual", "geometries"]
 
 Array = npt.NDArray[Any]
 
-#: Geometries that a layer remembers before it starts anew.
-MOST_CALLS = 256
+
+def as_residual(value: Any) -> Array | float:
+    """`value` as an array; a number of Python stays one, for it has no dtype yet."""
+    return value if type(value) in (int, float) else as_input(value, "residual")
 
 
 def geometries(
-    x: Array, residual: Array | None, out: Array | None, mask: Masks
+    x: Array, residual: Array | float | None, out: Array | None, mask: Masks
 ) -> tuple[Geometry, Geometry | None, Geometry | None, MaskGeometry]:
     """What `describe` wants to know of the arrays, in its order."""
+    added = None
+    if residual is not None:
+        added = geometry(residual) if isinstance(residual, np.ndarray) else NUMBER
     return (
         geometry(x),
-        None if residual is None else geometry(residual),
+        added,
         None if out is None else geometry(check_out(out)),
         _geometry_of_masks(mask),
     )
@@ -54,11 +61,43 @@ class Layer(ABC):
 
     @abstractmethod
     def _first_weight(self, dtype: np.dtype[Any]) -> Array:
-        """Of the first layer, as ``(K, C/groups)``."""
+        """The weight of the first layer, as ``(K, C/groups)``."""
 
     def _for_order(self, order: tuple[int, ...]) -> Layer:
         """The same layer for an `x` whose channels come in another order."""
         raise NotImplementedError
+
+    @property
+    def in_channels(self) -> int:
+        return self._settings.C
+
+    @property
+    def out_channels(self) -> int:
+        return self._settings.K
+
+    @property
+    def channel_axis(self) -> int:
+        return self._settings.channel_axis
+
+    @property
+    def stride(self) -> int | tuple[int, ...]:
+        return self._settings.stride
+
+    @property
+    def head(self) -> Head | None:
+        return cast("Head | None", self._settings.head)
+
+    @property
+    def dtype(self) -> np.dtype[Any] | None:
+        return self._settings.dtype
+
+    @property
+    def nodata(self) -> tuple[Any, ...] | None:
+        return self._settings.missing.nodata
+
+    def _added(self, x: Array) -> Array | None:
+        """The residual that the layer brings itself."""
+        return None
 
     def __call__(
         self,
@@ -86,21 +125,24 @@ class Layer(ABC):
                 rest: Any = x if of_x else residual
                 return self._in_order(order)(x, residual=rest, mask=mask, out=out, threads=n)
         x = as_x(x, settings.channel_axis)
+        added: Array | float | None = None
         if of_x:
-            residual = np.asarray(x)
+            added = np.asarray(x)
         elif residual is not None:
-            residual = as_input(residual, "residual")
+            added = as_residual(residual)
         if mask is not None:
             mask = as_mask(mask, settings.head == "argmax")
         if is_masked(x) or is_masked(out):
-            return apply_masked(self, x, residual, mask, out, n)
-        return self._apply(x, residual, mask, out, n)
+            return apply_masked(self, x, added, mask, out, n)
+        return self._apply(x, added, mask, out, n)
 
     def _apply(
-        self, x: Array, residual: Array | None, mask: Masks, out: Array | None, n: int
+        self, x: Array, residual: Array | float | None, mask: Masks, out: Array | None, n: int
     ) -> Array:
         """The layer of arrays of NumPy, by `n` threads."""
         call, packed = self._find(x, residual, out, mask)
+        if residual is not None:
+            residual = call.residual(residual)
         if call.repeat is not None and call.repeat is not self._repeat and mask is None:
             self._repeat = call.repeat
             result = call.repeat(x, residual, out, n)
@@ -130,7 +172,11 @@ class Layer(ABC):
         return found
 
     def _find(
-        self, x: Array, residual: Array | None, out: Array | None, mask: Masks = None
+        self,
+        x: Array,
+        residual: Array | float | None,
+        out: Array | None,
+        mask: Masks = None,
     ) -> tuple[Call, Any]:
         """A checked call for these arrays, and the weights packed for it."""
         key = geometries(x, residual, out, mask)

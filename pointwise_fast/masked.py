@@ -41,7 +41,12 @@ def unmask(x: Array, mask: Array | None, labels: bool) -> tuple[Array, Masks]:
 
 
 def apply_masked(
-    layer: Layer, x: Array, residual: Array | None, mask: Array | None, out: Any, threads: int
+    layer: Layer,
+    x: Array,
+    residual: Array | float | None,
+    mask: Array | None,
+    out: Any,
+    threads: int,
 ) -> Array:
     """`layer` of `x`, where it or `out` is a masked array."""
     data, masks = unmask(x, mask, layer._settings.head == "argmax")

@@ -9,8 +9,10 @@ import numpy.typing as npt
 
 from .activation import Activation
 from .arrays import as_input, as_parameter
+from .dtypes import native
+from .shapes import as_vector, is_vector
 
-__all__ = ["Quantisation", "check_bytes"]
+__all__ = ["Quantisation", "as_int32", "check_bytes"]
 
 Array = npt.NDArray[Any]
 
@@ -48,7 +50,7 @@ class Quantisation:
     ) -> None:
         x_dtype, weight_dtype = dtypes
         x_scale = _parse_scales(scales[0], "x_scale", None)
-        weight_scale = _parse_scales(scales[1], "weight_scale", K)
+        weight_scale = as_vector(_parse_scales(scales[1], "weight_scale", K), K)
         self._out_scale = _parse_scales(scales[2], "out_scale", None)
         given = zero_points[2]
         self.out_dtype, of = x_dtype, "x"
@@ -56,10 +58,8 @@ class Quantisation:
             self.out_dtype, of = check_bytes(given.dtype, "out_zero_point"), "it"
         self.x_zero = int(_parse_zeros(zero_points[0], "x_zero_point", x_dtype, "x", None))
         self.out_zero = int(_parse_zeros(given, "out_zero_point", self.out_dtype, of, None))
-        self.weight_zero = np.empty(K, np.int32)
-        self.weight_zero[:] = _parse_zeros(
-            zero_points[1], "weight_zero_point", weight_dtype, "weight", K
-        )
+        weight_zero = _parse_zeros(zero_points[1], "weight_zero_point", weight_dtype, "weight", K)
+        self.weight_zero = as_vector(weight_zero, K).astype(np.int32)
         self.multiplier = np.empty(K, np.float32)
         with np.errstate(over="ignore", under="ignore"):
             self.multiplier[:] = x_scale * weight_scale / self._out_scale
@@ -95,6 +95,20 @@ def check_bytes(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
     return dtype
 
 
+def as_int32(bias: Any) -> Array:
+    """`bias` as an array; numbers of Python become int32."""
+    array = as_input(bias, "bias")
+    if array.dtype.kind in "iu" and not isinstance(bias, np.ndarray | np.generic):
+        limits = np.iinfo(np.int32)
+        wrong = (array < limits.min) | (array > limits.max)
+        if wrong.any():
+            raise ValueError(
+                f"bias must be between {limits.min} and {limits.max}; got {array[wrong].flat[0]}"
+            )
+        array = array.astype(np.int32)
+    return array.astype(native(array.dtype), copy=False)
+
+
 def _parse_scales(value: Any, name: str, K: int | None) -> Array:
     """float32, a single one or, for K channels, as many."""
     array = as_parameter(value, name)
@@ -126,12 +140,11 @@ def _parse_zeros(value: Any, name: str, dtype: np.dtype[Any], of: str, K: int | 
 
 
 def _check_length(array: Array, name: str, K: int | None) -> None:
-    if array.shape in ((), (1,)):
+    if is_vector(array.shape, 1 if K is None else K):
         return
     if K is None:
         raise ValueError(f"{name} has shape {array.shape}; a single number is expected")
-    if array.shape != (K,):
-        raise ValueError(
-            f"{name} has shape {array.shape}; a single number is expected, or ({K},) for the {K} "
-            "output channels of weight"
-        )
+    raise ValueError(
+        f"{name} has shape {array.shape}; a single number is expected, or ({K},) for the {K} "
+        "output channels of weight"
+    )

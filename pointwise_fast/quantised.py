@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .activation import ActivationSpec
-from .arrays import as_input, check_out, is_same, overlap
+from .arrays import as_input, check_out, is_same, overlap, owners
 from .call import (
     Geometry,
+    check_apart,
     check_fits,
     check_size,
     contiguous_strides,
     find_channel_axis,
     geometry,
+    stepped,
 )
 from .config import resolve_threads
 from .dispatch import candidates
@@ -25,9 +28,12 @@ from .dtypes import native
 from .kernels import QuantisedPlan
 from .kernels.c_quantised import CQuantised
 from .kernels.numpy_quantised import NumpyQuantised
+from .keys import Known
 from .problem import QuantisedProblem, reduce_pixels
-from .quantisation import Quantisation, check_bytes
-from .settings import Settings
+from .quantisation import Quantisation, as_int32, check_bytes
+from .settings import Settings, Shape
+from .shapes import as_vector
+from .typing import Backend
 
 __all__ = ["qconv1x1"]
 
@@ -47,8 +53,10 @@ def qconv1x1(
     activation: ActivationSpec = None,
     channel_axis: int = -3,
     *,
+    stride: int | Sequence[int] = 1,
+    groups: int = 1,
     out: Array | None = None,
-    backend: str = "auto",
+    backend: Backend = "auto",
     threads: int | None = None,
 ) -> Array:
     """Quantised 1x1 (pointwise) convolution: bytes in, bytes out, as ONNX's QLinearConv.
@@ -67,22 +75,25 @@ def qconv1x1(
         Positive; rounded to float32.
     x_zero_point : int
         In the range of the dtype of `x`.
-    weight : array_like of uint8 or int8, shape (K, C), (K, C, 1) or (K, C, 1, 1)
+    weight : array_like of uint8 or int8, shape (K, C/groups), (K, C/groups, 1) and so on
+        The shape (C,) is that of one output channel.
     weight_scale : float or array_like, shape (K,)
-        One for all output channels, or one for each.
+        One for all output channels, or one for each; as all of its kind here it may have more axes
+        of length 1.
     weight_zero_point : int or array_like of int, shape (K,)
         Likewise, in the range of the dtype of `weight`.
     out_zero_point : int
         ``numpy.uint8`` or ``numpy.int8``, which is the dtype of the result; for an int of Python
         that is the dtype of `x`.
-    bias : array_like of int32, shape (K,), optional
-        In units of ``x_scale * weight_scale``.
+    bias : array_like of int32, shape (K,) or (), optional
+        In units of ``x_scale * weight_scale``. A list of int will do.
     activation : {"relu", "relu6"} or ("clip", lo, hi), optional
         Bounds of the result, as real numbers: they are quantised as the result is.
-    channel_axis : int, default -3
+    channel_axis, stride, groups
         As in `conv1x1`.
     out : numpy.ndarray, optional
-        Where the result goes: its shape and dtype, any strides. It may overlap `x`.
+        Where the result goes: its shape and dtype, any strides with which no two elements share
+        memory. It may overlap `x`.
     backend : {"auto", "c", "numpy"}
         See `backends`; the Numba backend has no quantised kernels.
     threads : int, optional
@@ -117,9 +128,7 @@ def qconv1x1(
     x = as_input(x, "x", axis=channel_axis if type(channel_axis) is int else None, masked=_BYTES)
     weight = as_input(weight, "weight")
     if bias is not None:
-        bias = as_input(bias, "bias")
-        if not bias.dtype.isnative:
-            bias = bias.astype(native(bias.dtype))
+        bias = as_int32(bias)
     arrays = (
         geometry(x),
         geometry(weight),
@@ -127,46 +136,28 @@ def qconv1x1(
         None if out is None else geometry(out),
     )
     parameters = (
-        x_scale,
-        x_zero_point,
-        weight_scale,
-        weight_zero_point,
-        out_scale,
-        out_zero_point,
-        activation,
-        channel_axis,
-        backend,
+        *(x_scale, x_zero_point, weight_scale, weight_zero_point, out_scale, out_zero_point),
+        *(activation, channel_axis, stride, groups, backend),
     )
-    types = tuple(map(type, parameters))
-    call = key = None
-    if _KEYS.issuperset(types):
-        # With types, for 1.0 is 1.
-        key = (arrays, types, *[_by_value(p) if type(p) is np.ndarray else p for p in parameters])
-        try:
-            call = _calls.get(key)
-        except TypeError:  # a tuple with something else in it
-            key = None
-    if call is None:
-        call = _Call(arrays, *parameters)
-        if key is not None:
-            _remember(key, call)
+    call = _known(arrays, parameters)
     n = resolve_threads(threads)
-    plan = call.plan
+    plans = call.plans
     if out is None:
         out = call.empty()
-    elif not _owners(x, weight, out):
+    elif x is out or weight is out or not owners(x, weight, out, bias):
         if overlap(weight, out):
             weight = weight.copy()
+        if bias is not None and overlap(bias, out):
+            bias = bias.copy()
         if overlap(x, out):
             in_place = call.in_place if is_same(x, out) else None
             if in_place is None:
-                apart = _Call((*arrays[:3], None), *parameters)
-                beside = apart.empty()
-                apart.plan.conv(_as_matrix(weight), bias, x, beside, n)
+                beside = call.empty()
+                call.run(call.plans_beside, weight, bias, x, beside, n)
                 np.copyto(out, beside)
                 return out
-            plan = in_place
-    plan.conv(_as_matrix(weight), bias, x, out, n)
+            plans = in_place
+    call.run(plans, weight, bias, x, out, n)
     return out
 
 
@@ -177,35 +168,12 @@ _BYTES = (
 )
 
 
-def _owners(x: Array, weight: Array, out: Array) -> bool:
-    """Whether each has memory of its own: the quick answer to what `overlap` asks."""
-    return (
-        x.base is None
-        and weight.base is None
-        and out.base is None
-        and x is not out
-        and weight is not out
-    )
+class _Group(NamedTuple):
+    """The part of a call that one group of channels is: which of each array, and its plan."""
 
-
-def _as_matrix(weight: Array) -> Array:
-    return weight if weight.ndim == 2 else weight.reshape(weight.shape[:2])
-
-
-def _by_value(array: Array) -> Any:
-    return array.tobytes(), array.shape, array.dtype
-
-
-def _remember(key: Any, call: _Call) -> None:
-    if len(_calls) >= _MOST_CALLS:
-        _calls.clear()
-    _calls[key] = call
-
-
-#: Types of parameters whose value says all, or, of arrays, the bytes. A call with others is checked
-#: anew each time.
-_NUMBERS = (int, float, np.float32, np.float64, np.uint8, np.int8, np.int32, np.int64)
-_KEYS = frozenset((*_NUMBERS, str, tuple, type(None), np.ndarray))
+    inputs: slice
+    outputs: slice
+    plan: QuantisedPlan
 
 
 class _Call:
@@ -213,7 +181,7 @@ class _Call:
 
     Attributes
     ----------
-    plan : QuantisedPlan
+    plans : list of _Group
     empty : callable
         Makes an array for the result.
     """
@@ -229,42 +197,43 @@ class _Call:
         out_zero_point: Any,
         activation: ActivationSpec,
         channel_axis: int,
+        stride: int | Sequence[int],
+        groups: int,
         backend: str,
     ) -> None:
-        (x_shape, x_strides, x_dtype), weight, bias, out = arrays
-        check_bytes(x_dtype, "x")
-        check_bytes(weight[2], "weight")
-        if bias is not None and bias[2] != np.int32:
+        x, weight, bias, out = arrays
+        check_bytes(x.dtype, "x")
+        check_bytes(weight.dtype, "weight")
+        if bias is not None and bias.dtype != np.int32:
             raise TypeError(
-                f"bias has dtype {bias[2]}; int32 is expected, in units of x_scale * weight_scale"
+                f"bias has dtype {bias.dtype}; int32 is expected, in units of "
+                "x_scale * weight_scale"
             )
-        given = weight[0], None if bias is None else bias[0], activation, channel_axis
-        settings = Settings(*given, stride=1, groups=1, dtype=None, backend=backend)
+        given = weight.shape, None if bias is None else bias.shape, activation, channel_axis
+        self._settings = settings = Settings(*given, stride, groups, dtype=None, backend=backend)
+        self._axis = axis = find_channel_axis(settings, x.shape)
         quantisation = Quantisation(
             (x_scale, weight_scale, out_scale),
             (x_zero_point, weight_zero_point, out_zero_point),
-            (x_dtype, weight[2]),
+            (x.dtype, weight.dtype),
             settings.K,
         )
-        axis = find_channel_axis(settings, x_shape)
-        shape = (*x_shape[:axis], settings.K, *x_shape[axis + 1 :])
+        x_shape, x_strides = stepped(settings, x.shape, x.strides)
+        self._shape = shape = (*x_shape[:axis], settings.K, *x_shape[axis + 1 :])
+        self._x_strides = x_strides
         dtype = quantisation.out_dtype
-        check_size(x_shape, shape, dtype)
-        if out is None:
-            out = Geometry(shape, contiguous_strides(shape, dtype.itemsize), dtype)
-        check_fits(out, shape, dtype, "out")
-        extents, strides = reduce_pixels(shape, axis, {"x": x_strides, "out": out[1]})
+        check_size(x.shape, shape, dtype)
+        if out is not None:
+            check_fits(out, shape, dtype, "out")
+            check_apart(out)
         lo, hi = quantisation.bounds(settings.activation)
         self._problem = QuantisedProblem(
-            x_dtype=x_dtype,
-            weight_dtype=weight[2],
+            x_dtype=x.dtype,
+            weight_dtype=weight.dtype,
             out_dtype=dtype,
-            outer=extents[:-1],
             C=settings.C,
             K=settings.K,
-            P=extents[-1],
-            x_strides=strides["x"],
-            out_strides=strides["out"],
+            **self._reduced(None if out is None else out.strides),
             x_zero=quantisation.x_zero,
             weight_zero=quantisation.weight_zero,
             multiplier=quantisation.multiplier,
@@ -273,32 +242,76 @@ class _Call:
             hi=hi,
         )
         self._make = _select(backend)
-        self.plan = self._plan(self._problem)
+        self.plans = self._plan(self._problem)
         self.empty = partial(np.empty, shape, dtype)
 
     @cached_property
-    def in_place(self) -> QuantisedPlan | None:
-        """The plan whose output is its input; None where there is none."""
+    def in_place(self) -> list[_Group] | None:
+        """The plans whose output is their input; None where there are none."""
         problem = replace(self._problem, in_place=True)
-        return self._plan(problem) if self._make.most_in_place >= problem.C else None
+        most = self._make.most_in_place
+        return self._plan(problem) if most >= problem.C // self._settings.groups else None
 
-    def _plan(self, problem: QuantisedProblem) -> QuantisedPlan:
-        nothing = 0 in (problem.K, problem.P, *problem.outer)
-        return _NothingToDo() if nothing else self._make(problem)
+    @cached_property
+    def plans_beside(self) -> list[_Group]:
+        """The plans whose output is a new array, whatever the call's own has been."""
+        return self._plan(replace(self._problem, **self._reduced(None)))
+
+    def _reduced(self, out_strides: Shape | None) -> dict[str, Any]:
+        """Pixels, and strides over them; None: those of a new array of bytes."""
+        out_strides = contiguous_strides(self._shape, 1) if out_strides is None else out_strides
+        arrays = {"x": self._x_strides, "out": out_strides}
+        extents, strides = reduce_pixels(self._shape, self._axis, arrays)
+        return {
+            "outer": extents[:-1],
+            "P": extents[-1],
+            "x_strides": strides["x"],
+            "out_strides": strides["out"],
+        }
+
+    def _plan(self, problem: QuantisedProblem) -> list[_Group]:
+        """One for each group; as output and input have as many, none reads what another wrote."""
+        if 0 in (problem.K, problem.P, *problem.outer):
+            return []
+        groups = self._settings.groups
+        C, K = problem.C // groups, problem.K // groups
+        found = []
+        for g in range(groups):
+            inputs, outputs = slice(g * C, (g + 1) * C), slice(g * K, (g + 1) * K)
+            of_group = replace(
+                problem,
+                C=C,
+                K=K,
+                weight_zero=problem.weight_zero[outputs],
+                multiplier=problem.multiplier[outputs],
+            )
+            found.append(_Group(inputs, outputs, self._make(of_group)))
+        return found
+
+    def run(
+        self,
+        plans: list[_Group],
+        weight: Array,
+        bias: Array | None,
+        x: Array,
+        out: Array,
+        threads: int,
+    ) -> None:
+        if weight.ndim != 2:
+            weight = weight.reshape(self._settings.weight_shape)
+        if bias is not None:
+            bias = as_vector(bias, self._settings.K)
+        if len(plans) == 1:
+            plans[0].plan.conv(weight, bias, x, out, threads)
+            return
+        before = (slice(None),) * self._axis
+        for inputs, outputs, plan in plans:
+            added = None if bias is None else bias[outputs]
+            source, target = x[(*before, inputs)], out[(*before, outputs)]
+            plan.conv(weight[outputs], added, source, target, threads)
 
 
-class _NothingToDo:
-    """The plan of a problem with no output element."""
-
-    def conv(self, weight: Array, bias: Array | None, x: Array, out: Array, threads: int) -> None:
-        pass
-
-
-#: Checked calls by the geometry of their arrays and the values of their parameters.
-_calls: dict[Any, _Call] = {}
-
-#: After which they are forgotten.
-_MOST_CALLS = 256
+_known = Known(_Call)
 
 
 def _select(name: str) -> type[CQuantised] | type[NumpyQuantised]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import dispatch
-from .activation import ActivationSpec, parse_activation
+from .activation import parse_activation
 from .arrays import as_parameter, check_integer
 from .dtypes import cast_parameter, check_result_dtype
 from .folding import check_scale, fold_scale
@@ -18,6 +18,7 @@ from .head import parse_head
 from .missing import Nodata, parse_missing
 from .names import parse_channels
 from .problem import Hidden
+from .shapes import as_vector, is_vector, matrix_shape
 
 __all__ = ["Settings", "Shape"]
 
@@ -40,7 +41,7 @@ class Settings:
         self,
         weight_shape: Shape,
         bias_shape: Shape | None,
-        activation: ActivationSpec,
+        activation: Any,
         channel_axis: int,
         stride: int | Sequence[int],
         groups: int,
@@ -57,7 +58,8 @@ class Settings:
         channels: Sequence[Hashable] | None = None,
     ) -> None:
         self.groups = check_integer(groups, "groups", 1)
-        self.weight_shape = _matrix_shape(weight_shape)
+        self.weight_shape = matrix_shape(weight_shape)
+        self._weight_given = weight_shape
         self.K = self.weight_shape[0]
         self.C = self.weight_shape[1] * self.groups
         if self.K % self.groups:
@@ -65,9 +67,13 @@ class Settings:
                 f"groups={self.groups} does not divide the {self.K} output channels of weight"
             )
         self.bias = bias_shape is not None
-        if bias_shape not in (None, (self.K,)):
+        if bias_shape is not None and not is_vector(bias_shape, self.K):
+            hint = ""
+            if is_vector(bias_shape, self.weight_shape[1]):
+                hint = self._transposed("; it fits {} of shape {}")
             raise ValueError(
-                f"bias has shape {bias_shape}; ({self.K},) fits weight of shape {weight_shape}"
+                f"bias has shape {bias_shape}; a single number, or ({self.K},), fits weight of "
+                f"shape {weight_shape}{hint}"
             )
         self.channel_axis = check_integer(channel_axis, "channel_axis")
         self.stride: int | Shape
@@ -123,6 +129,8 @@ class Settings:
                 )
         if weight.ndim != 2:
             weight = weight.reshape(self.weight_shape)
+        if bias is not None:
+            bias = as_vector(bias, self.K)
         name = "weight"
         if self.scale is not None and self.affine is None:
             cast_parameter(as_parameter(self.scale, "scale"), dtype, "scale", fits)
@@ -161,6 +169,21 @@ class Settings:
             text += f" ({self.groups} groups of {self.weight_shape[1]})"
         return text
 
+    def hint_for(self, channels: int) -> str:
+        """What to pass where `channels` came and the weight is the wrong way round; or ""."""
+        rows, columns = self.weight_shape
+        if rows * self.groups != channels or columns % self.groups:
+            return ""
+        return self._transposed("; weight has shape {2}, (K, C/groups) is expected: pass {0}")
+
+    def _transposed(self, text: str) -> str:
+        """`text` about the weight, its axes changed, its new shape and its old; "" of a vector."""
+        shape = self._weight_given
+        if len(shape) < 2:
+            return ""
+        spelled = "weight.T" if len(shape) == 2 else "weight.swapaxes(0, 1)"
+        return text.format(spelled, (shape[1], shape[0], *shape[2:]), shape)
+
     def __str__(self) -> str:
         parts = [f"{self.C} -> {self.K}"]
         if self.activation is not None:
@@ -176,12 +199,3 @@ class Settings:
         parts += [f"precision={self.precision!r}"] if self.precision is not None else []
         parts += [f"backend={self.backend!r}"] if self.backend != "auto" else []
         return ", ".join(parts)
-
-
-def _matrix_shape(shape: Shape) -> tuple[int, int]:
-    if len(shape) not in (2, 3, 4) or any(n != 1 for n in shape[2:]):
-        raise ValueError(
-            f"weight has shape {shape}; (K, C/groups), (K, C/groups, 1) or (K, C/groups, 1, 1) "
-            "is expected"
-        )
-    return shape[0], shape[1]

@@ -16,7 +16,7 @@ TYPES = {
 }
 
 
-def qlinear_conv(case: Case) -> Array:
+def qlinear_conv(case: Case, groups: int = 1, strides: tuple[int, int] = (1, 1)) -> Array:
     """`case`, whose x is (N, C, H, W), by ONNX Runtime."""
     K, C = case.weight.shape
     # It wants zero points as many as scales.
@@ -40,7 +40,9 @@ def qlinear_conv(case: Case) -> Array:
         helper.make_tensor_value_info("x", TYPES[case.x.dtype.name], case.x.shape),
         helper.make_tensor_value_info("y", TYPES[case.out_zero_point.dtype.name], None),
     ]
-    node = helper.make_node("QLinearConv", ["x", *constants], ["y"])
+    node = helper.make_node(
+        "QLinearConv", ["x", *constants], ["y"], group=groups, strides=[*strides]
+    )
     graph = helper.make_graph([node], "one", ends[:1], ends[1:], tensors)
     opsets = [helper.make_opsetid("", 13)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)

@@ -276,6 +276,59 @@ def test_layer_representation() -> None:
         assert part in text
 
 
+ACTIVATIONS: list[tuple[Any, Any]] = [
+    (None, None),
+    ("relu6", "relu6"),
+    ("elu", ("elu", 1.0)),
+    (["clip", 0, None], ("clip", 0.0, np.inf)),
+    (("clip", 0, 0), ("clip", 0.0, 0.0)),
+    (("prelu", 0.5), ("leaky_relu", 0.5)),
+    (("prelu", np.arange(4)), ("prelu", (0.0, 1.0, 2.0, 3.0))),
+]
+
+
+@pytest.mark.parametrize(("given", "kept"), ACTIVATIONS, ids=str)
+def test_properties_of_a_layer(given: Any, kept: Any) -> None:
+    """What they give makes the same layer again, and cannot be set."""
+    settings: dict[str, Any] = {
+        "channel_axis": -1,
+        "stride": [1, 2],
+        "groups": 2,
+        "dtype": "float32",
+        "nodata": -1,
+    }
+    layer = pf.Conv1x1(np.ones((4, 3)), activation=given, **settings)
+    assert (layer.in_channels, layer.out_channels, layer.groups) == (6, 4, 2)
+    assert (layer.channel_axis, layer.stride, layer.head) == (-1, (1, 2), None)
+    assert layer.activation == kept
+    assert layer.dtype == np.dtype(np.float32)
+    assert layer.nodata == (-1,) * 6
+    names = ("activation", "channel_axis", "stride", "groups", "dtype", "head", "nodata")
+    again: Any = pf.Conv1x1(layer.weight, **{name: getattr(layer, name) for name in names})
+    for one in (again, pickle.loads(pickle.dumps(layer))):
+        assert repr(one) == repr(layer)
+    for name in (*names, "in_channels", "out_channels"):
+        with pytest.raises(AttributeError):
+            setattr(layer, name, 1)
+
+
+def test_properties_by_default_and_of_chains() -> None:
+    plain, last = pf.Conv1x1(np.ones((4, 3))), pf.Conv1x1(np.ones((2, 4)), head="argmax")
+    for layer in (plain, last):
+        assert (layer.stride, layer.groups, layer.dtype, layer.nodata) == (1, 1, None, None)
+        assert layer.activation is None
+    first = pf.Conv1x1(np.ones((4, 3)), stride=2, dtype="float64", nodata=[1, 2, 3])
+    chain = pf.Chain(first, last)
+    assert (chain.in_channels, chain.out_channels, chain.channel_axis) == (3, 2, -3)
+    assert (chain.stride, chain.head, chain.nodata) == (2, "argmax", (1, 2, 3))
+    assert pf.Chain(first, pf.Conv1x1(np.ones((2, 4)))).dtype == np.float64
+    assert pf.Chain(first, pf.Conv1x1(np.ones((2, 4)), dtype="int8")).dtype == np.int8
+    assert pf.Chain(plain, pf.Conv1x1(np.ones((2, 4)))).dtype is None
+    # Which each layer has for itself.
+    assert not hasattr(chain, "groups")
+    assert not hasattr(chain, "activation")
+
+
 def test_special_values_stay_in_their_pixel(backend: str, rng: np.random.Generator) -> None:
     """NaN and infinities come out where they went in, and as IEEE arithmetic would have them."""
     for axis in (0, -1):

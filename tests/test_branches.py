@@ -220,7 +220,7 @@ REFUSED = {
     "no layer": (
         lambda: pf.Branches(conv(2, 3), None),  # type: ignore[arg-type]
         TypeError,
-        "layer 2 of Branches must be a Conv1x1; got NoneType",
+        "layer 2 of Branches must be a Conv1x1, a Chain or Branches; got NoneType",
     ),
     "channels": (
         lambda: pf.Branches(conv(4, 3), conv(4, 3), conv(2, 2, groups=2)),
@@ -344,6 +344,44 @@ def test_more_branches_than_a_repeat_takes(rng: np.random.Generator) -> None:
     for _ in range(3):
         for y, layer in zip(branches(x), found, strict=True):
             np.testing.assert_array_equal(y, layer(x))
+
+
+def test_branches_stand_for_their_layers(backend: Any) -> None:
+    a, b, c = (conv(k, 3, backend=backend) for k in (4, 2, 1))
+    found = pf.Branches(pf.Branches(a, b), c)
+    assert found.layers == (a, b, c)
+    assert [y.shape[0] for y in found(X)] == [4, 2, 1]
+    assert found(X, out=np.empty((7, 2, 2))).shape == (7, 2, 2)
+    assert (found.in_channels, found.channel_axis, found.stride) == (3, -3, 1)
+    assert pf.Branches(pf.Branches(a, b)).layers == (a, b)
+
+
+def test_chains_are_branches(rng: np.random.Generator) -> None:
+    """As in an Inception block; with a residual of their own, a mask, an output that overlaps."""
+    bottleneck = pf.Chain(conv(2, 3, activation="relu"), conv(5, 2))
+    inverted = pf.Chain(*layers((3, 8, 3), rng, backend="auto"), residual=True)
+    plain = conv(4, 3)
+    branches = pf.Branches(plain, bottleneck, pf.Branches(inverted, plain))
+    assert branches.layers == (plain, bottleneck, inverted, plain)
+    x = rng.standard_normal((3, 8, 9)).astype(np.float32)
+    mask = rng.random((8, 9)) < 0.3
+    for given in (None, mask):
+        expected = [layer(x, mask=given) for layer in branches.layers]
+        for _ in range(3):
+            for y, wanted in zip(branches(x, mask=given), expected, strict=True):
+                assert_same_bits(y, wanted)
+        whole = branches(x, mask=given, out=np.empty((16, 8, 9), np.float32))
+        assert_same_bits(whole, np.concatenate(expected))
+        memory = np.zeros((19, 8, 9), np.float32)
+        memory[2:5] = x
+        branches(memory[2:5], mask=given, out=memory[:16], threads=2)
+        assert_same_bits(memory[:16], whole)
+    again = pickle.loads(pickle.dumps(branches))
+    assert repr(again) == repr(branches)
+    with pytest.raises(ValueError, match="layer 1: x has 2 channels"):
+        branches(x[:2])
+    with pytest.raises(ValueError, match="layer 2 expects 2 channels, layer 1 expects 3"):
+        pf.Branches(plain, pf.Chain(conv(2, 2), conv(2, 2)))
 
 
 def test_repr_and_pickle(rng: np.random.Generator) -> None:

@@ -30,7 +30,7 @@ REFUSED = {
     "no layer": (
         lambda: pf.Chain(conv(2, 3), np.ones((2, 2))),  # type: ignore[arg-type]
         TypeError,
-        "layer 2 of Chain must be a Conv1x1; got ndarray",
+        "layer 2 of Chain must be a Conv1x1 or a Chain; got ndarray",
     ),
     "channels": (
         lambda: pf.Chain(conv(4, 3), conv(2, 4), conv(6, 3, groups=1)),
@@ -272,3 +272,24 @@ def test_guard_pages(isa_name: str, seed: int) -> None:
     lines = done.stdout.splitlines() or ["nothing"]
     assert done.returncode == 0, f"exit {done.returncode} in: {lines[-1]}\n{done.stderr}"
     assert int(lines[-1].removeprefix("cases: ")) > 150
+
+
+def test_chains_stand_for_their_layers(rng: np.random.Generator) -> None:
+    a, b, c = conv(4, 3, activation="relu"), conv(2, 4), conv(3, 2)
+    wanted = pf.Chain(a, b, c)
+    x = rng.standard_normal((3, 5, 6))
+    for nested in (
+        pf.Chain(pf.Chain(a, b), c),
+        pf.Chain(a, pf.Chain(b, c)),
+        pf.Chain(pf.Chain(pf.Chain(a, b), c)),
+    ):
+        assert nested.layers == (a, b, c)
+        assert np.array_equal(nested(x), wanted(x))
+        assert np.array_equal(nested(x, residual=x), wanted(x, residual=x))
+    around = pf.Chain(pf.Chain(a, b), c, residual=True)
+    assert np.array_equal(around(x), wanted(x, residual=x))
+    inner = pf.Chain(a, b, c, residual=True)
+    with pytest.raises(ValueError, match="layer 2 of Chain is a chain with residual=True"):
+        pf.Chain(pf.Conv1x1(np.eye(3)), inner)
+    with pytest.raises(TypeError, match="layer 2 of Chain must be a Conv1x1 or a Chain; got Bra"):
+        pf.Chain(a, pf.Branches(b, b))  # type: ignore[arg-type]

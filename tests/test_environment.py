@@ -114,13 +114,32 @@ def test_number_of_threads(n: int) -> None:
     assert threads_with(POINTWISE_FAST_NUM_THREADS="", OMP_NUM_THREADS=f"{n},2,1") == n
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "5000", "1e1", "3,2"])
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "5000", "1e1", "3,2", "\u0664", "1_0"])
 def test_wrong_number_of_threads_is_an_error(value: str) -> None:
     message = refused("POINTWISE_FAST_NUM_THREADS", value)
     assert "between 1 and 4096" in message
 
 
-@pytest.mark.parametrize("value", ["", "0", "many", "-3"])
+@pytest.mark.parametrize("digits", [4301, 5000])
+def test_thousands_of_digits(digits: int) -> None:
+    """Python refuses to make a number of so many; without their zeros they may be one."""
+    many = "7" * digits
+    assert threads_with(OMP_NUM_THREADS=many) == threads_with()
+    done = run_python(IMPORT, check=False, POINTWISE_FAST_NUM_THREADS=many)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ValueError: environment variable POINTWISE_FAST_NUM_THREADS must be")
+    assert f"({digits} characters)" in last
+    assert len(last) < 300
+    zeros = "3".zfill(digits)
+    assert threads_with(OMP_NUM_THREADS=zeros) == 3
+    assert threads_with(POINTWISE_FAST_NUM_THREADS=zeros) == 3
+    for name in ("ISA", "BACKEND"):
+        done = run_python(IMPORT, check=False, **{f"POINTWISE_FAST_{name}": many})
+        assert f"environment variable POINTWISE_FAST_{name}='777" in done.stderr
+        assert len(done.stderr.strip().splitlines()[-1]) < 500
+
+
+@pytest.mark.parametrize("value", ["", "0", "many", "-3", "\u0664", "\u00b2", "1_0"])
 def test_omp_num_threads_that_is_no_number_is_passed_over(value: str) -> None:
     assert threads_with(OMP_NUM_THREADS=value) == threads_with()
 
@@ -218,11 +237,74 @@ def test_cgroup_both_versions(tmp_path: Path) -> None:
     assert groups.quota() == 2
 
 
-@pytest.mark.parametrize("text", ["", "gibberish", "1 0", "x 100000", "1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "gibberish", "1 0", "x 100000", "1", "0 100000", "-5 100000", "1 -1", "inf 1"),
+        *("1 2 3", f"{'9' * 400} 1", f"{'9' * 5000} 1"),
+    ],
+    ids=lambda text: text[:12],
+)
 def test_cgroup_files_that_say_nothing(text: str, tmp_path: Path) -> None:
     groups = Groups(tmp_path, "0::/a\n")
     groups.write("a", cpu__max=text)
     assert groups.quota() == math.inf
+
+
+def test_cgroup_files_that_are_no_text(tmp_path: Path) -> None:
+    groups = Groups(tmp_path, "0::/a\n")
+    (groups.root / "a").mkdir()
+    (groups.root / "a" / "cpu.max").write_bytes(b"\xff\xfe 100000\n")
+    groups.write("", cpu__max="200000 100000")
+    assert groups.quota() == 2
+
+
+@pytest.mark.parametrize(
+    "membership",
+    [
+        b"",
+        b"\n\n",
+        b"gibberish",
+        b"0",
+        b"0:",
+        b"1:cpu",
+        b"\xff\xfe:cpu:/\xff",
+        b"0::/\x00/a",
+        b"::::",
+    ],
+)
+def test_odd_memberships(membership: bytes, tmp_path: Path) -> None:
+    """Lines that say nothing are passed over, and a later one is read."""
+    groups = Groups(tmp_path, "")
+    groups.proc.write_bytes(membership)
+    assert groups.quota() == math.inf
+    groups.proc.write_bytes(membership + b"\n0::/a\n")
+    groups.write("a", cpu__max="300000 100000")
+    assert groups.quota() == 3
+
+
+def test_importing_reads_no_sense() -> None:
+    """Whatever the files say, and where the system gives no affinity."""
+    code = """
+        import os, pathlib, sys
+        read = pathlib.Path.read_text
+
+        def odd(path, *arguments, **rest):
+            if "cgroup" in str(path) or path.name.startswith("cpu."):
+                if sys.argv[1] == "error":
+                    raise PermissionError(path)
+                return eval(sys.argv[1])
+            return read(path, *arguments, **rest)
+
+        def refuse(pid):
+            raise OSError(38, "not here")
+
+        pathlib.Path.read_text, os.sched_getaffinity = odd, refuse
+        import pointwise_fast as pf
+        print(pf.get_num_threads())
+    """
+    for said in ("error", "'no'", "'0::/'", "'a:cpu:b:c\\n' * 3", "'9' * 5000 + ' 1'"):
+        assert int(run_python(code, said).stdout) == os.cpu_count()
 
 
 def test_no_cgroups(tmp_path: Path) -> None:

@@ -46,6 +46,21 @@ def test_import_loads_few_modules_beyond_numpy() -> None:
     assert len(others) < 15, others
 
 
+def test_public_names() -> None:
+    """Also where modules of the package have been imported by name."""
+    code = """
+        import pointwise_fast as pf, pointwise_fast.problem, pointwise_fast.kernels.numpy_blas
+        print(*dir(pf))
+        assert pf.typing.Head and pf.__version__ and dir(pf) == sorted(pf.__all__)
+        from pointwise_fast import *
+        assert conv1x1 is pf.conv1x1
+    """
+    names = run_python(code).stdout.split()
+    assert not [name for name in names if name.startswith("_") and name != "__version__"]
+    assert {"conv1x1", "typing", "num_threads"} < set(names)
+    assert not {"call", "kernels", "numpy_blas", "problem", "settings"} & set(names)
+
+
 def test_without_the_extension() -> None:
     code = (
         WITHOUT_C

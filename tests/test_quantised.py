@@ -198,6 +198,152 @@ def test_any_number_of_threads(backend: str, rng: np.random.Generator) -> None:
             assert np.array_equal(y, one)
 
 
+def grouped(rng: np.random.Generator, shape: tuple[int, ...], K: int, G: int, axis: int) -> Case:
+    """A case with weights of G groups, and scales and zero points of each output."""
+    case = random_case(rng, shape, K, axis=axis, weight_zero=True)
+    return case._replace(weight=any_bytes(rng, (K, shape[axis] // G), case.weight.dtype))
+
+
+def by_group(case: Case, G: int, axis: int) -> Array:
+    """What each group gives by itself."""
+    results = []
+    for x, *parts in zip(
+        np.split(case.x, G, axis),
+        *(np.split(part, G) for part in (case.weight, case.weight_scale, case.weight_zero_point)),
+        np.split(case.bias, G) if case.bias is not None else [None] * G,
+        strict=True,
+    ):
+        weight, scale, zero, bias = parts
+        part = case._replace(
+            x=x, weight=weight, weight_scale=scale, weight_zero_point=zero, bias=bias
+        )
+        results.append(expected(part, axis))
+    return np.concatenate(results, axis)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "K", "groups"),
+    [
+        ((6, 5, 9), -3, 9, 3), ((4, 7, 12), -1, 6, 6), ((2, 8, 3, 5), 1, 20, 2), ((64, 30), 0, 64, 4),
+        ((10,), 0, 5, 5), ((0, 3, 4), -3, 4, 2), ((6, 0, 4), -3, 4, 2),
+    ],
+)  # fmt: skip
+def test_groups(
+    backend: Any, shape: Any, axis: int, K: int, groups: int, rng: np.random.Generator
+) -> None:
+    for _ in range(3):
+        case = grouped(rng, shape, K, groups, axis)
+        settings: Any = {"channel_axis": axis, "groups": groups, "backend": backend}
+        wanted = by_group(case, groups, axis)
+        for threads in (1, 3):
+            y = pf.qconv1x1(*case, **settings, threads=threads)
+            assert np.array_equal(y, wanted)
+        relu = pf.qconv1x1(*case, "relu", **settings)
+        assert np.array_equal(relu, np.maximum(wanted, case.out_zero_point))
+        gaps = np.full((*wanted.shape, 2), 77, wanted.dtype)
+        pf.qconv1x1(*case, **settings, out=gaps[..., 0])
+        assert np.array_equal(gaps[..., 0], wanted)
+        assert np.all(gaps[..., 1] == 77)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4, 64])
+@pytest.mark.parametrize("axis", [0, -1])
+def test_groups_in_place(backend: Any, groups: int, axis: int, rng: np.random.Generator) -> None:
+    """The output is the input, reversed input, or shifted by a channel and by a pixel."""
+    shape = (64, 7, 9) if axis == 0 else (7, 9, 64)
+    settings: Any = {"channel_axis": axis, "groups": groups, "backend": backend}
+    for way in ("same", "reversed", "channel", "pixel"):
+        case = grouped(rng, shape, 64, groups, axis)
+        case = case._replace(
+            x=case.x.view(np.int8), x_zero_point=3, out_zero_point=np.int8(case.out_zero_point % 99)
+        )
+        wanted = by_group(case, groups, axis)
+        memory = np.zeros(64 * 7 * 9 + 100, np.int8)
+        step = {"channel": 63 if axis == 0 else 1, "pixel": 1 if axis == 0 else 64}.get(way, 0)
+        x = memory[step : step + wanted.size].reshape(shape)
+        out = memory[: wanted.size].reshape(shape)
+        x[...] = case.x
+        out = np.flip(out) if way == "reversed" else out
+        assert pf.qconv1x1(*case._replace(x=x), **settings, out=out) is out
+        assert np.array_equal(out, wanted), way
+
+
+def test_many_channels_in_groups_in_place(backend: Any, rng: np.random.Generator) -> None:
+    """More than one kernel writes over its input, each of few enough."""
+    case = grouped(rng, (4200, 3, 5), 4200, 3, 0)
+    case = case._replace(x=case.x.view(np.uint8), x_zero_point=3, out_zero_point=np.uint8(9))
+    wanted = by_group(case, 3, 0)
+    x = case.x.copy()
+    pf.qconv1x1(*case._replace(x=x), groups=3, out=x, backend=backend)
+    assert np.array_equal(x, wanted)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "stride", "index"),
+    [
+        ((6, 7, 9), -3, 2, np.s_[:, ::2, ::2]),
+        ((2, 7, 9, 6), -1, (3, 1), np.s_[:, ::3]),
+        ((3, 6, 11), -2, [4], np.s_[:, :, ::4]),
+        ((6, 1, 1), -3, 5, np.s_[:]),
+    ],
+    ids=str,
+)
+def test_stride(
+    backend: Any, shape: Any, axis: int, stride: Any, index: Any, rng: np.random.Generator
+) -> None:
+    case = grouped(rng, shape, 10, 2, axis)
+    wanted = by_group(case._replace(x=case.x[index]), 2, axis)
+    y = pf.qconv1x1(*case, channel_axis=axis, stride=stride, groups=2, backend=backend)
+    assert np.array_equal(y, wanted)
+    # Over the input that it passes by.
+    x = np.concatenate([case.x.view(wanted.dtype)] * 2, axis)
+    out = x[tuple(slice(n) for n in wanted.shape)]
+    if out.shape == wanted.shape:
+        case = case._replace(x=x.view(case.x.dtype)[tuple(slice(n) for n in shape)])
+        pf.qconv1x1(*case, channel_axis=axis, stride=stride, groups=2, out=out, backend=backend)
+        assert np.array_equal(out, wanted)
+
+
+def test_shapes_of_parameters(backend: Any, rng: np.random.Generator) -> None:
+    """As ONNX, PyTorch and lists have them."""
+    case = random_case(rng, (5, 6, 7), 4, weight_zero=True)._replace(bias=np.arange(4, dtype="i4"))
+    wanted = expected(case)
+    for shape in ((4, 1, 1, 1), (4, 1), (1, 4, 1, 1)):
+        given = case._replace(
+            weight=case.weight.reshape(4, 5, 1, 1, 1),
+            weight_scale=case.weight_scale.reshape(shape),
+            weight_zero_point=case.weight_zero_point.reshape(shape),
+            bias=case.bias.reshape(shape) if case.bias is not None else None,
+            x_scale=np.full((1, 1, 1, 1), case.x_scale),
+            x_zero_point=np.full((1, 1), case.x_zero_point),
+            out_scale=[float(case.out_scale)],
+            out_zero_point=np.array([[case.out_zero_point]]),
+        )
+        assert np.array_equal(pf.qconv1x1(*given, backend=backend), wanted)
+    lists = case._replace(
+        weight_scale=case.weight_scale.tolist(),
+        weight_zero_point=case.weight_zero_point.tolist(),
+        bias=[0, 1, 2, 3],  # type: ignore[arg-type]
+    )
+    assert np.array_equal(pf.qconv1x1(*lists, backend=backend), wanted)
+    one = pf.qconv1x1(*case._replace(bias=7), backend=backend)  # type: ignore[arg-type]
+    assert np.array_equal(one, expected(case._replace(bias=np.full(4, 7, np.int32))))
+    row = case._replace(weight=case.weight[0], weight_scale=0.01, weight_zero_point=2, bias=None)
+    matrix = row._replace(weight=case.weight[:1])
+    assert np.array_equal(pf.qconv1x1(*row, backend=backend), expected(matrix))
+
+
+def test_bias_in_the_output(backend: Any, rng: np.random.Generator) -> None:
+    case = random_case(rng, (8, 4, 4), 8, (BYTES[0], BYTES[1], BYTES[1]))
+    case = case._replace(bias=rng.integers(-(2**17), 2**17, 8, np.int32))
+    out = np.zeros((8, 4, 4), np.int8)
+    bias = out.reshape(-1)[:32].view(np.int32)
+    bias[...] = case.bias
+    wanted = expected(case)
+    pf.qconv1x1(*case._replace(bias=bias), out=out, backend=backend, groups=1)
+    assert np.array_equal(out, wanted)
+
+
 def test_parameters_are_read_each_time(rng: np.random.Generator) -> None:
     """Calls are remembered by values: what changes in place, or only in type, is seen."""
     case = random_case(rng, (8, 3, 4), 5, weight_zero=True)
@@ -253,11 +399,12 @@ WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"x_zero_point": 0.5}, TypeError, ("x_zero_point must be an integer", "0.5")),
     ({"x_zero_point": [1, 2]}, ValueError, ("x_zero_point has shape (2,)", "single")),
     ({"weight": np.ones((4, 5))}, TypeError, ("weight has dtype float64", "uint8 or int8")),
-    ({"weight": np.ones(5, np.int8)}, ValueError, ("weight has shape (5,)", "(K, C/groups)")),
+    ({"weight": np.ones(4, np.int8)}, ValueError, ("x has 5 channels", "weight expects 4")),
+    ({"weight": np.ones((5, 4), np.int8)}, ValueError, ("weight expects 4", "pass weight.T")),
     ({"weight": np.ones((4, 5, 3, 3), np.int8)}, ValueError, ("weight has shape (4, 5, 3, 3)",)),
     ({"weight": MASKED(np.ones((4, 5), np.int8))}, TypeError, ("weight is a masked array",)),
     ({"weight_scale": np.ones(5)}, ValueError, ("weight_scale has shape (5,)", "(4,)", "weight")),
-    ({"weight_scale": np.ones((4, 1))}, ValueError, ("weight_scale has shape (4, 1)", "(4,)")),
+    ({"weight_scale": np.ones((4, 4))}, ValueError, ("weight_scale has shape (4, 4)", "(4,)")),
     ({"weight_scale": [1, 1, 0.0, 1]}, ValueError, ("weight_scale must be positive", "got 0.0")),
     ({"weight_scale": 0.0}, ValueError, ("weight_scale must be positive", "got 0.0")),
     ({"weight_scale": MASKED(np.ones(4))}, TypeError, ("weight_scale is a masked array",)),
@@ -277,7 +424,9 @@ WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"out_zero_point": 1.0}, TypeError, ("out_zero_point must be an integer",)),
     ({"bias": np.ones(4)}, TypeError, ("bias has dtype float64", "int32")),
     ({"bias": np.ones(4, np.int64)}, TypeError, ("bias has dtype int64", "int32")),
-    ({"bias": np.ones(5, np.int32)}, ValueError, ("bias has shape (5,)", "(4,) fits")),
+    ({"bias": np.ones(5, np.int32)}, ValueError, ("bias has shape (5,)", "(4,), fits")),
+    ({"bias": [1.0, 2, 3, 4]}, TypeError, ("bias has dtype float64", "int32")),
+    ({"bias": [0, 0, 0, 2**31]}, ValueError, ("bias must be between", "2147483648")),
     ({"bias": MASKED(np.ones(4, np.int32))}, TypeError, ("bias is a masked array",)),
     ({"activation": "sigmoid"}, ValueError, ("activation 'sigmoid'", "relu, relu6, clip")),
     ({"activation": "leaky_relu"}, ValueError, ("activation 'leaky_relu'", "relu, relu6, clip")),
@@ -290,6 +439,15 @@ WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"out": read_only(np.zeros((4, 6, 7), np.int8))}, ValueError, ("out is read-only",)),
     ({"out": MASKED(np.zeros((4, 6, 7), np.int8))}, TypeError, ("out is a masked array",)),
     ({"out": [0]}, TypeError, ("out must be a numpy.ndarray",)),
+    (
+        {"out": np.lib.stride_tricks.as_strided(np.int8([0]), (4, 6, 7), (6, 1, 1))},
+        ValueError,
+        ("out has elements that share memory",),
+    ),
+    ({"stride": 0}, ValueError, ("stride must be at least 1",)),
+    ({"stride": (1, 2, 1)}, ValueError, ("stride=(1, 2, 1)", "2 spatial axes")),
+    ({"groups": 3}, ValueError, ("groups=3", "4 output channels")),
+    ({"groups": 2}, ValueError, ("x has 5 channels", "weight expects 10 (2 groups of 5)")),
     ({"backend": "fast"}, ValueError, ("backend 'fast' is unknown",)),
     ({"threads": 0}, ValueError, ("threads must be between 1",)),
 ]
@@ -350,6 +508,24 @@ def test_bits_of_onnx_runtime(kind: str, per_channel: bool, rng: np.random.Gener
         wanted = qlinear_conv(case)
         for name in QUANTISED:
             assert np.array_equal(pf.qconv1x1(*case, backend=name), wanted), (i, name)
+
+
+@pytest.mark.parametrize("groups", [2, 4, 12])
+def test_bits_of_onnx_runtime_with_groups_and_strides(
+    groups: int, rng: np.random.Generator
+) -> None:
+    pytest.importorskip("onnx", reason="needs onnx and onnxruntime")
+    pytest.importorskip("onnxruntime", reason="needs onnx and onnxruntime")
+    from onnx_peer import qlinear_conv
+
+    for strides in ((1, 1), (2, 3)):
+        case = random_case(rng, (2, 12, 7, 8), 24, (BYTES[0], BYTES[1], BYTES[0]))
+        case = case._replace(weight=any_bytes(rng, (24, 12 // groups), BYTES[1]))
+        case = case._replace(weight_zero_point=0)
+        wanted = qlinear_conv(case, groups, strides)
+        for name in QUANTISED:
+            y = pf.qconv1x1(*case, groups=groups, stride=strides, backend=name)  # type: ignore[arg-type]
+            assert np.array_equal(y, wanted)
 
 
 def test_complex_scales_are_refused() -> None:

@@ -85,20 +85,31 @@ def test_residual_may_be_out(
 
 
 @needs_c
-@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 1, 1)])
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 1, 1), (4, 5, *(1,) * 8)])
 def test_weights_of_a_repeat_are_read_anew(
     shape: tuple[int, ...], only_repeats: Callable[[], None], rng: np.random.Generator
 ) -> None:
     x = normal(rng, 5, 6, 7)
     weight = np.asfortranarray(WEIGHT).reshape(shape, order="A")
-    bias = np.zeros(8, np.float32)[::2]
+    bias = np.zeros(8, np.float32)[::2].reshape(4, *shape[2:])
     for _ in range(2):
         pf.conv1x1(x, weight, bias, backend="c")
     weight *= 2
-    bias += [1, 2, 3, 4]
+    bias += np.arange(1, 5).reshape(bias.shape)
     only_repeats()
     y = pf.conv1x1(x, weight, bias, backend="c")
-    assert_conv(y, x, weight.reshape(4, 5), bias)
+    assert_conv(y, x, weight.reshape(4, 5), bias.reshape(4))
+
+
+@needs_c
+def test_residual_of_a_repeat_is_one_row_of_out(rng: np.random.Generator) -> None:
+    """Its strides are those of `out`, but it is added to every row, after the first was written."""
+    x, layer = normal(rng, 5, 6, 7), layer_call()
+    for _ in range(4):
+        out = normal(rng, 4, 6, 7)
+        row = out[:1].copy()
+        layer(x, residual=out[:1], out=out)
+        assert_conv(out, x, WEIGHT, BIAS, np.broadcast_to(row, out.shape))
 
 
 def change_shape(x: Array, out: Array) -> tuple[Array, Array]:
@@ -312,7 +323,7 @@ def test_other_weights_with_the_same_id(backend: str, rng: np.random.Generator) 
                 assert_conv(pf.conv1x1(x, weight, backend=backend), x, weight.astype("f4"))
 
 
-@pytest.mark.parametrize("shape", [(4, 5, 2), (4, 5, 1, 1, 1), (5, 5), (20,)])
+@pytest.mark.parametrize("shape", [(4, 5, 2), (4, 5, 1, 1, 2), (1, 4, 5), (5, 5), (20,)])
 def test_weights_change_their_shape(
     shape: tuple[int, ...], backend: str, rng: np.random.Generator
 ) -> None:
@@ -323,7 +334,7 @@ def test_weights_change_their_shape(
     with pytest.raises(ValueError, match="weight"):
         pf.conv1x1(x, weight, bias, backend=backend)
     weight.resize((4, 5), refcheck=False)
-    bias.resize((4, 1), refcheck=False)
+    bias.resize((2, 2), refcheck=False)
     with pytest.raises(ValueError, match="bias"):
         pf.conv1x1(x, weight, bias, backend=backend)
 

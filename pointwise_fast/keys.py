@@ -1,0 +1,110 @@
+"""Calls that were checked before, found again by the values of what they were given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+__all__ = ["MOST_CALLS", "Known", "is_constant", "key_of"]
+
+T = TypeVar("T")
+
+#: Calls that are remembered before all are forgotten.
+MOST_CALLS = 256
+
+#: Types that `==` tells apart once the types are known to be the same, but for zeros.
+_PLAIN = frozenset((type(None), bool, int, float, str))
+#: Others without parts, whose bytes say all.
+_SCALARS = frozenset(np.sctypeDict.values()) - {np.object_, np.void}
+#: As a dtype.
+_CLASSES = frozenset((bool, int, float, complex)) | _SCALARS
+
+
+def key_of(values: tuple[Any, ...]) -> Hashable | None:
+    """What equals another key only where all types and values are the same.
+
+    1, 1.0 and True differ, and so do 0.0 and -0.0.
+
+    Parameters
+    ----------
+    values : tuple
+        As a user gave them.
+
+    Returns
+    -------
+    key
+        None: the value of one of them is not known, as that of an object with ``__float__``, which
+        may change.
+
+    Examples
+    --------
+    >>> key_of((1,)) == key_of((1.0,)), key_of((("clip", 0.0),)) == key_of((("clip", -0.0),))
+    (False, False)
+    """
+    types = tuple(map(type, values))
+    if _PLAIN.issuperset(types) and 0.0 not in values:
+        return types, values
+    try:
+        return types, tuple(map(_freeze, values))
+    except TypeError:
+        return None
+
+
+def _freeze(value: Any) -> Hashable:
+    """A value of a type that is known."""
+    kind = type(value)
+    if kind is float:
+        return float.hex(value)
+    if kind is tuple or kind is list:
+        frozen = key_of(tuple(value))
+        if frozen is not None:
+            return frozen
+    elif kind is np.ndarray:
+        if not value.dtype.hasobject:
+            return value.dtype, value.shape, value.tobytes()
+    elif kind in _SCALARS:
+        return bytes(value.tobytes())
+    elif kind in _PLAIN or _is_dtype(value):
+        found: Hashable = value
+        return found
+    raise TypeError
+
+
+def _is_dtype(value: Any) -> bool:
+    return isinstance(value, np.dtype) or (isinstance(value, type) and value in _CLASSES)
+
+
+def is_constant(values: tuple[Any, ...]) -> bool:
+    """Whether the same objects mean the same ever after."""
+    return all(
+        is_constant(value)
+        if type(value) is tuple
+        else type(value) in _PLAIN or type(value) in _SCALARS or _is_dtype(value)
+        for value in values
+    )
+
+
+class Known(Generic[T]):
+    """What `make` gave, by its arguments: the arrays' geometries, then parameters.
+
+    Filled without a lock: at worst two threads make the same.
+    """
+
+    def __init__(self, make: Callable[..., T]) -> None:
+        self._make = make
+        self._found: dict[Hashable, T] = {}
+
+    def __call__(self, arrays: tuple[Any, ...], parameters: tuple[Any, ...]) -> T:
+        key = key_of(parameters)
+        if key is None:
+            return self._make(arrays, *parameters)
+        key = arrays, key
+        found = self._found.get(key)
+        if found is None:
+            found = self._make(arrays, *parameters)
+            if len(self._found) >= MOST_CALLS:
+                self._found.clear()
+            self._found[key] = found
+        return found
