@@ -24,7 +24,6 @@ from .call import (
 )
 from .config import resolve_threads
 from .dispatch import candidates
-from .dtypes import native
 from .kernels import QuantisedPlan
 from .kernels.c_quantised import CQuantised
 from .kernels.numpy_quantised import NumpyQuantised
