@@ -389,7 +389,7 @@ class CGradient:
 
 
 def _check(status: int) -> None:
-    """Raise what a call ended with; where a signal's handler interrupted it, what that has raised."""
+    """Raise what a call ended with: what a signal's handler raised, where that interrupted it."""
     if status == lib.PW_INTERRUPTED:
         _repeats.raise_interruption()
     if status:

@@ -112,7 +112,7 @@ def conv1x1(
         same. Elsewhere nothing is rounded.
     out : numpy.ndarray, optional
         Where the result goes: its shape and dtype, any strides. It may overlap `x` or
-        `residual`.
+        `residual`. What it holds after a call was interrupted is undefined.
     backend : {"auto", "c", "numba", "numpy"}
         See `backends`.
     threads : int, optional
@@ -128,6 +128,9 @@ def conv1x1(
     TypeError, ValueError
         Before anything is computed or written; the message names the argument, what came and
         what would fit.
+    KeyboardInterrupt
+        After Ctrl-C, or whatever else the handler of a signal raises: in the C backend within some
+        50 ms, in the NumPy backend between two panels, in Numba as the call ends.
 
     Examples
     --------
