@@ -29,7 +29,8 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help bench bench-full bench-compare bench-report bench-scaling bench-pytest test test-c \
-        bench-dtypes bench-chains bench-alternate test-guard test-neon test-avx2 test-old-cpu lint format symbols examples readme clean force
+        bench-dtypes bench-chains bench-alternate test-guard test-neon test-avx2 test-old-cpu lint \
+        format symbols examples readme clean force
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' \
@@ -148,7 +149,7 @@ SANITIZE := -g -fsanitize=address,undefined -fno-sanitize-recover=all
 C_FLAGS := -std=c11 -O3 -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror -Ic_src
 WRAP := -Wl,--wrap=pw_cache_bytes
 GUARD := -Wl,--wrap=malloc,--wrap=calloc,--wrap=posix_memalign,--wrap=free
-CHECKS := checkasm checkquantised chains
+CHECKS := checkasm checkquantised chains pool
 OBJECTS = $(patsubst c_src/%.c,build/$(1)/%.o,$(C_SOURCES))
 KERNELS = $(patsubst c_src/%.c,build/$(1)/%.o,$(ISA_SOURCES))
 
@@ -173,6 +174,10 @@ $(CHECKS:%=build/native/%): build/native/%: build/native/%.o $(call OBJECTS,nati
 $(CHECKS:%=build/sanitized/%): build/sanitized/%: build/sanitized/%.o $(call OBJECTS,sanitized) $(call KERNELS,native)
 	$(CC) $(SANITIZE) $(WRAP) $^ -o $@ -pthread -lm
 
+# Keys that are refused, and a clock that runs.
+build/native/pool build/sanitized/pool build/guarded/pool build/neon/pool: \
+    WRAP += -Wl,--wrap=pthread_key_create,--wrap=clock_gettime
+
 # With guard pages behind our own blocks, packed weights of any size among them.
 $(CHECKS:%=build/guarded/%): build/guarded/%: build/guarded/%.o build/guarded/guard.o $(call OBJECTS,guarded) $(call KERNELS,native)
 	$(CC) $(WRAP) $(GUARD) $^ -o $@ -pthread -lm
@@ -188,16 +193,19 @@ test-c: $(CHECKS:%=build/sanitized/%) ## Check every kernel of this CPU bit by b
 	build/sanitized/checkasm $(SEED_NOW) all $(EVERY)
 	build/sanitized/checkquantised $(SEED_NOW) all $(EVERY)
 	build/sanitized/chains $(SEED_NOW) $(EVERY)
+	build/sanitized/pool
 
 test-guard: $(CHECKS:%=build/guarded/%) ## The same with each of our own blocks in front of a page that may not be touched
 	build/guarded/checkasm $(SEED_NOW) all $(EVERY)
 	build/guarded/checkquantised $(SEED_NOW) all $(EVERY)
 	build/guarded/chains $(SEED_NOW) $(EVERY)
+	build/guarded/pool
 
 test-neon: $(CHECKS:%=build/neon/%) ## An eighth of it for NEON, with a cross compiler and qemu-aarch64
 	qemu-aarch64 build/neon/checkasm $(SEED_NOW) all 8
 	qemu-aarch64 build/neon/checkquantised $(SEED_NOW) all 8
 	qemu-aarch64 build/neon/chains $(SEED_NOW) 8
+	qemu-aarch64 build/neon/pool brief
 
 test-avx2: $(CHECKS:%=build/native/%) ## A quarter of it for AVX2 on a CPU without it, with qemu-x86_64
 	qemu-x86_64 -cpu max build/native/checkasm $(SEED_NOW) avx2 4

@@ -98,7 +98,8 @@ typedef struct pw_qpacked {
     const char *w; /* planar: rows of lanes, which may be the caller's; interleaved: see there */
     ptrdiff_t w_k; /* from row to row */
     char *ones;    /* a row of w that sums x */
-    int32_t *bias; /* with what the zero points of x and w add to every pixel's sum; zeros behind it,
+    int32_t
+        *bias; /* with what the zero points of x and w add to every pixel's sum; zeros behind it,
                     * as much as a tile that begins at the last channel reads, as w_zero and scale */
     int32_t *w_zero;
     float *scale;

@@ -356,8 +356,7 @@ pw_status pw_qconv(const pw_qkernels *kernels, const pw_qproblem *q, const void 
     c.output.in_reach = c.packed.in_reach;
     c.direct = c.rows && !q->in_place && !c.packed.needs_x_sum && !c.bytes.flip &&
                kernels->depth == 4 && q->C % 4 == 0;
-    const pw_status status =
-        pw_spread(&c.shares, c.items, multiply_adds, threads, work, &c);
+    const pw_status status = pw_spread(&c.shares, c.items, multiply_adds, threads, work, &c);
     if (memory != on_stack) free(memory);
     return status;
 }

@@ -41,8 +41,7 @@ int pw_stop_if_interrupted(pw_shares *shares) {
     shares->until_look = shares->look_every;
     if (!pw_is_interrupted(&shares->next_question)) return 0;
     atomic_store(&shares->interrupted, 1);
-    for (int i = 0; i < shares->n; i++)
-        atomic_store(&shares->share[i].next, shares->share[i].end);
+    for (int i = 0; i < shares->n; i++) atomic_store(&shares->share[i].next, shares->share[i].end);
     return 1;
 }
 

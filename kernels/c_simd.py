@@ -378,7 +378,7 @@ class CGradient:
 
 
 def check_status(status: int) -> None:
-    """Raise what a call ended with: what a signal's handler raised, if that interrupted it."""
+    """Raise what a call ended with: what a signal's handler raised, where that interrupted it."""
     if status == lib.PW_INTERRUPTED:
         _repeats.raise_interruption()
     if status:

@@ -152,7 +152,7 @@ def conv1x1(
     out : numpy.ndarray, optional
         Where the result goes: its shape and dtype, either byte order, any strides with which no
         two elements share memory. It may overlap `x` or `residual`. The mask of a masked array is
-        set, too.
+        set, too. What it holds after a call was interrupted is undefined.
     backend : {"auto", "c", "numba", "numpy"}
         See `backends`.
     threads : int, optional
@@ -170,6 +170,9 @@ def conv1x1(
     TypeError, ValueError
         Before anything is computed or written; the message names the argument, what came and
         what would fit.
+    KeyboardInterrupt
+        After Ctrl-C, or whatever else the handler of a signal raises: in the C backend within some
+        50 ms, in the NumPy backend between two panels, in Numba as the call ends.
 
     Examples
     --------

@@ -114,6 +114,9 @@ def test_installing_without_a_compiler(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "the C kernels were not built" in done.stdout + done.stderr
     assert "C compiler" in done.stdout + done.stderr
+    installed = {path.name for path in (tmp_path / "there/pointwise_fast/kernels").iterdir()}
+    assert {"c_simd.py", "py.typed"} <= installed
+    assert not {"build_c.py", "repeat.c"} & installed
     code = """
         import sys
         sys.path.insert(0, sys.argv[1])
@@ -128,14 +131,35 @@ def test_installing_without_a_compiler(tmp_path: Path) -> None:
     assert "numpy" in found
 
 
-@pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm")
-@pytest.mark.skipif(c_simd.available() is not None, reason="the C kernels are not built")
-def test_exported_symbols() -> None:
+def about_extension(*command: str) -> str:
+    """What a tool of binutils says of the file of the extension."""
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"needs {command[0]}")
+    if c_simd.available() is not None:
+        pytest.skip("the C kernels are not built")
     spec = importlib.util.find_spec("pointwise_fast.kernels._c")
     assert spec is not None
     assert spec.origin is not None
-    done = subprocess.run(
-        ["nm", "-D", "--defined-only", spec.origin], capture_output=True, text=True, check=True
-    )
-    symbols = {line.split()[-1] for line in done.stdout.splitlines()}
-    assert symbols == {"PyInit__c", "PyInit__repeat"}
+    done = subprocess.run([*command, spec.origin], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_exported_symbols() -> None:
+    symbols = about_extension("nm", "-D", "--defined-only")
+    assert {line.split()[-1] for line in symbols.splitlines()} == {"PyInit__c", "PyInit__repeat"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of ELF files")
+def test_how_the_extension_was_linked() -> None:
+    """Addresses are read-only before anything runs, and no path is of the machine that built it."""
+    dynamic = about_extension("readelf", "--dynamic", "--wide")
+    assert "BIND_NOW" in dynamic
+    assert "RPATH" not in dynamic
+    assert "RUNPATH" not in dynamic
+    assert "GNU_RELRO" in about_extension("readelf", "--program-headers", "--wide")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of ELF files")
+def test_stack_protector() -> None:
+    """It is there, but not in kernels: in those of `isa` it would take part in every tile."""
+    assert "__stack_chk_fail" in about_extension("nm", "-D", "--undefined-only")

@@ -4,6 +4,7 @@
  *
  *     chains [seed]
  */
+#define _POSIX_C_SOURCE 200809L /* posix_memalign */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,6 @@ static void fill(char *to, int64_t n, pw_dtype dtype) {
 static char x[ROOM], r[ROOM], y[ROOM], expected[ROOM], hidden[2][ROOM];
 static char weights[MOST_LAYERS][ROOM], biases[MOST_LAYERS][1024];
 static double scales[MOST_LAYERS][64], offsets[MOST_LAYERS][64];
-_Alignas(64) static char packed[ROOM];
 
 /* Channels and pixels are `gap` elements further apart than they have to be. */
 static void lay_out(int interleaved, int64_t n, int64_t P, ptrdiff_t size, int gap,
@@ -49,7 +49,12 @@ static void lay_out(int interleaved, int64_t n, int64_t P, ptrdiff_t size, int g
     *pixel = interleaved ? (ptrdiff_t)(n + gap) * size : size;
 }
 
-static void pack_layers(const pw_plan *chain, const pw_problem *layers, int n) {
+/* To memory that ends with them; to be freed. */
+static void *pack_layers(const pw_plan *chain, const pw_problem *layers, int n) {
+    size_t bytes = 0;
+    void *packed;
+    for (int i = 0; i < n; i++) bytes += pw_packed_bytes(pw_chain_layer(chain, i));
+    if (posix_memalign(&packed, 64, bytes)) exit(2);
     char *to = packed;
     for (int i = 0; i < n; i++) {
         const pw_plan *plan = pw_chain_layer(chain, i);
@@ -58,6 +63,7 @@ static void pack_layers(const pw_plan *chain, const pw_problem *layers, int n) {
                 layers[i].has_bias ? biases[i] : NULL, size, to);
         to += pw_packed_bytes(plan);
     }
+    return packed;
 }
 
 /* The layers one after another, by plans of their own. */
@@ -112,8 +118,9 @@ static int check(const pw_kernel_set *set, pw_dtype dtype, int n, const int64_t 
     run_layers(set, layers, n, expected);
     cache_bytes = random_below(2) ? 1 << 20 : 1 << (10 + random_below(8));
     pw_plan *chain = pw_chain_new(set, pointers, n);
-    pack_layers(chain, layers, n);
+    void *packed = pack_layers(chain, layers, n);
     pw_run(chain, packed, x, residual ? r : NULL, NULL, y, 1 + random_below(3));
+    free(packed);
     const int same = !memcmp(y, expected, sizeof y);
     if (!same)
         printf("differs: %s, %d bytes, C %lld K %lld P %lld, x %d y %d gap %d residual %d\n",

@@ -31,7 +31,7 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *time) {
     return status;
 }
 
-enum { PIXELS = 150000, CHANNELS = 32, FLOATS = PIXELS * CHANNELS };
+enum { PIXELS = 80000, CHANNELS = 32, FLOATS = PIXELS * CHANNELS };
 static float x[FLOATS], y[FLOATS], wanted[FLOATS], w[CHANNELS * CHANNELS];
 static float scales[CHANNELS];
 static int32_t zeros[CHANNELS];
@@ -137,8 +137,8 @@ static int ask(void) {
 static const struct {
     const char *name;
     pw_status (*run)(int threads);
-} kinds[] = {{"convolution", convolve},    {"chain", run_chain},       {"batches", run_batches},
-             {"branches", run_branches},   {"gradient", run_gradient}, {"quantised", run_quantised}};
+} kinds[] = {{"convolution", convolve},  {"chain", run_chain},       {"batches", run_batches},
+             {"branches", run_branches}, {"gradient", run_gradient}, {"quantised", run_quantised}};
 
 static void check_kind(int kind) {
     pw_set_interrupt(NULL);
@@ -146,7 +146,7 @@ static void check_kind(int kind) {
     expect(kinds[kind].run(1) == PW_OK, kinds[kind].name);
     memcpy(wanted, y, sizeof y);
     pw_set_interrupt(ask);
-    for (int threads = 1; threads <= 3; threads++) {
+    for (int threads = 1; threads <= 3; threads += 2) {
         asked = stop_at = 0;
         memset(y, 0x55, sizeof y);
         expect(kinds[kind].run(threads) == PW_OK, kinds[kind].name);

@@ -1,6 +1,6 @@
 /* What threads owe to their callers: rounding, CPUs, signals and memory; and how many there are.
  *
- *     pool [brief: leaves out how long calls are interrupted]
+ *     pool [brief: for emulators, which are slow and do not fork]
  */
 #define _GNU_SOURCE /* CPU sets */
 #include <errno.h>
@@ -104,7 +104,8 @@ static void check_signals(void) {
     const meeting m = meet_in(3);
     for (int i = 0; i < 3; i++) {
         if (m.numbers[i] == 0) continue;
-        for (int s = 0; s < 6; s++) expect(!sigismember(&m.blocked[i], own[s]), "own signals are open");
+        for (int s = 0; s < 6; s++)
+            expect(!sigismember(&m.blocked[i], own[s]), "own signals are open");
         expect(sigismember(&m.blocked[i], SIGINT), "others are blocked");
         expect(sigismember(&m.blocked[i], SIGTERM), "others are blocked");
     }
@@ -148,7 +149,7 @@ static int threads_of_process(void) {
 }
 
 static void check_numbers(void) {
-    const int threads = 8;
+    const int threads = 5; /* no more than there are for one CPU */
     const meeting m = meet_in(threads);
     for (int i = 0; i < threads; i++) {
         expect(m.numbers[i] >= 0 && m.numbers[i] < threads, "the lowest numbers are taken");
@@ -189,9 +190,11 @@ int main(int argc, char **argv) {
     check_rounding();
     check_signals();
     check_cpus();
-    check_fork();
-    if (argc < 2 || strcmp(argv[1], "brief") != 0) check_interrupts();
-    check_count();
+    if (argc < 2 || strcmp(argv[1], "brief") != 0) {
+        check_fork();
+        check_interrupts();
+        check_count();
+    }
     printf("pool: %ld passed, %ld failed\n", passed, failed);
     return failed || !passed;
 }

@@ -1,0 +1,112 @@
+"""Signals in the middle of one long call of the C backend: what a handler raises ends it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from test_threads import interrupted, run
+
+import pointwise_fast as pf
+
+pytestmark = [
+    pytest.mark.skipif("c" not in pf.backends(), reason="the other backends finish their call"),
+    pytest.mark.skipif(sys.platform == "win32", reason="signals"),
+]
+
+#: Without the signal these would take seconds to minutes; x is small in memory.
+LONG = """
+        import signal
+
+        class Enough(Exception):
+            pass
+
+        def end(number, frame):
+            raise Enough("of it")
+
+        signal.signal(signal.SIGINT, end)
+        C, K, P = 40_000, 100, 100_000
+        one = np.ones((1, P), np.float32)
+        wide = np.broadcast_to(one, (C, P))
+        heavy = np.ones((K, C), np.float32)
+        settings = dict(channel_axis=0, backend=backend)
+        long = pf.Conv1x1(heavy, **settings)
+        out = np.full((K, P), np.nan, np.float32)
+        outs = out, out.copy()
+
+        def is_left(outs):
+            assert all(np.isnan(out).any() for out in outs)
+            return True
+"""
+
+CALLS = {
+    "conv1x1": "pf.conv1x1(wide, heavy, out=out, threads=threads, **settings)",
+    "Conv1x1": "long(wide, out=out, threads=threads)",
+    "Chain": """pf.Chain(long, pf.Conv1x1(np.ones((K, K), np.float32), **settings))(
+                wide, out=out, threads=threads)""",
+    "Branches": "pf.Branches(long, long)(wide, out=outs, threads=threads)",
+}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("call", CALLS)
+def test_a_handler_ends_a_call(call: str, threads: int) -> None:
+    """Its exception comes from the call, much of whose output is still to be written."""
+    code = f"""{LONG}
+        threads = {threads}
+        try:
+            print("ready", flush=True)
+            {CALLS[call]}
+        except Enough as error:
+            print("ended", error, is_left(outs if {call == "Branches"} else [out]), flush=True)
+        check()
+        """
+    assert list(interrupted(code, "c")) == ["ready", "ended of it True", "exit 0"]
+
+
+def test_a_repeat_ends() -> None:
+    """A repeat goes another way from Python to C."""
+    code = f"""{LONG}
+        signal.signal(signal.SIGALRM, end)
+        P = 100_000 if pf.config()["isa"] != "scalar" else 2000
+        wide, out = wide[:2000, :P], out[:, :P]
+        long = pf.Conv1x1(heavy[:, :2000], **settings)
+        long(wide, out=out)
+        long(wide, out=out)
+        for _ in range(30):  # a call may end before the alarm
+            out[:] = np.nan
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.1)
+                long(wide, out=out, threads=1)
+                signal.pause()
+            except Enough:
+                if np.isnan(out).any():
+                    print("ended")
+                    break
+        check()
+        """
+    assert run(code, "c", timeout=120) == "ended\n"
+
+
+def test_a_handler_that_returns() -> None:
+    """The call goes on where it was, though the handler has itself called."""
+    code = """
+        import signal
+
+        handled = []
+
+        def handle(number, frame):
+            check()
+            handled.append(number)
+
+        signal.signal(signal.SIGINT, handle)
+        C = 40_000 if pf.config()["isa"] != "scalar" else 1000
+        row = (np.arange(90_000) % 8).astype(np.float32)
+        wide = np.broadcast_to(row.astype(np.uint16), (C, row.size))  # converted in scratch
+        print("ready", flush=True)
+        result = pf.conv1x1(wide, np.ones((20, C), np.float32), channel_axis=0, backend=backend)
+        while not handled:
+            time.sleep(0.01)
+        assert result.dtype == np.float32 and np.array_equal(result, np.tile(C * row, (20, 1)))
+        """
+    assert list(interrupted(code, "c")) == ["ready", "exit 0"]
