@@ -68,9 +68,9 @@ typedef struct pw_matrix {
  * as many are fetched into level 2; 0: none. */
 typedef void (*pw_convert)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j, ptrdiff_t fetch);
 /* to[c, p] = scale[c] * from[c, p] + offset[c], rounded once, of the dtype of the sums; `to` may be
- * `from`. In both channels lie one behind the other, or in both pixels do. */
+ * `from`. In both channels lie one behind the other, or in both pixels do. `fetch` as above. */
 typedef void (*pw_affine)(pw_matrix to, pw_matrix from, const void *scale, const void *offset,
-                          int64_t n_c, int64_t n_p);
+                          int64_t n_c, int64_t n_p, ptrdiff_t fetch);
 /* Sets flags[j] where element j of an array's row is `value`; NaN: where it is NaN. */
 typedef void (*pw_absent)(uint8_t *flags, const char *row, ptrdiff_t step, double value, int64_t n);
 /* In place, on K planes of n pixels in scratch, whose rows hold whole vectors. */
