@@ -170,6 +170,8 @@ def conv1x1(
                 return result
     if isinstance(stride, tuple | list):  # of which (2.0, 2) would be found by (2, 2)
         stride = tuple(check_integer(step, "stride", 1) for step in stride)
+    if scale is not None or offset is not None:
+        scale, offset = _hashable(scale), _hashable(offset)
     given = (
         *(activation, channel_axis, stride, groups, dtype, backend),
         *(head, nodata, fill, valid, min_valid, scale, offset, precision),
@@ -230,6 +232,13 @@ def _checked(
 def _call(*arguments: Any) -> Call:
     """The last four arguments are the arrays' geometries."""
     return describe(Settings(*arguments[:-4]), *arguments[-4:])
+
+
+def _hashable(numbers: Any) -> Any:
+    """An array or a list of numbers as a tuple, by which a call is found again."""
+    if type(numbers) is np.ndarray and numbers.ndim == 1:
+        return tuple(numbers.tolist())
+    return tuple(numbers) if type(numbers) is list else numbers
 
 
 def _is_plain(settings: Settings) -> bool:
