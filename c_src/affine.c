@@ -1,7 +1,17 @@
 /* scale * x + offset, rounded once, on its way to scratch. */
 #include "plan.h"
 
-enum { BLOCK = 64 };
+enum {
+    /* Pixels of a channel at once. */
+    BLOCK = 64,
+    /* What the next panel takes is fetched while this one is computed. */
+    MOST_FETCHED = 20 << 10,
+};
+
+static ptrdiff_t fetch_distance(const pw_matrix *x, int64_t n) {
+    const ptrdiff_t bytes = (ptrdiff_t)n * x->j;
+    return bytes > 0 && bytes <= MOST_FETCHED ? bytes : 0;
+}
 
 /* In float64 by blocks of pixels, then rounded to float32. */
 static void from_wide(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t c, int64_t n_c,
@@ -18,7 +28,7 @@ static void from_wide(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t c,
             const pw_matrix from = {x.dtype, first + at * x.j, x.i, x.j, x.swap};
             const pw_matrix there = {to.dtype, to.at + i * to.i + at * to.j, to.i, to.j, NULL};
             pw_copy(load, wide, from, 1, m, 0);
-            plan->wide->affine(wide, wide, pw_scale(plan, c + i), pw_offset(plan, c + i), 1, m);
+            plan->wide->affine(wide, wide, pw_scale(plan, c + i), pw_offset(plan, c + i), 1, m, 0);
             pw_copy(store, there, wide, 1, m, 0);
         }
     }
@@ -31,7 +41,8 @@ int pw_affine_from(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t c, in
     if (plan->wide)
         from_wide(plan, to, x, c, n_c, n);
     else if (x.dtype == to.dtype && !x.swap && alike && plan->problem.parts == 1)
-        plan->kernels->affine(to, x, pw_scale(plan, c), pw_offset(plan, c), n_c, n);
+        plan->kernels->affine(to, x, pw_scale(plan, c), pw_offset(plan, c), n_c, n,
+                              fetch_distance(&x, n));
     else
         return 0;
     return 1;

@@ -131,7 +131,7 @@ static void stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t c, c
             copy_panel(plan, kernels->load[x.dtype], to, source, 1, plan->problem.x_part, n_c, part,
                        !plan->interleaved);
             if (plan->affine == PW_AFFINE_STAGED)
-                kernels->affine(to, to, pw_scale(plan, c), pw_offset(plan, c), n_c, part);
+                kernels->affine(to, to, pw_scale(plan, c), pw_offset(plan, c), n_c, part, 0);
         }
         if (!nodata) continue;
         for (int64_t i = 0; i < n_c; i++, source.at += x.i)

@@ -71,9 +71,9 @@ struct pw_matrix {
 };
 
 /* to[c, p] = scale[c] * from[c, p] + offset[c], rounded once, of the dtype of the sums; `to` may be
- * `from`. In both channels lie one behind the other, or in both pixels do. */
+ * `from`. In both channels lie one behind the other, or in both pixels do. `fetch` as above. */
 typedef void (*pw_affine)(pw_matrix to, pw_matrix from, const void *scale, const void *offset,
-                          int64_t n_c, int64_t n_p);
+                          int64_t n_c, int64_t n_p, ptrdiff_t fetch);
 /* Sets flags[j] where element j of an array's row is the one at `value`; NaN: where it is NaN. */
 typedef void (*pw_absent)(uint8_t *flags, const char *row, ptrdiff_t step, const void *value,
                           int64_t n);

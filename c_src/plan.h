@@ -78,6 +78,12 @@ static const double pw_parallel_from = 0.5e6;
 /* A plan that weights can be packed with, in blocks of `width` channels and then of one. It cannot
  * be run. */
 pw_plan *pw_plan_packing(const pw_kernel_set *, const pw_problem *, int width);
+/* Channels for rows kernels, the others being whole vectors: all that fit one block, else what is
+ * left; 0 where rows kernels cannot read x. */
+int64_t pw_rows_channels(const pw_plan *);
+
+/* passes.c */
+void pw_choose_passes(pw_plan *);
 /* Whether output of so many bytes, and input, is better stored past the caches. */
 int pw_worth_streaming(int64_t out, int64_t in);
 

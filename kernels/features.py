@@ -61,7 +61,8 @@ def features_of(problem: Problem) -> list[str]:
     found += ["bias"] if problem.bias else []
     found += ["residual"] if problem.residual_strides is not None else []
     found += ["groups"] if problem.groups > 1 else []
-    found += ["offset="] if any(layer.scale for layer in (problem, *problem.hidden)) else []
+    scales = problem.scale, *(layer.scale for layer in problem.hidden)
+    found += ["offset="] if any(scales) else []
     for activation in (problem.activation, *(layer.activation for layer in problem.hidden)):
         if activation is not None:
             found.append("prelu" if activation.name == "prelu" else "activations")

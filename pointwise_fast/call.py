@@ -291,7 +291,7 @@ def _check_affine(problem: Problem) -> None:
         dtype = layer.affine_dtype
         for name, values in ("scale", layer.scale), ("offset", layer.offset):
             largest = max(map(abs, values or ()), default=0.0)
-            if largest > np.finfo(dtype).max:
+            if largest > float(np.finfo(dtype).max):
                 raise ValueError(
                     f"{name}={largest:g} does not fit {dtype}, in which it is applied to x; "
                     "dtype='float64' does"

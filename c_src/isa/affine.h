@@ -1,28 +1,32 @@
 /* Template: scale * x + offset on panels, for kernels that do not compute it themselves. */
 
+/* The last vector of a row ends with the row: `to` may be `from`, so it is computed before what it
+ * shares with the one before is stored. */
 static void FN(affine)(pw_matrix to, pw_matrix from, const void *scale, const void *offset,
-                       int64_t n_c, int64_t n_p) {
-    const ptrdiff_t size = sizeof(T);
+                       int64_t n_c, int64_t n_p, ptrdiff_t fetch) {
+    const ptrdiff_t size = sizeof(T), step = VW * size;
     const int planes = to.j == size && from.j == size;
     const int64_t n_i = planes ? n_c : n_p, n_j = planes ? n_p : n_c;
     const ptrdiff_t to_step = planes ? to.i : to.j, from_step = planes ? from.i : from.j;
     const char *by = scale, *plus = offset;
+#define TERM(x, s, o) V_FMA(planes ? a : (s), x, planes ? b : (o))
     for (int64_t i = 0; i < n_i; i++, to.at += to_step, from.at += from_step) {
-        V a = V_SET1(((const T *)scale)[planes ? i : 0]);
-        V b = V_SET1(((const T *)offset)[planes ? i : 0]);
-        int64_t j = 0;
-        for (; j + VW <= n_j; j += VW) {
-            if (!planes) a = V_LOAD(by + j * size), b = V_LOAD(plus + j * size);
-            V_STORE(to.at + j * size, V_FMA(a, V_LOAD(from.at + j * size), b));
+        const V a = V_SET1(((const T *)scale)[planes ? i : 0]);
+        const V b = V_SET1(((const T *)offset)[planes ? i : 0]);
+        if (fetch)
+            for (ptrdiff_t at = 0; at < n_j * size; at += PW_CACHE_LINE)
+                __builtin_prefetch(from.at + fetch + at, 0, 2);
+        if (n_j < VW) {
+            const V v =
+                TERM(V_LOADN(from.at, (int)n_j), V_LOADN(by, (int)n_j), V_LOADN(plus, (int)n_j));
+            V_STOREN(to.at, (int)n_j, v);
+            continue;
         }
-        if (j < n_j) {
-            V v = V_LOADN(from.at + j * size, (int)(n_j - j));
-            if (!planes) {
-                a = V_LOADN(by + j * size, (int)(n_j - j));
-                b = V_LOADN(plus + j * size, (int)(n_j - j));
-            }
-            v = V_FMA(a, v, b);
-            V_STOREN(to.at + j * size, (int)(n_j - j), v);
-        }
+        const ptrdiff_t last = (n_j - VW) * size;
+        const V end = TERM(V_LOAD(from.at + last), V_LOAD(by + last), V_LOAD(plus + last));
+        for (ptrdiff_t at = 0; at < last; at += step)
+            V_STORE(to.at + at, TERM(V_LOAD(from.at + at), V_LOAD(by + at), V_LOAD(plus + at)));
+        V_STORE(to.at + last, end);
     }
+#undef TERM
 }

@@ -1,0 +1,170 @@
+/* Chooses passes, panels, stores and what is fetched ahead, for a plan that has its blocks. */
+#include "plan.h"
+
+enum {
+    LINE = 64,
+    /* A tile of x that stays in a 32 KiB level 1 cache beside weights and sums. */
+    TILE_BYTES = 16 << 10,
+    /* x of one pass over a planar tile: past it, C goes in passes. 16 KiB cost 6%, 64 and 128 were
+     * as good. */
+    PASS_BYTES = 40 << 10,
+    /* Planes of a pass that are a multiple of a page apart: no more than level 1 has ways where
+     * there is little to compute. Zen 4: 64x512x512-2 4.1 -> 2.3 ms, 224x1000x1024-10 53 -> 47. */
+    PAGE = 4096,
+    FEW_ALIASED = 8,
+    MANY_ALIASED = 64,
+    ALIASED_FROM_BYTES = 8 << 20,
+    /* Each of up to four regions: 1 MiB of scratch in all. Pixels in them come in multiples of
+     * LEAST_PANEL, a whole vector, and have a line to spare for those before y is aligned. */
+    REGION_BYTES = 256 << 10,
+    LEAST_PANEL = 16,
+    /* Of interleaved pixels that are staged as one row: level 1 holds it. */
+    DENSE_REGION_BYTES = 20 << 10,
+    /* Less x than this comes from level 2, without prefetching. */
+    PREFETCH_FROM_BYTES = 512 << 10,
+    /* How far ahead. Zen 4, 50 x 600 x 600 -> 20, one thread: in each plane, 256 to 2048 bytes
+     * were equal (6.7 ms; without 10.8); along rows of pixels, rows kernels 7.4 ms from 5/4 of
+     * their tile on (2048: 8.9, without: 13.5). */
+    AHEAD_PLANAR = 512,
+    AHEAD_ROWS = 4096,
+    /* From so many bytes of a tile on x is fetched far, for level 1 cannot hold two: 224 -> 6
+     * channels 40 -> 69 GFLOP/s, 224 -> 30 73 -> 98; 103 -> 9 lost by it (68 -> 57). */
+    FAR_ROWS = 8192,
+    /* Interleaved kernels: 103 -> 14 58 GFLOP/s from 1024 bytes on, 93 from 8192, 95 far; 103 -> 32
+     * 78, 109, 105; with AVX2 103 -> 9 26, 40, 56. Shorter pixels: 32 -> 32 107, 107, 102. */
+    AHEAD_INTERLEAVED = 8192,
+    FAR_PIXEL = 384,
+    AHEAD_DENSE = 4096,
+    /* What is made of a sum, in multiply-adds: an activation. */
+    OUTPUT_WORK = 16,
+    /* Where the machine does not tell. */
+    DEFAULT_CACHE_BYTES = 16 << 20,
+    DEFAULT_LEVEL_2_BYTES = 512 << 10,
+};
+
+static int64_t planar_tile(const pw_plan *plan) {
+    return plan->kernels->planar_nv[plan->blocks[0].channels] * plan->kernels->vector;
+}
+
+/* Packed weights of one interleaved block and pass: a part of level 2. 24 KiB, for level 1, cost 3%
+ * in deep layers and a third where x comes from memory, which is read in pieces then. */
+static int64_t pass_weight_bytes(void) {
+    const int64_t cache = pw_cache_bytes(2);
+    return (cache ? cache : DEFAULT_LEVEL_2_BYTES) * 3 / 16;
+}
+
+/* Planes from memory whose pixels all fall into the same sets of the caches. */
+static int is_aliased(const pw_plan *plan) {
+    const pw_problem *p = &plan->problem;
+    const int64_t bytes = plan->outer * p->C * p->P * (int64_t)pw_size(p->x_dtype);
+    return !plan->stage_x && p->x_c % PAGE == 0 && bytes >= ALIASED_FROM_BYTES;
+}
+
+static void choose_passes(pw_plan *plan) {
+    const int64_t size = (int64_t)pw_size(plan->problem.dtype);
+    int64_t most; /* channels in a pass */
+    if (plan->interleaved) {
+        plan->tile = 96; /* of every kernel's rows a multiple, as is 48 */
+        plan->step = pw_rows_channels(plan) || plan->dense ? 48 : 24;
+        most = pw_max(64, pass_weight_bytes() / (plan->blocks[0].width * size));
+    } else {
+        plan->tile = plan->step = planar_tile(plan);
+        most = PASS_BYTES / (plan->tile * size);
+        if (is_aliased(plan)) most = pw_min(most, plan->K <= 4 ? FEW_ALIASED : MANY_ALIASED);
+    }
+    if (plan->stage_x) most = pw_min(most, REGION_BYTES / (LEAST_PANEL * size + LINE));
+    const int64_t passes = pw_max(1, pw_ceil_div(plan->C, most));
+    plan->c_pass = pw_ceil_div(plan->C, passes);
+    if (plan->problem.parts > 1 || plan->pairs) plan->c_pass = pw_round_up(plan->c_pass, 2);
+    if (plan->interleaved) {
+        if (plan->tile * plan->c_pass * size > TILE_BYTES) plan->tile = 48;
+    } else {
+        const int64_t tiles = TILE_BYTES / (plan->tile * pw_max(1, plan->c_pass) * size);
+        plan->tile *= pw_min(pw_max(tiles, 1), 8);
+    }
+}
+
+static size_t region(size_t *end, int used, int64_t elements, size_t size) {
+    const size_t at = *end;
+    if (used) *end += (size_t)pw_round_up((int64_t)((size_t)elements * size), LINE);
+    return at;
+}
+
+/* Interleaved pixels without gaps: a panel of them is staged as one row, however short. */
+static int stages_dense(const pw_plan *plan) {
+    const pw_problem *p = &plan->problem;
+    const ptrdiff_t size = (ptrdiff_t)pw_size(p->x_dtype);
+    return plan->stage_x && plan->interleaved && plan->c_pass == plan->C && !plan->row &&
+           (p->C == 1 || p->x_c == size) && p->x_p == (ptrdiff_t)plan->C * size;
+}
+
+/* Pixels and channels at once, so that each region of scratch stays within its bytes. */
+static void lay_out_scratch(pw_plan *plan) {
+    const int64_t size = (int64_t)pw_size(plan->problem.dtype);
+    const int sums = plan->c_pass < plan->C, per_channel = sums || plan->stage_y || plan->stage_r;
+    const pw_block *last = &plan->blocks[plan->n_blocks - 1];
+    const int64_t widest = plan->blocks[0].width;
+    plan->part_width = last->at + last->width;
+    if (per_channel && !plan->whole) {
+        const int64_t most = REGION_BYTES / (pw_round_up(plan->tile, LEAST_PANEL) * size + LINE);
+        plan->part_width = pw_min(plan->part_width, pw_max(widest, most));
+    }
+    /* Brief enough for a call to be interrupted between two of them; of whole lines. */
+    const int64_t brief = PW_ITEM_WORK / (plan->K * (plan->C + OUTPUT_WORK));
+    plan->panel = pw_min(plan->problem.P, pw_round_up(pw_max(brief, 1), 4 * plan->step));
+    if (per_channel || plan->stage_x || plan->flags) {
+        const int64_t deepest =
+            pw_max(plan->stage_x ? plan->c_pass : 1, per_channel ? plan->part_width : 1);
+        const int64_t most = stages_dense(plan) ? DENSE_REGION_BYTES : REGION_BYTES;
+        const int64_t pixels =
+            (pw_max(most, deepest * 2 * LINE) / deepest - LINE) / size / LEAST_PANEL * LEAST_PANEL;
+        plan->panel = pw_min(plan->panel, pw_max(pixels / plan->tile * plan->tile, LEAST_PANEL));
+    }
+    const int64_t room = plan->room = pw_round_up(plan->panel, LEAST_PANEL) + LINE / size;
+    size_t end = 0;
+    plan->scratch.x = region(&end, plan->stage_x, room * plan->c_pass, (size_t)size);
+    plan->scratch.y = region(&end, plan->stage_y, room * plan->part_width, (size_t)size);
+    plan->scratch.r = region(&end, plan->stage_r, room * plan->part_width, (size_t)size);
+    plan->scratch.acc = region(&end, sums, room * plan->part_width, (size_t)size);
+    plan->scratch.flags = region(&end, plan->flags, room, sizeof(uint8_t));
+    plan->scratch.bytes = end;
+}
+
+int pw_worth_streaming(int64_t out, int64_t in) {
+    const int64_t known = pw_cache_bytes(3), cache = known ? known : DEFAULT_CACHE_BYTES;
+    return out > cache / 2 || (in && out + in > cache);
+}
+
+/* Streaming stores: for an output that will not stay in the cache, of whole aligned lines. */
+static int may_stream(const pw_plan *plan) {
+    const pw_problem *p = &plan->problem;
+    if (plan->stage_y || p->has_residual || p->in_place) return 0;
+    if (!plan->dense && (plan->interleaved || p->y_k % LINE)) return 0;
+    for (int64_t i = 0; i < p->outer; i++)
+        if (p->y_outer[i] % LINE) return 0;
+    const int64_t pixels = plan->outer * p->P * (int64_t)pw_size(p->dtype);
+    return pw_worth_streaming(pixels * p->K, plan->dense ? pixels * p->C : 0);
+}
+
+static ptrdiff_t choose_prefetch(const pw_plan *plan) {
+    const pw_problem *p = &plan->problem;
+    const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype);
+    if (plan->outer * p->C * p->P * size < PREFETCH_FROM_BYTES) return 0;
+    if (plan->dense) return AHEAD_DENSE;
+    if (plan->stage_x) return 0;
+    if (!plan->interleaved) return AHEAD_PLANAR;
+    /* Rows of x and y lie one behind the other, else there is no telling what comes next. */
+    if (p->x_c != size || p->x_p != plan->C * size ||
+        p->y_p != plan->K * (ptrdiff_t)pw_size(p->y_dtype))
+        return 0;
+    const ptrdiff_t rows = p->x_p * plan->kernels->vector;
+    if (pw_rows_channels(plan) < plan->K) return p->x_p < FAR_PIXEL ? AHEAD_INTERLEAVED : PW_FAR;
+    return pw_max(rows < FAR_ROWS ? AHEAD_ROWS : PW_FAR, rows * 5 / 4);
+}
+
+void pw_choose_passes(pw_plan *plan) {
+    choose_passes(plan);
+    lay_out_scratch(plan);
+    plan->stream = may_stream(plan);
+    plan->prefetch = choose_prefetch(plan);
+}
