@@ -55,6 +55,11 @@ CASES = {
     "in place": "lambda: pf.conv1x1(out, np.eye(20), out=out, **settings)",
     "one channel to many": """lambda x=cube[:1], y=cube.copy():
         pf.conv1x1(x, w.reshape(-1)[:50, None], out=y, backend=backend, activation="gelu")""",
+    "beside its input": "lambda: pf.conv1x1(cube[:30], w[:, :30], out=cube[30:], **settings)",
+    "groups of a batch": """lambda x=cube.reshape(900, 50, 400), y=out.reshape(900, 20, 400):
+        pf.conv1x1(x, w[:, :5], np.ones(20), groups=10, channel_axis=-2, out=y, **settings)""",
+    "cropped": """lambda r=out.copy(): pf.conv1x1(cube[:, 1:, 1:], w, residual=r[:, 1:, 1:],
+        out=out[:, 1:, 1:], **settings)""",
     "many channels to one": """lambda x=cube.reshape(3000, 100, 60), y=out[:1, :100, :60].copy():
         pf.conv1x1(x, np.ones((1, 3000)), out=y, **settings)""",
 }
@@ -81,6 +86,11 @@ CONVERTED = {
         pf.conv1x1(x, w, out=y, backend=backend)""",
     "argmax": """lambda y=np.zeros((rows, 600), 'u1'):
         pf.conv1x1(cube, w, out=y, head="argmax", **settings)""",
+    "int64": """lambda x=cube.astype('i8'), y=out.astype(float):
+        pf.conv1x1(x, w, out=y, **settings)""",
+    "strided uint16 and nodata": """lambda x=cube.astype('u2'), y=out[:, ::2, ::2].copy():
+        pf.conv1x1(x, w, out=y, stride=2, nodata=3, **settings)""",
+    "l2_normalize": "lambda: pf.conv1x1(cube, w, out=out, head='l2_normalize', **settings)",
     "softmax": "lambda: pf.conv1x1(cube, w, out=out, head='softmax', **settings)",
     "nodata and mask": """lambda m=np.zeros((rows, 600), bool):
         pf.conv1x1(cube, w, out=out, nodata=1, mask=m, **settings)""",

@@ -165,8 +165,13 @@ def test_activations(activation: str, layout: str, rng: np.random.Generator) -> 
 
 @pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("layout", ["planar", "interleaved", "backwards", "every second channel"])
-def test_what_is_read_from_the_output(layout: str, rng: np.random.Generator) -> None:
-    """The input, the residual, and channels beside those of the input."""
+def test_what_is_read_from_the_output(
+    layout: str, rng: np.random.Generator, products: list[tuple[Array, Array, Array]]
+) -> None:
+    """The input, the residual, and channels beside those of the input.
+
+    NumPy would copy a whole input that might overlap the output of its product.
+    """
     weight = rng.standard_normal((7, 7)).astype(np.float32)
     bias = rng.standard_normal(7).astype(np.float32)
     given = rng.standard_normal((2, 7, 43)).astype(np.float32)
@@ -188,6 +193,20 @@ def test_what_is_read_from_the_output(layout: str, rng: np.random.Generator) -> 
     run(out[:, :4], weight[:3, :4], None, None, out[:, 4:])
     assert_conv(out[:, 4:], given[:, :4], weight[:3, :4], channel_axis=-2)
     np.testing.assert_array_equal(out[:, :4], given[:, :4])
+    assert not any(np.may_share_memory(b, to) for _, b, to in products)
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_windows(
+    transpose: bool, rng: np.random.Generator, products: list[tuple[Array, Array, Array]]
+) -> None:
+    """Windows over a signal as channels: pixels overlap, which no BLAS takes."""
+    x = np.lib.stride_tricks.sliding_window_view(rng.standard_normal(60), 9)
+    x = x if transpose else x.T
+    weight = rng.standard_normal((3, len(x)))
+    out = run(x, weight, None, None, np.empty((3, x.shape[1])))
+    assert_conv(out, x, weight, channel_axis=-2)
+    assert all(takes_blas(b) for _, b, _ in products)
 
 
 @pytest.mark.parametrize("axis", [-3, -1])
