@@ -53,6 +53,7 @@ def set_num_threads(n: int) -> None:
     global _num_threads, _limit
     n = _check_threads(n, "n")
     _num_threads, _limit = n, MAX_THREADS
+    _publish()
 
 
 class num_threads(ContextDecorator):
@@ -82,6 +83,7 @@ class num_threads(ContextDecorator):
         block = _Block(self._n, _inside.get())
         _blocks[id(block)] = block
         _inside.set(block)
+        _publish()
 
     def __exit__(self, *error: object) -> None:
         block = _inside.get()
@@ -89,6 +91,7 @@ class num_threads(ContextDecorator):
         if block is not None:
             _inside.set(block.outer)
             _blocks.pop(id(block), None)
+            _publish()
 
 
 class _Block(NamedTuple):
@@ -112,7 +115,7 @@ def get_num_threads() -> int:
 def resolve_threads(threads: int | None) -> int:
     """What ``threads=`` means: None is `get_num_threads`."""
     if threads is None:
-        return _num_threads if not _blocks else _threads_here()
+        return _everywhere or _threads_here()
     return _check_threads(threads, "threads")
 
 
@@ -120,6 +123,14 @@ def _threads_here() -> int:
     """Where some thread of Python is in a block of `num_threads`."""
     block = _inside.get()
     return _num_threads if block is None else min(block.n, _limit)
+
+
+def _publish() -> None:
+    """After a change. Other threads may make one too, hence the second look."""
+    global _everywhere
+    _everywhere = 0 if _blocks else _num_threads
+    if _blocks:
+        _everywhere = 0
 
 
 def limit_threads(n: int | None = None) -> int:
@@ -135,6 +146,7 @@ def limit_threads(n: int | None = None) -> int:
         _num_threads = _limit = min(max(n, 1), MAX_THREADS)
         if _num_threads >= _unlimited:
             _limit, _unlimited = MAX_THREADS, None
+        _publish()
     return before
 
 
@@ -297,9 +309,11 @@ _num_threads = _threads_from_environment()
 _limit = MAX_THREADS
 _unlimited: int | None = None
 
-#: Blocks of `num_threads` that are running anywhere: where there is none a call need not look for
-#: its own. A dict, whose changes need no lock, which a fork could leave locked.
+#: Blocks of `num_threads` that are running anywhere. A dict, whose changes need no lock, which a
+#: fork could leave locked.
 _blocks: dict[int, _Block] = {}
+#: Threads where there is no such block, and no call need look for its own; otherwise 0.
+_everywhere = _num_threads
 #: The innermost around the code that asks.
 _inside: ContextVar[_Block | None] = ContextVar("pointwise_fast.num_threads", default=None)
 

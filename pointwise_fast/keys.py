@@ -14,9 +14,12 @@ T = TypeVar("T")
 #: Calls that are remembered before all are forgotten.
 MOST_CALLS = 256
 
-#: Types that `==` tells apart once the types are known to be the same, but for zeros.
-_PLAIN = frozenset((type(None), bool, int, float, str))
-#: Others without parts, whose bytes say all.
+#: Types whose values `==` tells apart once the types are known to be the same.
+_EXACT = frozenset((type(None), bool, int, str, *(np.dtype(c).type for c in "?bBhHiIlLqQ")))
+#: Of these but zeros and NaN.
+_FLOATS = frozenset((float, np.float32, np.float64))
+_PLAIN = _EXACT | _FLOATS
+#: Types without parts, whose bytes say all.
 _SCALARS = frozenset(np.sctypeDict.values()) - {np.object_, np.void}
 #: As a dtype.
 _CLASSES = frozenset((bool, int, float, complex)) | _SCALARS
@@ -44,17 +47,21 @@ def key_of(values: tuple[Any, ...]) -> Hashable | None:
     (False, False)
     """
     types = tuple(map(type, values))
-    if _PLAIN.issuperset(types) and 0.0 not in values:
+    if _EXACT.issuperset(types) or (_PLAIN.issuperset(types) and 0.0 not in values):
         return types, values
     try:
-        return types, tuple(map(_freeze, values))
+        return types, tuple(
+            [
+                v if kind in _EXACT or (kind in _FLOATS and (v > 0 or v < 0)) else _freeze(kind, v)
+                for kind, v in zip(types, values, strict=True)
+            ]
+        )
     except TypeError:
         return None
 
 
-def _freeze(value: Any) -> Hashable:
+def _freeze(kind: type, value: Any) -> Hashable:
     """A value of a type that is known."""
-    kind = type(value)
     if kind is float:
         return float.hex(value)
     if kind is tuple or kind is list:
@@ -66,7 +73,7 @@ def _freeze(value: Any) -> Hashable:
             return value.dtype, value.shape, value.tobytes()
     elif kind in _SCALARS:
         return bytes(value.tobytes())
-    elif kind in _PLAIN or _is_dtype(value):
+    elif _is_dtype(value):
         found: Hashable = value
         return found
     raise TypeError
