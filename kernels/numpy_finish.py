@@ -75,7 +75,7 @@ def without_result(layers: Sequence[Problem], gaps: Array, none: Array | None) -
         groups = lost.reshape(layer.groups, -1, lost.shape[-1]).any(axis=1)
         lost = np.repeat(groups, layer.K // layer.groups, axis=0)
     if layers[-1].head is not None:
-        lost = lost.any(axis=0, keepdims=True)
+        lost = np.asarray(lost.any(axis=0, keepdims=True))
     return lost
 
 
