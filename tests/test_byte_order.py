@@ -292,13 +292,17 @@ def test_quantised(backend: str, rng: np.random.Generator) -> None:
     assert np.array_equal(call(">"), call("<"))
 
 
-def test_bfloat16(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_bfloat16(backend: str, rng: np.random.Generator) -> None:
     ml_dtypes = pytest.importorskip("ml_dtypes")
     x = rng.standard_normal((4, 3, 37)).astype(ml_dtypes.bfloat16)
     other = x.view(np.uint16).byteswap().view(x.dtype.newbyteorder("S"))
     weight = rng.standard_normal((2, 4))
-    if "c" in pf.backends():
-        assert np.array_equal(pf.conv1x1(other, weight), pf.conv1x1(x, weight))
+    expected = pf.conv1x1(x, weight, backend=backend)
+    assert np.array_equal(pf.conv1x1(other, weight, backend=backend), expected)
+    plain = pf.conv1x1(x, weight, dtype=x.dtype, backend=backend)
+    y = pf.conv1x1(x, weight, dtype=other.dtype, backend=backend)
+    assert np.array_equal(y.view(np.uint16).byteswap(), plain.view(np.uint16))
 
 
 @pytest.mark.parametrize("dtype", [">g", ">c32", ">S3", ">M8[s]", ">b1,>f4"])

@@ -156,7 +156,7 @@ static void check_conversion(void) {
             if (failed++ < MOST_PRINTED)
                 printf("FAILED: %s sums %d x %d y %d parts %d C=%" PRId64 " K=%" PRId64
                        " P=%" PRId64 " head %d slopes %d nodata %d mask %d residual %d swapped "
-                                     "%d%d%d threads %d: %s\n",
+                       "%d%d%d threads %d: %s\n",
                        pw_kernel_set_name(set), p->dtype, p->x_dtype, p->y_dtype, p->parts, p->C,
                        p->K, p->P, p->head, p->slopes != NULL, p->nodata != NULL, p->has_mask,
                        p->has_residual, p->x_swapped, p->y_swapped, p->r_swapped, threads[i],
