@@ -80,7 +80,7 @@ CONVERTED = {
         pf.conv1x1_backward(y, x, w, needs=('weight', 'bias'), backend=backend)""",
     "float64 sums, float32 out": """lambda:
         pf.conv1x1(cube, w, out=out, precision='float64', **settings)""",
-    "int64": """lambda y=np.zeros((20, rows, 600), 'i8'):
+    "int64 out": """lambda y=np.zeros((20, rows, 600), 'i8'):
         pf.conv1x1(cube, w, out=y, dtype=int, **settings)""",
     "complex": """lambda x=cube.view('c8'), y=out.view('c8'):
         pf.conv1x1(x, w, out=y, backend=backend)""",
