@@ -28,7 +28,7 @@ Array = npt.NDArray[Any]
 _PLAIN = frozenset(
     [
         *("dtype", "x_dtype", "out_dtype", "outer", "C", "K", "P", "groups"),
-        *("x_strides", "out_strides", "residual_strides"),
+        *("x_strides", "out_strides", "residual_strides", "residual_dtype"),
         *("bias", "activation", "hidden", "in_place"),
     ]
 )
@@ -39,10 +39,15 @@ _RUN = 1024
 
 def takes(problem: Problem) -> bool:
     """Whether `problem` is plain: of one dtype, with nothing beyond `_PLAIN`."""
-    return problem.dtype == problem.x_dtype == problem.out_dtype and all(
-        field.default is not MISSING and getattr(problem, field.name) == field.default
-        for field in fields(problem)
-        if field.name not in _PLAIN
+    residual = problem.residual_dtype
+    return (
+        problem.dtype == problem.x_dtype == problem.out_dtype
+        and (residual is None or residual == problem.dtype)
+        and all(
+            field.default is not MISSING and getattr(problem, field.name) == field.default
+            for field in fields(problem)
+            if field.name not in _PLAIN
+        )
     )
 
 
