@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pointwise_fast.call import describe, geometry
+from pointwise_fast.call import describe
+from pointwise_fast.geometry import geometry
 from pointwise_fast.settings import Settings
 
 from .job import Job

@@ -5,7 +5,8 @@ from ._version import __version__
 from .branches import Branches
 from .chain import Chain
 from .config import config, get_num_threads, num_threads, set_num_threads, show_config
-from .conv import Conv1x1, conv1x1
+from .conv import conv1x1
+from .conv_layer import Conv1x1
 from .dispatch import backends
 from .folding import fold_batch_norm, fold_normalization, fold_scale
 from .gradient import conv1x1_backward

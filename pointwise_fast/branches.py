@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .arrays import as_mask, as_x, check_out, overlap
-from .call import Call, Masks, as_masks
+from .call import Call
 from .chain import Chain, parameters_of
 from .config import resolve_threads
-from .conv import Conv1x1
+from .conv_layer import Conv1x1
+from .geometry import Masks, as_masks
 from .kernels import Plan, Repeat, c_simd, run_in_turn
 from .keys import MOST_CALLS, key_of
 from .layer import Layer

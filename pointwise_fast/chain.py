@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from .conv import Conv1x1
+from .conv_layer import Conv1x1
 from .kernels import ChainPlan, Parameters, Plan
 from .layer import Layer
 from .problem import Hidden

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .arrays import as_input, as_parameter
-from .call import Geometry, describe, geometry, reduce_call, stepped
+from .call import describe, reduce_call
 from .config import resolve_threads
 from .dispatch import select_gradient
 from .dtypes import native
+from .geometry import Geometry, geometry, stepped
 from .keys import Known
 from .settings import Settings, Shape
 from .typing import Backend, GradientName

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .arrays import as_input, as_mask, as_x, check_out
-from .call import NUMBER, Call, Geometry, MaskGeometry, Masks, describe, geometry
+from .call import Call, describe
 from .config import resolve_threads
+from .geometry import NUMBER, Geometry, MaskGeometry, Masks, geometry
 from .kernels import Plan, Repeat
 from .keys import MOST_CALLS
 from .masked import apply_masked, is_masked

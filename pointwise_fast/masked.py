@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .arrays import overlap
-from .call import Geometry, Masks, as_masks, geometry, reduce_call
+from .call import reduce_call
 from .dtypes import default_fill, holds
+from .geometry import Geometry, Masks, as_masks, geometry
 from .kernels.numpy_blas import sizes
 from .kernels.numpy_finish import absent, rescale, without_result
 from .kernels.panels import panels

@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from .activation import ActivationSpec
 from .arrays import as_input, check_out, is_same, overlap, owners
-from .call import (
+from .config import resolve_threads
+from .dispatch import candidates
+from .geometry import (
     Geometry,
     check_apart,
     check_fits,
@@ -22,8 +24,6 @@ from .call import (
     geometry,
     stepped,
 )
-from .config import resolve_threads
-from .dispatch import candidates
 from .kernels import QuantisedPlan
 from .kernels.c_quantised import CQuantised
 from .kernels.numpy_quantised import NumpyQuantised
