@@ -139,7 +139,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"head": 1}, TypeError, "head must be None or a name; got 1"),
     ({"head": "argmax", "dtype": "f4"}, TypeError, "dtype=float32 does not fit head='argmax'"),
     ({"head": "softmax", "dtype": "u1"}, TypeError, "head='softmax' gives fractions"),
-    ({"dtype": "i8"}, TypeError, "dtype=int64 is for the labels"),
+    ({"head": "l2_normalize", "dtype": "i8"}, TypeError, "head='l2_normalize' gives fractions"),
     ({"head": "argmax", "residual": np.zeros((4, 5, 6))}, ValueError, "residual cannot be added"),
     ({"activation": ("prelu", [1.0, 2.0])}, ValueError, "2 slopes; one, or 4, fit"),
     ({"activation": ("prelu", "a")}, TypeError, "slopes must be a number"),
