@@ -102,9 +102,22 @@ class Known(Generic[T]):
     def __init__(self, make: Callable[..., T]) -> None:
         self._make = make
         self._found: dict[Hashable, T] = {}
+        #: The last parameters that are constant, kept so that no others get their ids, and their key.
+        self._last: tuple[tuple[int, ...], tuple[Any, ...], Hashable] = (), (), None
+
+    def _key_of(self, parameters: tuple[Any, ...]) -> Hashable | None:
+        """`key_of`, at once where the very same objects come again, as in a loop."""
+        ids = tuple(map(id, parameters))
+        known, _, key = self._last
+        if ids == known:
+            return key
+        key = key_of(parameters)
+        if key is not None and is_constant(parameters):
+            self._last = ids, parameters, key
+        return key
 
     def __call__(self, arrays: tuple[Any, ...], parameters: tuple[Any, ...]) -> T:
-        key = key_of(parameters)
+        key = self._key_of(parameters)
         if key is None:
             return self._make(arrays, *parameters)
         key = arrays, key

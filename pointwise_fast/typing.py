@@ -66,7 +66,7 @@ Backend = Literal["auto", BackendName]
 Valid = Literal["all", "any"]
 
 #: What ``precision=`` takes, besides None.
-Precision = Literal["bf16"]
+Precision = Literal["bf16", "float64"]
 
 #: What ``needs=`` of `pointwise_fast.conv1x1_backward` may hold.
 GradientName = Literal["x", "weight", "bias"]
