@@ -119,8 +119,8 @@ static void copy_panel(const pw_plan *plan, pw_convert convert, pw_matrix to, pw
 }
 
 /* Pixels [from, from + n) of x from its channel c on, row by row; flags those that miss a channel. */
-static void stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t c, const pw_nodata *nodata,
-                    uint8_t *flags, int64_t n_c, int64_t from, int64_t n) {
+static void stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t c,
+                    const pw_nodata *nodata, uint8_t *flags, int64_t n_c, int64_t from, int64_t n) {
     const pw_kernels *kernels = plan->kernels;
     const int64_t row = plan->row ? plan->row : plan->problem.P;
     for (int64_t part; n > 0; n -= part, from += part, to.at += part * to.j) {

@@ -102,7 +102,7 @@ class Known(Generic[T]):
     def __init__(self, make: Callable[..., T]) -> None:
         self._make = make
         self._found: dict[Hashable, T] = {}
-        #: The last parameters that are constant, kept so that no others get their ids, and their key.
+        #: The last constant parameters, kept so that no others get their ids, and their key.
         self._last: tuple[tuple[int, ...], tuple[Any, ...], Hashable] = (), (), None
 
     def _key_of(self, parameters: tuple[Any, ...]) -> Hashable | None:
