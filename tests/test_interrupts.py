@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from test_threads import interrupted, run
+from test_threads import interrupted, needs_fork, run
 
 import pointwise_fast as pf
 
@@ -93,6 +93,38 @@ def test_a_repeat_ends() -> None:
         check()
         """
     assert run(code, "c", timeout=120) == "ended\n"
+
+
+@needs_fork
+def test_a_handler_that_forks() -> None:
+    """The parent's call goes on; the child, without the other threads, cannot finish it."""
+    code = f"""{LONG.replace("CALL", CALLS["Conv1x1"])}
+        children = []
+
+        def fork(number, frame):
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            children.append(os.fork())
+
+        signal.signal(signal.SIGINT, fork)
+        C //= 10
+        wide = wide[:C]
+        long = pf.Conv1x1(heavy[:, :C], **settings)
+        few = long(wide[:, :2000])
+        print("ready", flush=True)
+        try:
+            while not children:
+                long(wide, out=out, threads=2)
+        except RuntimeError as error:
+            assert children == [0] and "fork" in str(error), error
+            os._exit(3)
+        if children == [0]:  # forked between two calls
+            os._exit(3)
+        assert np.array_equal(out, np.broadcast_to(few[:, :1], out.shape))
+        _, status = os.waitpid(children[0], 0)
+        print("child", os.waitstatus_to_exitcode(status), flush=True)
+        check()
+        """
+    assert list(interrupted(code, "c")) == ["ready", "child 3", "exit 0"]
 
 
 def test_a_handler_that_returns() -> None:
