@@ -44,7 +44,7 @@ typedef enum {
     PW_ACT_MISH
 } pw_activation;
 
-/* Interrupted: the hook said so; what was to be written is undefined. */
+/* Interrupted: the hook said so, or forked this process; what was to be written is undefined. */
 typedef enum { PW_OK, PW_NO_MEMORY, PW_INTERRUPTED } pw_status;
 
 /* A function that calls ask, in the caller's thread, whether to stop: some times a second, if they

@@ -65,11 +65,12 @@ int pw_worth_threads(double multiply_adds, int threads) {
 
 static pw_status run(const pw_shares *shares, int threads, void (*work)(void *, int),
                      void *argument) {
+    int all = 1;
     if (threads > 1)
-        pw_parallel(threads, work, argument);
+        all = pw_parallel(threads, work, argument);
     else
         work(argument, 0);
-    return atomic_load(&shares->interrupted) ? PW_INTERRUPTED : PW_OK;
+    return atomic_load(&shares->interrupted) || !all ? PW_INTERRUPTED : PW_OK;
 }
 
 pw_status pw_spread(pw_shares *shares, int64_t items, double multiply_adds, int threads,

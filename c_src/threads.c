@@ -53,14 +53,16 @@ static struct pool {
     job *jobs;
     sleeper *sleepers;    /* in the order of their numbers: who is not needed has a great one */
     atomic_int vacancies; /* of all jobs; written under the lock, a hint without it */
-    int workers;
+    int workers, forks;
     char taken[MOST_WORKERS + 1]; /* numbers of workers */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .finished = PTHREAD_COND_INITIALIZER};
 
 /* In the child of a fork: its parent's workers do not exist here, and the lock may have been held
  * by one of them. */
 static void forget_workers(void) {
-    pool = (struct pool){.lock = PTHREAD_MUTEX_INITIALIZER, .finished = PTHREAD_COND_INITIALIZER};
+    pool = (struct pool){.lock = PTHREAD_MUTEX_INITIALIZER,
+                         .finished = PTHREAD_COND_INITIALIZER,
+                         .forks = pool.forks + 1};
 }
 
 /* Under the lock, as all that follow. */
@@ -90,7 +92,7 @@ static job *joinable(void) {
     return NULL;
 }
 
-/* Without the lock meanwhile. */
+/* Gives up the lock meanwhile, as does spin. */
 static void join(job *j, int number, cpu_set_t *allowed) {
     j->wanted--;
     atomic_fetch_sub(&pool.vacancies, 1);
@@ -105,7 +107,6 @@ static void join(job *j, int number, cpu_set_t *allowed) {
     if (atomic_fetch_sub(&j->working, 1) == 1) pthread_cond_broadcast(&pool.finished);
 }
 
-/* Without the lock. */
 static void spin(void) {
     pthread_mutex_unlock(&pool.lock);
     for (int i = 0; i < WORKER_SPINS && !atomic_load(&pool.vacancies); i++) relax();
@@ -202,13 +203,14 @@ static void unlist(const job *j) {
     *link = j->next;
 }
 
-void pw_parallel(int threads, void (*work)(void *, int), void *argument) {
+int pw_parallel(int threads, void (*work)(void *, int), void *argument) {
     job j = {.work = work,
              .argument = argument,
              .float_control = pw_float_control(),
              .wanted = threads - 1};
     pw_note_cpus(&j.cpus);
     pthread_mutex_lock(&pool.lock);
+    const int forks = pool.forks;
     if (pool.workers < j.wanted) hire(j.wanted);
     j.next = pool.jobs;
     pool.jobs = &j;
@@ -219,10 +221,13 @@ void pw_parallel(int threads, void (*work)(void *, int), void *argument) {
     work(argument, 0);
 
     pthread_mutex_lock(&pool.lock);
-    unlist(&j);
+    const int is_child = pool.forks != forks;
+    if (!is_child) unlist(&j);
     pthread_mutex_unlock(&pool.lock);
+    if (is_child) return 0;
     for (int i = 0; i < CALLER_SPINS && atomic_load(&j.working); i++) relax();
     pthread_mutex_lock(&pool.lock);
     while (atomic_load(&j.working)) pthread_cond_wait(&pool.finished, &pool.lock);
     pthread_mutex_unlock(&pool.lock);
+    return 1;
 }

@@ -70,7 +70,10 @@ static int run_handlers(void) {
 
 /* Sets the exception of a call that was not done. */
 static void set_error(pw_status status) {
-    if (status == PW_INTERRUPTED) {
+    if (status == PW_INTERRUPTED && !kept.type) {
+        PyErr_SetString(PyExc_RuntimeError, "a signal's handler forked in the middle of this call; "
+                                            "its other threads are in the parent only");
+    } else if (status == PW_INTERRUPTED) {
         PyErr_Restore(kept.type, kept.value, kept.traceback);
         kept.type = kept.value = kept.traceback = NULL;
     } else {
