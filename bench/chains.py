@@ -92,7 +92,8 @@ def _ways(chain: _Chain, layout: Layout, threads: int) -> dict[str, Callable[[],
 def _measured(threads: int, rounds: int) -> Iterator[dict[str, Any]]:
     for layout in LAYOUTS:
         for chain in _CHAINS:
-            turns = {name: Turn(call) for name, call in _ways(chain, layout, threads).items()}
+            ways = _ways(chain, layout, threads)
+            turns = {name: Turn(call, binds=name != "numpy") for name, call in ways.items()}
             with threadpool_limits(limits=threads, user_api="blas"):
                 found = measure(turns, placing=Placing(threads), rounds=rounds, budget=4.0)
             best = {name: min(seconds) for name, seconds in found.items()}

@@ -174,7 +174,8 @@ def ours(backend: str, *, packed: bool = False, allocate: bool = False) -> Conte
     """One of our backends: `conv1x1` with ``out=``, without it, or a packed `Conv1x1`."""
     how = " packed" if packed else " new out" if allocate else ""
     bind = _packed(backend) if packed else _one_shot(backend, allocate)
-    return Contender(f"ours {backend}{how}", True, bind, _backend_missing(backend))
+    missing = _backend_missing(backend)
+    return Contender(f"ours {backend}{how}", True, bind, missing, binds=backend == "c")
 
 
 # ---- NumPy, on plain layers ----------------------------------------------------------------------

@@ -99,7 +99,7 @@ def _measure(
         )
         out = layer(x)
         sums = np.result_type(np.float32, x.dtype) if x_name != "bfloat16" else np.dtype(np.float32)
-        ours = Turn(partial(layer, x, out=out, threads=threads))
+        ours = Turn(partial(layer, x, out=out, threads=threads), binds=True)
         theirs = Turn(_numpy_way(job, x, sums, np.empty_like(out)))
         found = measure({"ours": ours, "numpy": theirs}, placing=placing, rounds=rounds, budget=1.0)
         # Of a multiply-add of complex numbers four of real ones; of float64 half as many at once.

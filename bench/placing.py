@@ -4,6 +4,9 @@ Schedulers may leave the threads of a process on one CPU for longer than a call 
 are idle; some virtual machines do so on purpose. Whether two threads are then faster than one is
 luck, for everyone alike, and luck is not what is to be measured: where more than one thread works,
 the threads of every contender are bound, each to a CPU of its own.
+
+The threads of our C backend look after themselves: they use the CPUs that the caller may use, but for
+the one on which it is. To bind the caller would bind them all to its CPU.
 """
 
 from __future__ import annotations
@@ -61,4 +64,12 @@ class Placing:
         self._known.update(new)
         for i, thread in enumerate(new):
             with suppress(ProcessLookupError):  # it has ended
-                os.sched_setaffinity(thread, {cpus[i % len(cpus)]})
+                if not _is_ours(thread):
+                    os.sched_setaffinity(thread, {cpus[i % len(cpus)]})
+
+
+def _is_ours(thread: int) -> bool:
+    """Whether it is a worker of our C backend, which bears its name."""
+    with suppress(OSError), open(f"/proc/self/task/{thread}/comm") as file:
+        return file.read().strip() == "pointwise"
+    return False

@@ -9,10 +9,14 @@ __all__ = ["Turn"]
 
 
 class Turn:
-    """Times a call that needs nothing before or after it."""
+    """Times a call that needs nothing before or after it.
 
-    def __init__(self, call: Callable[[], object]) -> None:
+    `binds`: whether it is one of our C backend, see `bench.placing`.
+    """
+
+    def __init__(self, call: Callable[[], object], binds: bool = False) -> None:
         self._call = call
+        self.binds = binds
 
     def seconds(self, calls: int) -> float:
         self._call()

@@ -142,6 +142,9 @@ static void wake_first(void) {
 static void *worker(void *number) {
     sleeper self = {.woken = PTHREAD_COND_INITIALIZER, .number = (int)(intptr_t)number};
     cpu_set_t allowed = {0};
+#if defined(__linux__)
+    pthread_setname_np(pthread_self(), "pointwise"); /* for profilers, and bench/placing.py */
+#endif
     pthread_mutex_lock(&pool.lock);
     for (int rested = 1, awake = 1; awake;) {
         job *j = joinable();
