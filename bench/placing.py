@@ -5,8 +5,8 @@ are idle; some virtual machines do so on purpose. Whether two threads are then f
 luck, for everyone alike, and luck is not what is to be measured: where more than one thread works,
 the threads of every contender are bound, each to a CPU of its own.
 
-The threads of our C backend look after themselves: they use the CPUs that the caller may use, but for
-the one on which it is. To bind the caller would bind them all to its CPU.
+The threads of our C backend look after themselves: they use the CPUs that the caller may use, but
+for the one on which it is. To bind the caller would bind them all to its CPU.
 """
 
 from __future__ import annotations
