@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from . import dispatch
 from .arrays import is_same, overlap, owners
-from .dtypes import Dtypes, choose_dtypes, label_dtype
+from .dtypes import Dtypes, cast_parameter, choose_dtypes, label_dtype
 from .geometry import (
     Geometry,
     MaskGeometry,
@@ -255,14 +255,8 @@ def reduce_call(
 def _check_affine(problem: Problem) -> None:
     """Refuse a scale or an offset that is computed with and would be infinite."""
     for layer in problem.layers():
-        dtype = layer.affine_dtype
         for name, values in ("scale", layer.scale), ("offset", layer.offset):
-            largest = max(map(abs, values or ()), default=0.0)
-            if largest > float(np.finfo(dtype).max):
-                raise ValueError(
-                    f"{name}={largest:g} does not fit {dtype}, in which it is applied to x; "
-                    "dtype='float64' does"
-                )
+            cast_parameter(np.array(values or ()), layer.affine_dtype, name)
 
 
 def _choose_dtypes(settings: Settings, x: np.dtype[Any], missing: bool) -> Dtypes:

@@ -181,7 +181,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"valid": "some"}, ValueError, ("valid must be 'all' or 'any'",)),
     ({"min_valid": 2}, ValueError, ("min_valid must be a fraction",)),
     ({"scale": np.nan}, ValueError, ("scale must be finite",)),
-    ({"offset": 1e39}, ValueError, ("offset=1e+39 does not fit float32", "dtype='float64'")),
+    ({"offset": 1e39}, ValueError, ("offset has 1e+39", "float32", "dtype='float64'")),
     ({"channels": "red"}, TypeError, ("channels must be a list of names; got 'red'",)),
     ({"channels": 50}, TypeError, ("channels must be a list of names; got 50",)),
     ({"channels": [["red"]] * 50}, TypeError, ("channels must be a list of names",)),

@@ -305,7 +305,7 @@ def test_bfloat16(backend: str, rng: np.random.Generator) -> None:
     assert np.array_equal(y.view(np.uint16).byteswap(), plain.view(np.uint16))
 
 
-@pytest.mark.parametrize("dtype", [">g", ">c32", ">S3", ">M8[s]", ">b1,>f4"])
+@pytest.mark.parametrize("dtype", [">g", ">c32", ">S3", ">M8[s]"])
 def test_what_is_refused_says_what_fits(dtype: str) -> None:
     x = np.zeros((3, 2, 2), dtype)
     with pytest.raises(TypeError, match=r"x has dtype .* supported are bool, .*either byte order"):
