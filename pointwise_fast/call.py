@@ -254,9 +254,11 @@ def reduce_call(
 
 def _check_affine(problem: Problem) -> None:
     """Refuse a scale or an offset that is computed with and would be infinite."""
-    for layer in problem.layers():
+    layers = problem.layers()
+    for i, layer in enumerate(layers, 1):
+        where = f"layer {i}: " if len(layers) > 1 else ""
         for name, values in ("scale", layer.scale), ("offset", layer.offset):
-            cast_parameter(np.array(values or ()), layer.affine_dtype, name)
+            cast_parameter(np.array(values or ()), layer.affine_dtype, where + name)
 
 
 def _choose_dtypes(settings: Settings, x: np.dtype[Any], missing: bool) -> Dtypes:

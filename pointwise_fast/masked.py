@@ -93,7 +93,7 @@ def find_lost(layer: Layer, x: Array, masks: Masks, into: Array | None = None) -
     lost = np.empty(shape, np.bool_) if into is None else into
     # A result of that shape, whose elements lie where those of the mask do.
     like = Geometry(shape, lost.strides, problem.out_dtype)
-    problem, _ = reduce_call(settings, geometry(x), None, like, given)
+    problem, _ = reduce_call(settings, geometry(x), None, like, given, out_name="mask")
     assert problem.missing is not None
     layers = problem.layers()
     weight = None

@@ -217,7 +217,7 @@ def test_masked_arrays_with_some_channels(backend: str, rng: np.random.Generator
     """valid="any": the outputs of which nothing can be said are masked, too."""
     x = masked(rng, (6, 8, 11), "f8")
     x[:, 1, 1] = np.ma.masked
-    x[:3, 2, 2] = np.ma.masked
+    x[:3, 2, 2], x[3:, 2, 2] = np.ma.masked, 1.0
     W = weights(rng, 3, 6)
     W[1, 3:] = 0
     extra = rng.random((6, 8, 11)) < 0.05
