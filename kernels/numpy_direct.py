@@ -29,7 +29,7 @@ _PLAIN = frozenset(
     [
         *("dtype", "x_dtype", "out_dtype", "outer", "C", "K", "P", "groups"),
         *("x_strides", "out_strides", "residual_strides", "residual_dtype"),
-        *("bias", "activation", "hidden", "in_place"),
+        *("bias", "activation", "in_place"),
     ]
 )
 
@@ -38,14 +38,18 @@ _RUN = 1024
 
 
 def takes(problem: Problem) -> bool:
-    """Whether `problem` is plain: of one dtype, with nothing beyond `_PLAIN`."""
-    residual = problem.residual_dtype
+    """Whether all layers are plain: of one dtype, with nothing beyond `_PLAIN`."""
+    return all(map(_is_plain, problem.layers()))
+
+
+def _is_plain(layer: Problem) -> bool:
+    residual = layer.residual_dtype
     return (
-        problem.dtype == problem.x_dtype == problem.out_dtype
-        and (residual is None or residual == problem.dtype)
+        layer.dtype == layer.x_dtype == layer.out_dtype
+        and (residual is None or residual == layer.dtype)
         and all(
-            field.default is not MISSING and getattr(problem, field.name) == field.default
-            for field in fields(problem)
+            field.default is not MISSING and getattr(layer, field.name) == field.default
+            for field in fields(layer)
             if field.name not in _PLAIN
         )
     )

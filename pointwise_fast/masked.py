@@ -25,7 +25,8 @@ Array = npt.NDArray[Any]
 
 
 def is_masked(array: Any) -> bool:
-    return isinstance(array, np.ma.MaskedArray)
+    # The first question first: NumPy may import its masked arrays when they are first named.
+    return type(array) is not np.ndarray and isinstance(array, np.ma.MaskedArray)
 
 
 def unmask(x: Array, mask: Array | None, labels: bool) -> tuple[Array, Masks]:

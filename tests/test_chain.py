@@ -181,7 +181,8 @@ def test_few_pixels(isa: str, layout: str, rng: np.random.Generator) -> None:
 @needs_c
 def test_batches(isa: str, rng: np.random.Generator) -> None:
     """Layers too large to fuse: batches of pixels and of images, the last one smaller."""
-    k = 1024 if isa == "scalar" else 2048
+    # Weights that pass level 2, with the fewest that do where kernels are slow.
+    k = 1024 if isa == "scalar" and pf.config()["caches"][1] <= 1 << 20 else 2048
     for n, h, w in ((1, 25, 60), (9, 10, 14), (3, 7, 150)):
         for layout in LAYOUTS[:3]:
             found = layers((9, k, 200, 9), rng)
@@ -208,7 +209,8 @@ def test_large(isa: str, layout: str, rng: np.random.Generator) -> None:
         planar = part.reshape(1, 16, 700, 1024)
         out = planar if layout == "planar" else part.reshape(1, 700, 1024, 16).transpose(0, 3, 1, 2)
         call, _ = chain._find(x, None, out)
-        assert ("streaming" in call.plan.describe()) == (layout == "planar")
+        is_large = out.nbytes > (pf.config()["caches"][2] or 16 << 20) / 2
+        assert ("streaming" in call.plan.describe()) == (is_large and layout == "planar")
         expected = in_turn(found, x)
         for threads in (1, 2, 3, 7):
             whole[...] = np.nan

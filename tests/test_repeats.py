@@ -56,7 +56,7 @@ def only_repeats(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def refuse(*arguments: Any) -> None:
         pytest.fail("no repeat")
 
-    return lambda: monkeypatch.setattr(conv, "as_input", refuse)
+    return lambda: monkeypatch.setattr(conv, "as_x", refuse)
 
 
 @needs_c
@@ -68,7 +68,7 @@ def test_any_strides_repeat(view: str, make: Callable[..., Call], rng: np.random
     for n, rest in enumerate(({}, {"residual": residual}, {"residual": residual, "out": out})):
         warm(call, x, **rest)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(conv, "as_input", lambda *_: pytest.fail("no repeat"))
+            patch.setattr(conv, "as_x", lambda *_: pytest.fail("no repeat"))
             assert call(x, **rest).tobytes() == expected[n].tobytes()
 
 
