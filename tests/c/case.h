@@ -274,7 +274,8 @@ static void prepare(data *d) {
         store(now->dtype, d->bias + k * size, random_value());
     for (int64_t c = 0; now->affine && c < now->C; c++) {
         scales[c] = random_below(9) ? random_value() : 0;
-        offsets[c] = random_below(9) ? random_value() : 0;
+        /* Not both 0: an infinite weight would make NaN of it, of which each CPU has its own bits. */
+        offsets[c] = scales[c] == 0 || random_below(9) ? random_value() : 0;
         if (random_below(4) == 0) offsets[c] *= 1e4;
     }
     fill(now->x_dtype, d->x, d->xv, now->C);
