@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Array, Memory
-from test_dtypes import LAYOUTS, arranged, needs_c, values
+from support import Array, Memory, numbers
+from test_dtypes import LAYOUTS, arranged, needs_c, values, whole
 
 import pointwise_fast as pf
 
@@ -36,9 +36,9 @@ def arranged_swapped(x: Array, layout: str) -> tuple[Array, int]:
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_input(dtype: str, layout: str, backend: str, rng: np.random.Generator) -> None:
-    plain = values(rng, dtype, 7, 9, 53)
+    plain = whole(values(rng, dtype, 7, 9, 53), backend)
     x, axis = arranged_swapped(plain, layout)
-    weight, bias = rng.standard_normal((5, 7)), rng.standard_normal(5)
+    weight, bias = numbers(rng, backend, 5, 7), numbers(rng, backend, 5)
     if backend == "numba":
         named = "foreign byte order" if dtype in ("f4", "f8") else "input"
         with pytest.raises(ValueError, match=f"backend 'numba' does not support .*{named}"):
@@ -60,8 +60,9 @@ def test_input(dtype: str, layout: str, backend: str, rng: np.random.Generator) 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_output(dtype: str, layout: str, backend: str, rng: np.random.Generator) -> None:
     complex_too = dtype.startswith("c")
-    x, axis = arranged(values(rng, dtype if complex_too else "f4", 6, 4, 37), layout)
-    weight, bias = rng.standard_normal((3, 6)) * 50, rng.standard_normal(3)
+    plain = values(rng, dtype if complex_too else "f4", 6, 4, 37)
+    x, axis = arranged(whole(plain, backend), layout)
+    weight, bias = numbers(rng, backend, 3, 6) * 50, numbers(rng, backend, 3)
     settings: dict[str, Any] = {"channel_axis": axis, "backend": backend}
     expected = pf.conv1x1(x, weight, bias, dtype=dtype, **settings)
     other = expected.dtype.newbyteorder("S")
@@ -236,8 +237,8 @@ def test_threads_and_panels_do_not_show(dtype: str, layout: str, rng: np.random.
 def test_nothing_is_written_beside_the_output(
     dtype: str, backend: str, rng: np.random.Generator
 ) -> None:
-    x = values(rng, "c8" if dtype == ">c8" else "f4", 5, 4, 37)
-    weight = rng.standard_normal((3, 5))
+    x = whole(values(rng, "c8" if dtype == ">c8" else "f4", 5, 4, 37), backend)
+    weight = numbers(rng, backend, 3, 5)
     expected = pf.conv1x1(x, weight, dtype=dtype, backend=backend)
     for layout in ("planar", "interleaved", "odd"):
         arrays = []

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import Array, Memory, assert_within, reference
-from test_dtypes import LAYOUTS, arranged, values
+from test_dtypes import LAYOUTS, arranged, values, whole
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
@@ -112,9 +112,9 @@ def is_refused(backend: str, x: Any, weight: Any, **settings: Any) -> bool:
 @pytest.mark.parametrize("dtype", WIDE_INPUTS)
 def test_float64_sums(dtype: str, layout: str, backend: str, rng: np.random.Generator) -> None:
     """The result with float64 sums, rounded once: default, float32 and integers."""
-    x, axis = arranged(values(rng, dtype, 40, 3, 37), layout)
+    x, axis = arranged(whole(values(rng, dtype, 40, 3, 37), backend), layout)
     kind = "c16" if dtype.startswith("c") else "f8"
-    weight, bias = values(rng, kind, 6, 40), values(rng, kind, 6)
+    weight, bias = (whole(values(rng, kind, *shape), backend) for shape in ((6, 40), (6,)))
     settings: dict[str, Any] = {"channel_axis": axis, "backend": backend}
     default = pf.conv1x1(x, weight, bias, channel_axis=axis).dtype
     if dtype != "f8" and is_refused(backend, x, weight, channel_axis=axis, precision="float64"):
@@ -150,7 +150,8 @@ def test_integers_in_integers_out(backend: str, rng: np.random.Generator) -> Non
     expected = np.einsum("kc,chw->khw", weight, x.astype(np.int64))
     settings: dict[str, Any] = {"dtype": "float32", "backend": backend}
     assert np.array_equal(pf.conv1x1(x, weight, precision="float64", **settings), expected)
-    assert not np.array_equal(pf.conv1x1(x, weight, **settings), expected)
+    if backend == "c":  # a BLAS may add in an order in which sums stay small
+        assert not np.array_equal(pf.conv1x1(x, weight, **settings), expected)
 
 
 @pytest.mark.parametrize("backend", [name for name in pf.backends() if name != "numba"])
