@@ -128,8 +128,8 @@ def stored(sums: Array, dtype: Any) -> Array:
 def test_every_output(
     dtype: Any, x_dtype: str, layout: str, backend: str, rng: np.random.Generator
 ) -> None:
-    x, axis = arranged(values(rng, x_dtype, 6, 5, 19), layout)
-    weight = rng.standard_normal((4, 6)) * 10.0 ** rng.integers(-1, 6, (4, 1))
+    x, axis = arranged(whole(values(rng, x_dtype, 6, 5, 19), backend), layout)
+    weight = numbers(rng, backend, 4, 6) * 2.0 ** rng.integers(-3, 20, (4, 1))
     bias = np.array([0.5, -0.5, 1e6, 1.0])
     if not supported(backend, x, weight, channel_axis=axis, dtype=dtype):
         assert backend == "numba"
