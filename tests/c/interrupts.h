@@ -156,7 +156,8 @@ static void check_kind(int kind) {
         memset(y, 0x55, sizeof y);
         expect(kinds[kind].run(threads) == PW_INTERRUPTED, "a call is interrupted");
         expect(asked == 1, "once");
-        expect(memcmp(y, wanted, sizeof y) != 0, "before it is complete");
+        /* With more threads the others may have done the rest while the hook was asked. */
+        if (threads == 1) expect(memcmp(y, wanted, sizeof y) != 0, "before it is complete");
     }
     if (failed) printf("    %s\n", kinds[kind].name);
 }
