@@ -251,7 +251,7 @@ def wide(x: Array) -> Array:
 @pytest.mark.parametrize("way", HUGE)
 def test_results_that_no_memory_holds(way: str, n: int, backend: str) -> None:
     if backend == "numba" and way == "qconv1x1":
-        pytest.skip("has none")
+        pytest.skip("the backend has no such feature")
     if way == "conv1x1_backward":
         n = min(n, 2**60)  # or NumPy refuses to make them
     x = np.broadcast_to(np.uint8(1), (1, n))

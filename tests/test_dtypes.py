@@ -259,7 +259,7 @@ def test_parameters_that_the_sums_do_not_hold(
         return pf.Branches(layer, other)(x)[0] if way == "Branches" else layer(x)
 
     if way == "Chain" and backend == "numba":
-        pytest.skip("no chains")
+        pytest.skip("numba takes no chains")
     with pytest.raises(ValueError, match="sums of float32 do not hold; those of float64 do") as e:
         call()
     assert str(e.value).removeprefix("layer 1: ").startswith(says)
