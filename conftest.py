@@ -13,7 +13,7 @@ import pytest
 
 #: What a skip may say, and why there is nothing to be done about it.
 ALLOWED = {
-    r"takes floats only|takes no chains|the backend has no such feature": "docs/features.md says so",
+    r"takes floats only|takes no chains|the backend has no such feature": "see docs/features.md",
     r"the threads are the BLAS's|leaves OpenBLAS locked": "not the package's code",
     r"stores nothing past the caches|takes long without FMA": "kernels with vectors alone do that",
     r"no AVX-512 BF16|no AVX$|x86 mnemonics|comes first without FMA": "the CPU lacks it",
