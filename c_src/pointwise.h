@@ -14,6 +14,8 @@
  *            over c = 0..C-1; then the residual is added, then the activation is applied. So
  *            its bits depend on no layout, chunking or thread count, nor on the kernel set
  *            (but for products of bfloat16, which only some have).
+ * Scale      and offset: fma(scale[c], x, offset[c]), rounded once to the dtype of the sums, takes the
+ *            place of x. Where x has more bits than float32 sums it is computed in float64 first.
  * Then       PReLU, the head over all channels of a pixel, and the fill where a channel is missing.
  *            Stored values are rounded to the nearest, half to even; integers saturate, NaN is 0.
  * Gradients  Sums over pixels are summed by blocks, blocks by segments: all cut where no thread count
