@@ -14,11 +14,12 @@ from support import BACKENDS
 
 import pointwise_fast as pf
 
-#: Modules of tests whose programs run in processes of their own, as do those of Numba's caches.
-ELSEWHERE = (
+#: Modules, and tests of others, whose programs run in processes of their own.
+ELSEWHERE = {
     "test_environment", "test_example_scripts", "test_guard", "test_import", "test_memory",
     "test_numba", "test_readme", "test_suite_options", "test_threads",
-)  # fmt: skip
+    "test_fork", "test_guard_pages", "test_no_access_beyond_arrays", "test_peak_of_a_call",
+}  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -88,7 +89,7 @@ def _chooses_isa(item: pytest.Item) -> bool:
 
 def _is_elsewhere(item: pytest.Item) -> bool:
     """Whether other processes compute, with an environment of their own."""
-    return item.path.stem in ELSEWHERE
+    return not ELSEWHERE.isdisjoint({item.path.stem, item.name.partition("[")[0]})
 
 
 def pytest_report_header(config: pytest.Config) -> str:
