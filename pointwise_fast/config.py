@@ -7,10 +7,12 @@ import operator
 import os
 import platform
 import sys
+import weakref
 from contextlib import ContextDecorator, suppress
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ._version import __version__
 from .kernels import c_simd
@@ -81,22 +83,29 @@ class num_threads(ContextDecorator):
 
     def __enter__(self) -> None:
         block = _Block(self._n, _inside.get())
-        _blocks[id(block)] = block
+        _blocks[id(block)] = weakref.ref(block, partial(_leave, id(block)))
         _inside.set(block)
         _publish()
 
     def __exit__(self, *error: object) -> None:
         block = _inside.get()
-        # Otherwise a generator that was begun in another context ends in this one.
+        # Otherwise a generator that was begun in another context ends in this one; its block goes
+        # with that context.
         if block is not None:
             _inside.set(block.outer)
-            _blocks.pop(id(block), None)
-            _publish()
+            _leave(id(block))
 
 
-class _Block(NamedTuple):
-    n: int
-    outer: _Block | None
+def _leave(block: int, _: object = None) -> None:
+    _blocks.pop(block, None)
+    _publish()
+
+
+class _Block:
+    __slots__ = ("__weakref__", "n", "outer")
+
+    def __init__(self, n: int, outer: _Block | None) -> None:
+        self.n, self.outer = n, outer
 
 
 def get_num_threads() -> int:
@@ -311,7 +320,7 @@ _unlimited: int | None = None
 
 #: Blocks of `num_threads` that are running anywhere. A dict, whose changes need no lock, which a
 #: fork could leave locked.
-_blocks: dict[int, _Block] = {}
+_blocks: dict[int, weakref.ref[_Block]] = {}
 #: Threads where there is no such block, and no call need look for its own; otherwise 0.
 _everywhere = _num_threads
 #: The innermost around the code that asks.

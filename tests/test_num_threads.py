@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Iterator
 from contextvars import copy_context
@@ -138,6 +139,8 @@ def test_a_generator_that_ends_in_another_context() -> None:
     assert pf.get_num_threads() == 7
     running.close()
     assert pf.get_num_threads() == 7
+    # Nor has every later call to look for a block.
+    assert not sys.modules["pointwise_fast.config"]._blocks
 
 
 def ours() -> dict[str, Any]:

@@ -270,15 +270,16 @@ def test_the_other_byte_order(
     if backend == "numba" and not np.dtype(order).isnative:
         pytest.skip("the backend has no such feature")
     x, out, call = normal(rng, 5, 6, 7), normal(rng, 4, 6, 7), make(backend)
-    warm(call, x, out=out)
-    expected = out.copy()
-    assert np.array_equal(call(x.astype(order), out=out), expected)
     other = np.zeros(out.shape, order)
-    assert np.array_equal(call(x, out=other), expected)
-    warm(call, x.astype(order), out=other)
-    assert np.array_equal(call(x, out=out), expected)
+    warm(call, x, out=out)
+    for given, to in ((x.astype(order), out), (x, other), (x.astype(order), other), (x, out)):
+        to[:] = np.nan
+        assert_conv(call(given, out=to).astype(np.float32), x, WEIGHT, BIAS)
+        warm(call, given, out=to)
     # Weights of the same bytes, found by the same id.
-    assert np.array_equal(call(x, residual=other, out=out), call(x, residual=expected))
+    residual = normal(rng, 4, 6, 7)
+    for given in (residual.astype(order), residual):
+        assert_conv(call(x, residual=given, out=out), x, WEIGHT, BIAS, residual)
 
 
 def test_out_becomes_read_only(
