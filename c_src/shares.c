@@ -63,9 +63,9 @@ int pw_worth_threads(double multiply_adds, int threads) {
     return multiply_adds < pw_parallel_from ? 1 : threads;
 }
 
-static pw_status run(const pw_shares *shares, int threads, void (*work)(void *, int),
-                     void *argument) {
+static pw_status run(pw_shares *shares, int threads, void (*work)(void *, int), void *argument) {
     int all = 1;
+    shares->alone = threads == 1;
     if (threads > 1)
         all = pw_parallel(threads, work, argument);
     else

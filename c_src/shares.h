@@ -17,6 +17,7 @@ typedef struct pw_share {
 
 typedef struct pw_shares {
     int n;
+    int alone; /* one thread, which need not lock the bus for an item: 5 ns of a call of 450 */
     /* Of the caller's thread: items before it looks at the clock, now and each time; when it asks the
      * hook next whether to stop, 0: not for the time being; and whether it was told to. */
     int64_t until_look, look_every, next_question;
@@ -33,12 +34,19 @@ static inline int pw_goes_on(pw_shares *shares, int thread) {
     return !atomic_load_explicit(&shares->interrupted, memory_order_relaxed);
 }
 
+static inline int64_t take_item(pw_share *share, int alone) {
+    if (!alone) return atomic_fetch_add(&share->next, 1);
+    const int64_t item = atomic_load_explicit(&share->next, memory_order_relaxed);
+    atomic_store_explicit(&share->next, item + 1, memory_order_relaxed);
+    return item;
+}
+
 /* The next item for a thread, -1 when there is none; `turn`, 0 at first, is where it has got to. */
 static inline int64_t pw_next_item(pw_shares *shares, int thread, int *turn) {
     if (thread == 0 && --shares->until_look < 0 && pw_stop_if_interrupted(shares)) return -1;
     for (; *turn < shares->n; ++*turn) {
         pw_share *share = &shares->share[(thread + *turn) % shares->n];
-        const int64_t item = atomic_fetch_add(&share->next, 1);
+        const int64_t item = take_item(share, shares->alone);
         if (item < share->end) return item;
     }
     return -1;
