@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "missing.h"
 #include "plan.h"
 #include "shares.h"
 
@@ -118,9 +119,17 @@ static void copy_panel(const pw_plan *plan, pw_convert convert, pw_matrix to, pw
     }
 }
 
-/* Pixels [from, from + n) of x from its channel c on, row by row; flags those that miss a channel. */
-static void stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t c,
-                    const pw_nodata *nodata, uint8_t *flags, int64_t n_c, int64_t from, int64_t n) {
+/* Whether x, with channels that lie one behind the other, is turned into planes in scratch by whole
+ * vectors: of each run of pixels, hence of one only, some are written past its end. */
+static int turns(const pw_plan *plan, const pw_matrix *x) {
+    return !plan->interleaved && !plan->row && plan->problem.parts == 1 &&
+           x->dtype == plan->problem.dtype && !x->swap && x->i == (ptrdiff_t)pw_size(x->dtype) &&
+           x->j != x->i;
+}
+
+/* Pixels [from, from + n) of x from its channel c on, row by row. */
+static void stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t c, int64_t n_c,
+                    int64_t from, int64_t n) {
     const pw_kernels *kernels = plan->kernels;
     const int64_t row = plan->row ? plan->row : plan->problem.P;
     for (int64_t part; n > 0; n -= part, from += part, to.at += part * to.j) {
@@ -128,39 +137,43 @@ static void stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t c,
         source.at += from / row * plan->x_row + from % row * x.j;
         part = pw_min(n, row - from % row);
         if (plan->affine != PW_AFFINE_STAGED || !pw_affine_from(plan, to, source, c, n_c, part)) {
-            copy_panel(plan, kernels->load[x.dtype], to, source, 1, plan->problem.x_part, n_c, part,
-                       !plan->interleaved);
+            if (turns(plan, &source))
+                kernels->planes_of_rows(source.at, source.j, (int)n_c, part, to.at, to.i);
+            else
+                copy_panel(plan, kernels->load[x.dtype], to, source, 1, plan->problem.x_part, n_c,
+                           part, !plan->interleaved);
             if (plan->affine == PW_AFFINE_STAGED)
                 kernels->affine(to, to, pw_scale(plan, c), pw_offset(plan, c), n_c, part, 0);
         }
-        if (!nodata) continue;
-        for (int64_t i = 0; i < n_c; i++, source.at += x.i)
-            pw_flag_absent(kernels, source, &nodata[i], flags, part);
-        flags += part;
     }
 }
 
-/* Bytes of the mask that are not 0. */
-static void flag_masked(const pw_plan *plan, const item *it, uint8_t *flags) {
-    const pw_problem *p = &plan->problem;
-    const char *mask = it->mask + it->from * p->m_p;
-    const int64_t n_c = p->m_c ? plan->C : pw_min(plan->C, 1);
-    for (int64_t c = 0; c < n_c; c++, mask += p->m_c)
-        for (int64_t j = 0; j < it->pixels; j++) flags[j] |= mask[j * p->m_p] != 0;
-}
-
 /* What is made of the sums, in planes in scratch, before they are stored. */
-static void finish(const pw_plan *plan, pw_matrix y, const uint8_t *flags, int64_t n) {
+static void finish(const pw_plan *plan, pw_matrix y, int64_t n) {
     const pw_problem *p = &plan->problem;
     const pw_kernels *kernels = plan->kernels;
     if (p->slopes) kernels->prelu(y.at, y.i, plan->K, n, p->slopes);
     if (p->head) kernels->heads[p->head](y.at, y.i, plan->K, n);
-    if (flags) kernels->fill(y.at, y.i, plan->y_channels, n, flags, p->fill);
+}
+
+/* From scratch to y: past the caches, if so, after `head` pixels. */
+static void store_y(const pw_plan *plan, pw_matrix y, pw_matrix from, int64_t channels,
+                    int64_t pixels, int stream, int64_t head) {
+    const int64_t before = stream ? head : pixels;
+    const pw_convert store = plan->kernels->store[y.dtype];
+    copy_panel(plan, store, y, from, 0, plan->problem.y_part, channels, before, plan->planes);
+    if (!stream) return;
+    y.at += before * y.j, from.at += before * from.j;
+    if ((uintptr_t)y.at % LINE == 0)
+        plan->kernels->stream(y, from, channels, pixels - before);
+    else
+        pw_copy(store, y, from, channels, pixels - before, 0);
 }
 
 typedef struct pass {
     int64_t c, channels;
     int first, last;
+    int stream;        /* where y is aligned */
     pw_matrix x, y, r; /* as the kernels shall see them; from the item's first channel on */
     char *acc;
 } pass;
@@ -196,7 +209,7 @@ static void run_tiles(const pw_plan *plan, const item *it, const pass *pass, int
             t.x = pass->x.at + p * pass->x.j;
         }
         t.prefetch = plan->prefetch;
-        t.stream = plan->stream && ((uintptr_t)(pass->y.at + p * pass->y.j) % LINE) == 0;
+        t.stream = pass->stream && ((uintptr_t)(pass->y.at + p * pass->y.j) % LINE) == 0;
         for (const pw_block *block = first; block < end; block++) {
             const ptrdiff_t k = (ptrdiff_t)(block->k - first->k);
             t.bias = it->packed + block->offset;
@@ -223,6 +236,7 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
     const pw_block *first = &plan->blocks[it->first_block],
                    *last = &plan->blocks[it->end_block - 1];
     const int64_t K = last->k + last->channels - first->k;
+    const int64_t y_channels = plan->finishes ? plan->y_channels : K;
     const pw_convert *swap = plan->kernels->swap;
     const pw_matrix x = {p->x_dtype, (char *)it->x, p->x_c, p->x_p,
                          p->x_swapped ? swap[p->x_dtype] : NULL};
@@ -230,14 +244,21 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
                          p->y_swapped ? swap[p->y_dtype] : NULL};
     const pw_matrix r = {p->y_dtype, it->r ? (char *)it->r + first->k * p->r_k : NULL, p->r_k,
                          p->r_p, p->r_swapped ? swap[p->y_dtype] : NULL};
-    uint8_t *flags = plan->flags ? (uint8_t *)scratch + plan->scratch.flags : NULL;
+    uint8_t *flags = (uint8_t *)scratch + plan->scratch.flags;
+    pw_missing missing = PW_NONE_MISSING;
+    if (plan->flags)
+        missing = pw_flag_missing(plan, x, it->c, it->mask, it->from, it->pixels, flags);
+    if (missing == PW_ALL_MISSING) {
+        pw_fill_missing(plan, y, y_channels, flags, it->pixels);
+        return;
+    }
     pass pass = {
         .y = plan->stage_y ? staged(plan, scratch + plan->scratch.y, K, plan->planes) : y,
         .r = plan->stage_r ? staged(plan, scratch + plan->scratch.r, K, plan->planes) : r,
         .acc = plan->c_pass < plan->C ? scratch + plan->scratch.acc : NULL,
+        /* What is written once more had better be in the cache. */
+        .stream = plan->stream && !plan->stage_y && missing == PW_NONE_MISSING,
     };
-    if (flags) memset(flags, 0, (size_t)it->pixels);
-    if (it->mask) flag_masked(plan, it, flags);
     if (plan->stage_r)
         copy_panel(plan, plan->kernels->load[r.dtype], pass.r, r, 1, p->r_part, K, it->pixels,
                    plan->planes);
@@ -251,8 +272,7 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
         if (plan->stage_x) {
             const pw_matrix panel =
                 staged(plan, scratch + plan->scratch.x, pass.channels, !plan->interleaved);
-            stage_x(plan, panel, pass.x, it->c + pass.c, p->nodata ? p->nodata + pass.c : NULL,
-                    flags, pass.channels, it->from, it->pixels);
+            stage_x(plan, panel, pass.x, it->c + pass.c, pass.channels, it->from, it->pixels);
             if (plan->pairs)
                 plan->kernels->pairs->make_pairs(panel.at, panel.i, pass.channels, it->pixels);
             pass.x = panel;
@@ -260,10 +280,11 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
         run_tiles(plan, it, &pass, head);
         pass.c += pass.channels;
     } while (!pass.last);
-    if (plan->finishes) finish(plan, pass.y, flags, it->pixels);
+    if (plan->finishes) finish(plan, pass.y, it->pixels);
     if (plan->stage_y)
-        copy_panel(plan, plan->kernels->store[y.dtype], y, pass.y, 0, p->y_part,
-                   plan->finishes ? plan->y_channels : K, it->pixels, plan->planes);
+        store_y(plan, y, pass.y, y_channels, it->pixels, plan->stream && missing == PW_NONE_MISSING,
+                head);
+    if (missing) pw_fill_missing(plan, y, y_channels, flags, it->pixels);
 }
 
 static void work(void *argument, int number) {

@@ -47,21 +47,3 @@ void pw_copy(pw_convert convert, pw_matrix to, pw_matrix from, int64_t n_i, int6
     else
         convert(to, from, n_i, n_j, fetch);
 }
-
-void pw_flag_absent(const pw_kernels *kernels, pw_matrix row, const pw_nodata *nodata,
-                    uint8_t *flags, int64_t n) {
-    const pw_absent absent = kernels->absent[row.dtype];
-    if (!nodata->given) return;
-    if (!row.swap) {
-        absent(flags, row.at, row.j, nodata->value, n);
-        return;
-    }
-    _Alignas(LINE) char block[SWAPPED * sizeof(double)];
-    const ptrdiff_t size = (ptrdiff_t)pw_size(row.dtype);
-    const pw_matrix near = {row.dtype, block, 0, size, NULL};
-    for (int64_t part; n > 0; n -= part, flags += part, row.at += part * row.j) {
-        part = pw_min(n, SWAPPED);
-        row.swap(near, row, 1, part, 0);
-        absent(flags, block, size, nodata->value, part);
-    }
-}

@@ -12,6 +12,9 @@ enum { PW_MAX_KR = 14, PW_MAX_NV = 4, PW_MAX_ROWS_KR = 24, PW_MAX_DENSE = 4 };
  * channels, and any number of others. */
 enum { PW_MAX_PAIR = 8, PW_PAIR_CHANNELS = 16, PW_MAX_NARROW = 24 };
 
+/* Pixels whose missing data are looked for at once. */
+enum { PW_FLAGGED = 256 };
+
 /* From so many bytes ahead on, interleaved and rows kernels fetch x into level 2, else into level 1. */
 enum { PW_FAR = 16 << 10 };
 
@@ -74,9 +77,11 @@ struct pw_matrix {
  * `from`. In both channels lie one behind the other, or in both pixels do. `fetch` as above. */
 typedef void (*pw_affine)(pw_matrix to, pw_matrix from, const void *scale, const void *offset,
                           int64_t n_c, int64_t n_p, ptrdiff_t fetch);
-/* Sets flags[j] where element j of an array's row is the one at `value`; NaN: where it is NaN. */
-typedef void (*pw_absent)(uint8_t *flags, const char *row, ptrdiff_t step, const void *value,
-                          int64_t n);
+/* Sets flags[p] where pixel p, of n, has in one of C channels the missing value of that channel. */
+typedef void (*pw_absent)(uint8_t *flags, const char *x, ptrdiff_t x_c, ptrdiff_t x_p,
+                          const pw_nodata *nodata, int64_t C, int64_t n);
+/* Elements of an array's row become the one at `value` where flags are set. */
+typedef void (*pw_fill)(char *row, const uint8_t *flags, const void *value, int64_t n);
 /* In place, on K planes of n pixels in scratch, whose rows hold whole vectors. */
 typedef void (*pw_finish)(char *y, ptrdiff_t step, int64_t K, int64_t n);
 
@@ -130,10 +135,11 @@ typedef struct pw_kernels {
      * second, and back. */
     void (*split)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j, ptrdiff_t fetch);
     void (*merge)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j);
+    /* Planes of the sums' dtype, to lines past the caches. */
+    void (*stream)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j);
     pw_finish heads[PW_HEADS];
     void (*prelu)(char *y, ptrdiff_t step, int64_t K, int64_t n, const double *slopes);
-    /* Where flags are set. */
-    void (*fill)(char *y, ptrdiff_t step, int64_t K, int64_t n, const uint8_t *flags, double fill);
+    pw_fill fill[4];                               /* by the elements' size: 1, 2, 4, 8 bytes */
     int vector;                                    /* elements in a vector */
     int kr_max;                                    /* planar[1..kr_max] */
     pw_kernel planar[PW_MAX_KR + 1];               /* by channels */

@@ -39,7 +39,8 @@ static double smaller(double a, double b) {
  * pixels in x then. */
 static int has_rows(const pw_problem *p) {
     const int64_t last = p->outer - 1;
-    return last >= 0 && p->P > 1 && !p->in_place && p->y_outer[last] == p->P * p->y_p &&
+    return last >= 0 && p->P > 1 && !p->in_place && !p->has_mask &&
+           p->y_outer[last] == p->P * p->y_p &&
            (!p->has_residual || p->r_outer[last] == p->P * p->r_p);
 }
 
@@ -87,8 +88,7 @@ static int is_dense(const pw_plan *plan) {
 
 /* Whether kernels cannot read x as it is, whatever its strides. */
 static int reads_staged(const pw_problem *p) {
-    return p->x_dtype != p->dtype || p->x_swapped || p->in_place || p->parts > 1 ||
-           p->nodata != NULL;
+    return p->x_dtype != p->dtype || p->x_swapped || p->in_place || p->parts > 1;
 }
 
 /* Whether planar kernels of all blocks convert x. */
@@ -97,7 +97,7 @@ static int has_converters(const pw_plan *plan) {
     const int64_t n = pw_ceil_div(plan->K, plan->kernels->kr_max), least = plan->K / n;
     const pw_kernel *of = plan->kernels->planar_of[p->x_dtype];
     return of[least] && of[least + (plan->K % n > 0)] && !p->x_swapped && !p->in_place &&
-           !p->nodata && p->parts == 1;
+           p->parts == 1;
 }
 
 /* Whether there are products of bfloat16 for planes as they are. */
@@ -108,15 +108,13 @@ static int has_pairs(const pw_plan *plan, int x_planar) {
            pairs->works();
 }
 
-/* Sums in planes in scratch: of planes, or transposed. */
+/* Sums in planes in scratch, of planes. */
 static void choose_finish(pw_plan *plan, int x_planar) {
     const pw_problem *p = &plan->problem;
-    plan->interleaved = plan->transposed = !x_planar && plan->kernels->rows_max > 0;
     plan->planes = plan->stage_y = 1;
     plan->pairs = has_pairs(plan, x_planar);
     plan->converts = x_planar && !plan->pairs && has_converters(plan);
-    plan->stage_x =
-        plan->pairs || (!plan->converts && (reads_staged(p) || (!plan->interleaved && !x_planar)));
+    plan->stage_x = plan->pairs || (!plan->converts && (reads_staged(p) || !x_planar));
     plan->stage_r = p->has_residual;
 }
 
@@ -277,6 +275,18 @@ static int keep_constants(pw_plan *plan) {
     return 1;
 }
 
+/* `fill` as sums are stored, in the dtype and byte order of y. */
+static void keep_fill(pw_plan *plan) {
+    const pw_problem *p = &plan->problem;
+    const pw_kernels *kernels = plan->kernels;
+    const float narrow = (float)p->fill;
+    const void *value = p->dtype == PW_F32 ? (const void *)&narrow : &p->fill;
+    const pw_matrix from = {p->dtype, (char *)value, 0, 0, NULL},
+                    to = {p->y_dtype, plan->fill, 0, 0,
+                          p->y_swapped ? kernels->swap[p->y_dtype] : NULL};
+    pw_copy(kernels->store[p->y_dtype], to, from, 1, 1, 0);
+}
+
 pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     pw_plan head = {.problem = *problem};
     head.kernels = set->dtype[problem->dtype];
@@ -286,8 +296,9 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     head.outer = pw_product(problem->outer_n, problem->outer);
     head.y_channels = problem->head == PW_HEAD_ARGMAX ? 1 : head.K;
     head.flags = problem->nodata || problem->has_mask;
-    head.finishes = problem->slopes || problem->head || head.flags;
-    head.whole = problem->in_place || head.finishes || problem->parts > 1;
+    head.finishes = problem->slopes || problem->head;
+    head.whole = problem->in_place || head.finishes || head.flags || problem->parts > 1;
+    if (head.flags) keep_fill(&head);
     choose_path(&head);
     choose_affine(&head, set);
     const int n = count_blocks(&head);

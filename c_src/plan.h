@@ -47,7 +47,8 @@ struct pw_plan {
     ptrdiff_t prefetch;
     int64_t row;        /* pixels after which x goes on at its next row; 0: P is one row */
     ptrdiff_t x_row;    /* bytes from row to row */
-    int flags;          /* pixels that miss a channel are flagged */
+    int flags;          /* pixels that miss a channel are flagged, and get */
+    char fill[8];       /* this, of y's dtype and byte order */
     int64_t C, K;       /* of a group */
     int64_t y_channels; /* of a group, that are stored */
     int64_t outer;      /* product of the outer extents */
@@ -66,9 +67,6 @@ struct pw_plan {
 
 /* copy.c: elements i < n_i, j < n_j, of either byte order, with what a kernel set has for the dtypes. */
 void pw_copy(pw_convert, pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j, ptrdiff_t fetch);
-/* copy.c: flags those of a row's n pixels that are missing in its channel. */
-void pw_flag_absent(const pw_kernels *, pw_matrix row, const pw_nodata *, uint8_t *flags,
-                    int64_t n);
 /* conv.c: bytes to outer index number `index`, in C order. */
 ptrdiff_t pw_outer_offset(const pw_problem *, const ptrdiff_t *strides, int64_t index);
 /* Multiply-adds that are worth waking a thread for. */

@@ -152,6 +152,10 @@ PW_INLINE const char *load_bytes(const char *from, int n, char *buffer) {
 #define V_MIN(a, b) _mm256_min_ps(a, b)
 #define V_WHERE_POSITIVE(x, a, b) \
     _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_GT_OQ))
+#define V_WHERE_BETTER(x, y, a, b) \
+    _mm256_blendv_ps(              \
+        b, a, _mm256_and_ps(_mm256_cmp_ps(y, y, _CMP_ORD_Q), _mm256_cmp_ps(x, y, _CMP_NLE_UQ)))
+#define V_SQRT(x) _mm256_sqrt_ps(x)
 #define V_ABS(x) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x)
 #define V_COPYSIGN(size, sign) _mm256_or_ps(size, _mm256_and_ps(_mm256_set1_ps(-0.0f), sign))
 #define V_SHIFT(v) _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(v), 23))
@@ -195,6 +199,10 @@ PW_INLINE const char *load_bytes(const char *from, int n, char *buffer) {
 #define V_MIN(a, b) _mm256_min_pd(a, b)
 #define V_WHERE_POSITIVE(x, a, b) \
     _mm256_blendv_pd(b, a, _mm256_cmp_pd(x, _mm256_setzero_pd(), _CMP_GT_OQ))
+#define V_WHERE_BETTER(x, y, a, b) \
+    _mm256_blendv_pd(              \
+        b, a, _mm256_and_pd(_mm256_cmp_pd(y, y, _CMP_ORD_Q), _mm256_cmp_pd(x, y, _CMP_NLE_UQ)))
+#define V_SQRT(x) _mm256_sqrt_pd(x)
 #define V_ABS(x) _mm256_andnot_pd(_mm256_set1_pd(-0.0), x)
 #define V_COPYSIGN(size, sign) _mm256_or_pd(size, _mm256_and_pd(_mm256_set1_pd(-0.0), sign))
 #define V_SHIFT(v) _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(v), 52))

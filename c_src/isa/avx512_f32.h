@@ -29,6 +29,10 @@
 #define V_MIN(a, b) _mm512_min_ps(a, b)
 #define V_WHERE_POSITIVE(x, a, b) \
     _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GT_OQ), b, a)
+#define V_WHERE_BETTER(x, y, a, b) \
+    _mm512_mask_blend_ps(          \
+        _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(y, y, _CMP_ORD_Q), x, y, _CMP_NLE_UQ), b, a)
+#define V_SQRT(x) _mm512_sqrt_ps(x)
 #define V_ABS(x) _mm512_andnot_ps(_mm512_set1_ps(-0.0f), x)
 #define V_COPYSIGN(size, sign) _mm512_or_ps(size, _mm512_and_ps(_mm512_set1_ps(-0.0f), sign))
 #define V_SHIFT(v) _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(v), 23))

@@ -10,7 +10,8 @@
  *     V_ADD V_SUB V_MUL V_DIV
  *     V_MAX(a, b) V_MIN(a, b)              a > b ? a : b and a < b ? a : b: b if either is NaN
  *     V_WHERE_POSITIVE(x, a, b)            x > 0 ? a : b
- *     V_ABS(x) V_COPYSIGN(size, sign)
+ *     V_WHERE_BETTER(x, y, a, b)           x > y, or x is NaN and y is not ? a : b
+ *     V_SQRT(x) V_ABS(x) V_COPYSIGN(size, sign)
  *     V_SHIFT(v)                           the bits of v shifted left by the mantissa's 23 or 52 bits
  *     PLANAR_NV(KR) PLANAR_KR_MAX          vectors of pixels in a tile of KR channels
  *     ROWS(NV) NV_MAX                      pixels in an interleaved tile of NV vectors

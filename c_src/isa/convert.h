@@ -161,32 +161,83 @@ STORE_WIDE(store_i32, int32_t, INT32_MIN, INT32_MAX)
 CONVERT(store_u64, uint64_t, T, to_u64((double)x))
 CONVERT(store_i64, int64_t, T, to_i64((double)x))
 
-/* Sets flags[j] where element j of a row is the one at `value`; NaN: where it is NaN. */
-#define ABSENT(NAME, FROM, NUMBER, EXPRESSION)                                        \
-    static void FN(absent_##NAME)(uint8_t *restrict flags, const char *restrict from, \
-                                  ptrdiff_t step, const void *value, int64_t n) {     \
-        FROM x;                                                                       \
-        memcpy(&x, value, sizeof x);                                                  \
-        const NUMBER wanted = EXPRESSION;                                             \
-        const int nan = wanted != wanted;                                             \
-        for (int64_t j = 0; j < n; j++) {                                             \
-            memcpy(&x, from + j * step, sizeof x);                                    \
-            const NUMBER number = EXPRESSION;                                         \
-            flags[j] |= (uint8_t)(nan ? number != number : number == wanted);         \
-        }                                                                             \
+/* Sets flags[p] where pixel p has, in a channel, the missing value of that channel; NaN: where it is
+ * NaN. Some pixels at once, as integers of the width of x, whose loops become vectors then. */
+#define FLAG_EACH(FROM, NUMBER, EXPRESSION, STEP, TEST) \
+    for (int64_t j = 0; j < count; j++) {               \
+        FROM x;                                         \
+        memcpy(&x, source + j * (STEP), sizeof x);      \
+        const NUMBER number = EXPRESSION;               \
+        found[j] |= (TEST);                             \
     }
-ABSENT(f32, float, float, x)
-ABSENT(f64, double, double, x)
-ABSENT(u8, uint8_t, uint8_t, x)
-ABSENT(i8, int8_t, int8_t, x)
-ABSENT(u16, uint16_t, uint16_t, x)
-ABSENT(i16, int16_t, int16_t, x)
-ABSENT(u32, uint32_t, uint32_t, x)
-ABSENT(i32, int32_t, int32_t, x)
-ABSENT(u64, uint64_t, uint64_t, x)
-ABSENT(i64, int64_t, int64_t, x)
-ABSENT(f16, uint16_t, float, from_f16(x))
-ABSENT(bf16, uint16_t, float, from_bf16(x))
+#define FLAG_ALL(FROM, NUMBER, EXPRESSION, TEST)                       \
+    if (dense)                                                         \
+        FLAG_EACH(FROM, NUMBER, EXPRESSION, (ptrdiff_t)sizeof x, TEST) \
+    else                                                               \
+        FLAG_EACH(FROM, NUMBER, EXPRESSION, x_p, TEST)
+#define ABSENT(NAME, FROM, WHOLE, NUMBER, EXPRESSION)                                    \
+    static void FN(absent_##NAME)(uint8_t *restrict flags, const char *restrict from,    \
+                                  ptrdiff_t x_c, ptrdiff_t x_p, const pw_nodata *nodata, \
+                                  int64_t C, int64_t n) {                                \
+        const int dense = x_p == sizeof(FROM);                                           \
+        for (int64_t p = 0; p < n; p += PW_FLAGGED) {                                    \
+            const int64_t count = n - p < PW_FLAGGED ? n - p : PW_FLAGGED;               \
+            WHOLE found[PW_FLAGGED];                                                     \
+            memset(found, 0, (size_t)count * sizeof *found);                             \
+            for (int64_t c = 0; c < C; c++) {                                            \
+                const char *restrict source = from + c * x_c + p * x_p;                  \
+                FROM x;                                                                  \
+                memcpy(&x, nodata[c].value, sizeof x);                                   \
+                const NUMBER wanted = EXPRESSION;                                        \
+                if (!nodata[c].given) continue;                                          \
+                if (wanted != wanted) {                                                  \
+                    FLAG_ALL(FROM, NUMBER, EXPRESSION, number != number)                 \
+                } else {                                                                 \
+                    FLAG_ALL(FROM, NUMBER, EXPRESSION, number == wanted)                 \
+                }                                                                        \
+            }                                                                            \
+            for (int64_t j = 0; j < count; j++) flags[p + j] |= (uint8_t)found[j];       \
+        }                                                                                \
+    }
+ABSENT(f32, float, uint32_t, float, x)
+ABSENT(f64, double, uint64_t, double, x)
+ABSENT(u8, uint8_t, uint8_t, uint8_t, x)
+ABSENT(i8, int8_t, uint8_t, int8_t, x)
+ABSENT(u16, uint16_t, uint16_t, uint16_t, x)
+ABSENT(i16, int16_t, uint16_t, int16_t, x)
+ABSENT(u32, uint32_t, uint32_t, uint32_t, x)
+ABSENT(i32, int32_t, uint32_t, int32_t, x)
+ABSENT(u64, uint64_t, uint64_t, uint64_t, x)
+ABSENT(i64, int64_t, uint64_t, int64_t, x)
+ABSENT(f16, uint16_t, uint32_t, float, from_f16(x))
+ABSENT(bf16, uint16_t, uint32_t, float, from_bf16(x))
+
+/* Planes that lie on lines, past the caches. */
+static void FN(stream)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j) {
+    for (int64_t i = 0; i < n_i; i++, to.at += to.i, from.at += from.i) {
+        const int64_t whole = n_j / VW * VW, size = sizeof(T);
+        for (int64_t j = 0; j < whole; j += VW)
+            V_STREAM(to.at + j * size, V_LOAD(from.at + j * size));
+        memcpy(to.at + whole * size, from.at + whole * size, (size_t)((n_j - whole) * size));
+    }
+}
+
+/* Elements of a row, of so many bytes, where flags are set. */
+#define FILL(NAME, WHOLE)                                                                      \
+    static void FN(NAME)(char *restrict row, const uint8_t *restrict flags, const void *value, \
+                         int64_t n) {                                                          \
+        WHOLE wanted, x;                                                                       \
+        memcpy(&wanted, value, sizeof wanted);                                                 \
+        for (int64_t j = 0; j < n; j++) {                                                      \
+            memcpy(&x, row + j * (ptrdiff_t)sizeof x, sizeof x);                               \
+            x = flags[j] ? wanted : x;                                                         \
+            memcpy(row + j * (ptrdiff_t)sizeof x, &x, sizeof x);                               \
+        }                                                                                      \
+    }
+FILL(fill_1, uint8_t)
+FILL(fill_2, uint16_t)
+FILL(fill_4, uint32_t)
+FILL(fill_8, uint64_t)
 
 #define CONVERTERS                                                                                 \
     .load = {FN(load_f32), FN(load_f64), FN(load_u8),  FN(load_i8),  FN(load_u16), FN(load_i16),   \
@@ -201,6 +252,9 @@ ABSENT(bf16, uint16_t, float, from_bf16(x))
              FN(swap_4), FN(swap_4), FN(swap_8), FN(swap_8), FN(swap_2), FN(swap_2)}
 
 #undef ABSENT
+#undef FLAG_EACH
+#undef FLAG_ALL
+#undef FILL
 #undef CONVERT
 #undef EACH_OF
 #undef STORE_INTEGER

@@ -58,11 +58,7 @@ static void FN(l2_normalize)(char *y, ptrdiff_t step, int64_t K, int64_t n) {
             const V v = V_LOAD(y + k * step);
             sum = V_FMA(v, v, sum);
         }
-        T norms[VW];
-        V_STORE((char *)norms, sum);
-        for (int i = 0; i < VW; i++)
-            norms[i] = sizeof(T) == 4 ? sqrtf((float)norms[i]) : (T)sqrt(norms[i]);
-        const V norm = V_MAX(C_(1e-12), V_LOAD((const char *)norms));
+        const V norm = V_MAX(C_(1e-12), V_SQRT(sum));
         for (int64_t k = 0; k < K; k++) V_STORE(y + k * step, V_DIV(V_LOAD(y + k * step), norm));
     }
 }
@@ -70,25 +66,14 @@ static void FN(l2_normalize)(char *y, ptrdiff_t step, int64_t K, int64_t n) {
 /* Into the first row: the first of equal channels, or the first that is NaN. */
 static void FN(argmax)(char *y, ptrdiff_t step, int64_t K, int64_t n) {
     for (int64_t p = 0; p < n; p += VW, y += VW * sizeof(T)) {
-        T best[VW], label[VW] = {0};
-        memcpy(best, y, sizeof best);
-        for (int64_t k = 1; k < K; k++) {
-            T row[VW];
-            memcpy(row, y + k * step, sizeof row);
-            for (int i = 0; i < VW; i++) {
-                const int better = (row[i] > best[i]) | ((row[i] != row[i]) & (best[i] == best[i]));
-                best[i] = better ? row[i] : best[i];
-                label[i] = better ? (T)k : label[i];
-            }
+        V best = V_LOAD(y), label = V_SET1(0), k = V_SET1(0);
+        const char *at = y;
+        for (int64_t i = 1; i < K; i++) {
+            const V v = V_LOAD(at += step);
+            k = V_ADD(k, V_SET1(1));
+            label = V_WHERE_BETTER(v, best, k, label);
+            best = V_WHERE_BETTER(v, best, v, best);
         }
-        memcpy(y, label, sizeof label);
-    }
-}
-
-static void FN(fill)(char *y, ptrdiff_t step, int64_t K, int64_t n, const uint8_t *flags,
-                     double fill) {
-    for (int64_t k = 0; k < K; k++) {
-        T *row = (T *)(y + k * step);
-        for (int64_t p = 0; p < n; p++) row[p] = flags[p] ? (T)fill : row[p];
+        V_STORE(y, label);
     }
 }

@@ -63,9 +63,10 @@ static const pw_kernels FN(kernels) = {
     .affine = FN(affine),
     .split = FN(split),
     .merge = FN(merge),
+    .stream = FN(stream),
     .heads = {NULL, FN(softmax), FN(log_softmax), FN(l2_normalize), FN(argmax)},
     .prelu = FN(prelu),
-    .fill = FN(fill),
+    .fill = {FN(fill_1), FN(fill_2), FN(fill_4), FN(fill_8)},
     .kr_max = PLANAR_KR_MAX,
     .planar =
         {
@@ -190,6 +191,8 @@ static const pw_kernels FN(kernels) = {
 #undef V_MAX
 #undef V_MIN
 #undef V_WHERE_POSITIVE
+#undef V_WHERE_BETTER
+#undef V_SQRT
 #undef V_ABS
 #undef V_COPYSIGN
 #undef V_SHIFT

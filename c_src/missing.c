@@ -1,0 +1,127 @@
+/* Missing data: which pixels miss a channel, and what they get. Flags come from x itself, as the
+ * array has it, before kernels read it; what kernels make of such pixels is written over. */
+#include "missing.h"
+
+#include <string.h>
+
+enum {
+    LINE = 64,
+    /* Elements that are turned to this machine's byte order, or compared, at once. */
+    BLOCK = 4096,
+    BLOCK_SWAPPED = BLOCK / 8,
+};
+
+/* C channels of n pixels, in either byte order, that are missing. */
+static void flag_absent(const pw_kernels *kernels, pw_matrix x, const pw_nodata *nodata, int64_t C,
+                        uint8_t *flags, int64_t n) {
+    const pw_absent absent = kernels->absent[x.dtype];
+    if (!x.swap) {
+        absent(flags, x.at, x.i, x.j, nodata, C, n);
+        return;
+    }
+    _Alignas(LINE) char block[BLOCK];
+    const ptrdiff_t size = (ptrdiff_t)pw_size(x.dtype);
+    const pw_matrix near = {x.dtype, block, 0, size, NULL};
+    for (int64_t c = 0; c < C; c++, x.at += x.i)
+        for (int64_t p = 0, part; p < n; p += part) {
+            pw_matrix row = x;
+            row.at += p * x.j;
+            part = pw_min(n - p, BLOCK_SWAPPED);
+            row.swap(near, row, 1, part, 0);
+            absent(flags + p, block, 0, size, &nodata[c], 1, part);
+        }
+}
+
+static int is_any_set(const uint8_t *flags, int64_t n) {
+    uint64_t some = 0, eight;
+    for (; n >= 8; n -= 8, flags += 8) {
+        memcpy(&eight, flags, sizeof eight);
+        some |= eight;
+    }
+    uint32_t four = 0;
+    if (n >= 4) {
+        memcpy(&four, flags, sizeof four);
+        some |= four, n -= 4, flags += 4;
+    }
+    for (; n > 0; n--) some |= *flags++;
+    return some != 0;
+}
+
+/* Pixels whose channels lie one behind the other and miss the same value: elements are compared as
+ * one row. */
+static void flag_pixels(const pw_kernels *kernels, pw_matrix x, const pw_nodata *nodata,
+                        uint8_t *flags, int64_t C, int64_t n) {
+    uint8_t block[BLOCK];
+    const int64_t most = BLOCK / C;
+    for (int64_t part; n > 0; n -= part, flags += part, x.at += part * x.j) {
+        const pw_matrix row = {x.dtype, x.at, 0, x.i, x.swap};
+        part = pw_min(n, most);
+        memset(block, 0, (size_t)(part * C));
+        flag_absent(kernels, row, nodata, 1, block, part * C);
+        for (int64_t p = 0; p < part; p++) flags[p] |= (uint8_t)is_any_set(block + p * C, C);
+    }
+}
+
+static int is_same_nodata(const pw_nodata *nodata, int64_t C, size_t size) {
+    for (int64_t c = 0; c < C; c++)
+        if (!nodata[c].given || memcmp(nodata[c].value, nodata->value, size) != 0) return 0;
+    return 1;
+}
+
+static void flag_nodata(const pw_plan *plan, pw_matrix x, const pw_nodata *nodata, int64_t from,
+                        int64_t n, uint8_t *flags) {
+    const int64_t row = plan->row ? plan->row : plan->problem.P;
+    const ptrdiff_t size = (ptrdiff_t)pw_size(x.dtype);
+    const int dense = plan->C > 1 && plan->C <= BLOCK_SWAPPED && x.i == size &&
+                      x.j == plan->C * size && is_same_nodata(nodata, plan->C, (size_t)size);
+    for (int64_t part; n > 0; n -= part, from += part, flags += part) {
+        pw_matrix source = x;
+        source.at += from / row * plan->x_row + from % row * x.j;
+        part = pw_min(n, row - from % row);
+        if (dense)
+            flag_pixels(plan->kernels, source, nodata, flags, plan->C, part);
+        else
+            flag_absent(plan->kernels, source, nodata, plan->C, flags, part);
+    }
+}
+
+/* Bytes of the mask that are not 0. */
+static void flag_masked(const char *mask, ptrdiff_t step, uint8_t *restrict flags, int64_t n) {
+    if (step == 1)
+        for (int64_t j = 0; j < n; j++) flags[j] |= mask[j] != 0;
+    else
+        for (int64_t j = 0; j < n; j++) flags[j] |= mask[j * step] != 0;
+}
+
+pw_missing pw_flag_missing(const pw_plan *plan, pw_matrix x, int64_t c, const char *mask,
+                           int64_t from, int64_t n, uint8_t *flags) {
+    const pw_problem *p = &plan->problem;
+    memset(flags, 0, (size_t)n);
+    if (p->nodata) flag_nodata(plan, x, p->nodata + c, from, n, flags);
+    if (mask) {
+        const int64_t n_c = p->m_c ? plan->C : pw_min(plan->C, 1);
+        mask += c * p->m_c + from * p->m_p;
+        for (int64_t i = 0; i < n_c; i++, mask += p->m_c) flag_masked(mask, p->m_p, flags, n);
+    }
+    if (!is_any_set(flags, n)) return PW_NONE_MISSING;
+    for (int64_t j = 0; j < n; j++)
+        if (!flags[j]) return PW_SOME_MISSING;
+    return PW_ALL_MISSING;
+}
+
+void pw_fill_missing(const pw_plan *plan, pw_matrix y, int64_t channels, const uint8_t *flags,
+                     int64_t n) {
+    const pw_problem *p = &plan->problem;
+    const size_t size = pw_size(y.dtype);
+    const pw_fill fill = plan->kernels->fill[size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3];
+    for (int64_t part = 0; part < p->parts; part++, y.at += p->y_part) {
+        const int64_t n_k = channels / p->parts;
+        if (y.j == (ptrdiff_t)size) {
+            for (int64_t k = 0; k < n_k; k++) fill(y.at + k * y.i, flags, plan->fill, n);
+            continue;
+        }
+        for (int64_t j = 0; j < n; j++)
+            for (int64_t k = 0; flags[j] && k < n_k; k++)
+                memcpy(y.at + j * y.j + k * y.i, plan->fill, size);
+    }
+}

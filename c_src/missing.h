@@ -1,0 +1,18 @@
+/* Missing data: pixels of an item that miss a channel. */
+#ifndef PW_MISSING_H
+#define PW_MISSING_H
+
+#include "plan.h"
+
+typedef enum { PW_NONE_MISSING, PW_SOME_MISSING, PW_ALL_MISSING } pw_missing;
+
+/* Sets flags[j], of n, where pixel from + j misses a channel of the plan's group: by its values, x
+ * being the group's first channel c at the first pixel of P, or by the mask (NULL: none), likewise
+ * at the first pixel. */
+pw_missing pw_flag_missing(const pw_plan *, pw_matrix x, int64_t c, const char *mask, int64_t from,
+                           int64_t n, uint8_t *flags);
+/* n pixels of y, of so many channels, become plan->fill where flags are set. */
+void pw_fill_missing(const pw_plan *, pw_matrix y, int64_t channels, const uint8_t *flags,
+                     int64_t n);
+
+#endif
