@@ -29,8 +29,8 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help bench bench-full bench-compare bench-report bench-scaling bench-pytest test test-c \
-        bench-dtypes bench-chains bench-alternate build-c-tests test-guard test-neon test-avx2 \
-        test-old-cpu lint format symbols examples readme clean force
+        bench-dtypes bench-rasters bench-chains bench-alternate build-c-tests test-guard test-neon \
+        test-avx2 test-old-cpu lint format symbols examples readme clean force
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' \
@@ -51,6 +51,9 @@ bench-scaling: $(STAMPS)/package $(STAMPS)/bench ## Measure curves over pixels, 
 
 bench-dtypes: $(STAMPS)/package $(STAMPS)/bench ## Time the headline case in every dtype, beside its roof
 	$(PY) -m bench.dtypes $(BENCH_ARGS)
+
+bench-rasters: $(STAMPS)/package $(STAMPS)/bench ## Time heads and missing data against the plain product, and NumPy
+	$(PY) -m bench.rasters $(BENCH_ARGS)
 
 bench-chains: $(STAMPS)/package $(STAMPS)/bench ## Time chains of layers against their layers in turn, and NumPy
 	$(PY) -m bench.chains $(BENCH_ARGS)

@@ -1,0 +1,158 @@
+"""``python -m bench.rasters``: heads and missing data, beside the plain product and NumPy's lines.
+
+A raster of a million pixels, of 12 bands and 10 classes and of 50 and 20. One pixel in a hundred,
+anywhere, and one column in twenty-five miss a band. What is asked is a multiple of the plain call's
+time, which is measured in the same rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+import pointwise_fast as pf
+
+from .machine import describe_machine, headline_of
+from .placing import Placing
+from .report import format_table, times, write_json
+from .rounds import measure
+from .turn import Turn
+
+__all__ = ["main", "numpy_lines", "raster", "ways"]
+
+Array = npt.NDArray[Any]
+
+_BANDS = ((12, 10), (50, 20))
+_DTYPES = ("float32", "uint16")
+_SIDE = 1000
+_LAYOUTS = {"planar": 0, "interleaved": -1}
+#: Of the values of `raster`, none is this one but where a band is missing.
+NODATA = 65535
+
+
+def raster(C: int, side: int, dtype: str, channel_axis: int) -> tuple[Array, Array]:
+    """A raster, and the mask of the pixels that miss a band."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 10_000, (C, side, side)).astype(dtype)
+    missing = rng.random((side, side)) < 0.01
+    missing[:, ::25] = True
+    x[C // 2][missing] = NODATA
+    return np.ascontiguousarray(np.moveaxis(x, 0, channel_axis)), missing
+
+
+def ways(K: int, mask: Array) -> dict[str, dict[str, Any]]:
+    """What is measured: options of `conv1x1` by name, the plain call first."""
+    slopes = np.linspace(0.05, 0.5, K)
+    return {
+        "plain": {},
+        "prelu": {"activation": ("prelu", slopes)},
+        "l2_normalize": {"head": "l2_normalize"},
+        "softmax": {"head": "softmax"},
+        "argmax": {"head": "argmax"},
+        "nodata": {"nodata": NODATA},
+        "mask": {"mask": mask},
+        "nodata, argmax": {"nodata": NODATA, "head": "argmax"},
+        "nodata, valid=any": {"nodata": NODATA, "valid": "any"},
+    }
+
+
+def numpy_lines(x: Array, weight: Array, channel_axis: int) -> dict[str, Callable[[], object]]:
+    """What one writes without us, for those that have a line or two; `x` is converted first."""
+    K, C = weight.shape
+    z = np.empty((*x.shape[:2], K) if channel_axis else (K, *x.shape[1:]), weight.dtype)
+
+    def plain() -> Array:
+        wide = x.astype(weight.dtype, copy=False)
+        if channel_axis:
+            np.matmul(wide.reshape(-1, C), weight.T, out=z.reshape(-1, K))
+        else:
+            np.matmul(weight, wide.reshape(C, -1), out=z.reshape(K, -1))
+        return z
+
+    def nodata() -> Array:
+        found = np.moveaxis(plain(), channel_axis, 0)
+        found[:, (x == NODATA).any(channel_axis)] = np.nan
+        return z
+
+    def softmax() -> Array:
+        plain()
+        np.subtract(z, z.max(channel_axis, keepdims=True), out=z)
+        np.exp(z, out=z)
+        np.divide(z, z.sum(channel_axis, keepdims=True), out=z)
+        return z
+
+    def argmax() -> Array:
+        found: Array = plain().argmax(channel_axis)
+        return found
+
+    return {"plain": plain, "softmax": softmax, "argmax": argmax, "nodata": nodata}
+
+
+def _measure(
+    bands: tuple[int, int], dtype: str, layout: str, threads: int, rounds: int, side: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Seconds of ours and of NumPy's by name."""
+    C, K = bands
+    axis = _LAYOUTS[layout]
+    x, mask = raster(C, side, dtype, axis)
+    weight = np.random.default_rng(1).standard_normal((K, C)).astype(np.float32)
+    runners: dict[str, Turn] = {}
+    for name, options in ways(K, mask).items():
+        call = partial(pf.conv1x1, x, weight, channel_axis=axis, **options)
+        runners[name] = Turn(partial(call, out=call(), threads=threads), binds=True)
+    theirs = {f"numpy: {n}": Turn(line) for n, line in numpy_lines(x, weight, axis).items()}
+    with threadpool_limits(limits=threads, user_api="blas"):
+        found = measure({**runners, **theirs}, placing=Placing(threads), rounds=rounds, budget=20.0)
+    best = {name: min(seconds) for name, seconds in found.items()}
+    return (
+        {name: best[name] for name in runners},
+        {name.removeprefix("numpy: "): best[name] for name in theirs},
+    )
+
+
+def _rows(ours: Mapping[str, float], theirs: Mapping[str, float], pixels: int) -> list[list[str]]:
+    return [
+        [
+            name,
+            f"{1e9 * seconds / pixels:.2f}",
+            times(seconds / ours["plain"]),
+            f"{1e9 * theirs[name] / pixels:.2f}" if name in theirs else "",
+        ]
+        for name, seconds in ours.items()
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--rounds", type=int, default=9, help="(%(default)s)")
+    parser.add_argument("--side", type=int, default=_SIDE, help="of the raster (%(default)s)")
+    options = parser.parse_args(arguments)
+    machine = describe_machine()
+    records = []
+    for threads in sorted({1, pf.get_num_threads()}):
+        for bands in _BANDS:
+            for dtype in _DTYPES:
+                for layout in _LAYOUTS:
+                    ours, theirs = _measure(
+                        bands, dtype, layout, threads, options.rounds, options.side
+                    )
+                    title = f"{bands[0]} -> {bands[1]}, {dtype}, {layout}, {threads}"
+                    header = [title, "ns a pixel", "of plain", "NumPy, ns"]
+                    rows = _rows(ours, theirs, options.side**2)
+                    print(format_table(header, rows), end="\n\n", flush=True)
+                    records.append(
+                        {"bands": bands, "dtype": dtype, "layout": layout, "threads": threads,
+                         "side": options.side, "seconds": ours, "numpy": theirs}
+                    )  # fmt: skip
+    print(headline_of(machine))
+    print("wrote", write_json("rasters", {"machine": machine, "cases": records}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Tests of bench.rasters: that both sides compute the same, and that it runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pointwise_fast as pf
+
+from . import rasters
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint16"])
+@pytest.mark.parametrize("axis", [0, -1])
+def test_lines_of_numpy_compute_the_same(dtype: str, axis: int) -> None:
+    x, mask = rasters.raster(12, 50, dtype, axis)
+    weight = np.random.default_rng(1).standard_normal((10, 12)).astype(np.float32)
+    options = rasters.ways(10, mask)
+    assert 0.04 < mask.mean() < 0.06
+    for name, line in rasters.numpy_lines(x, weight, axis).items():
+        ours = pf.conv1x1(x, weight, channel_axis=axis, **options[name])
+        if name == "argmax":
+            assert np.mean(ours == line()) > 0.999
+            continue
+        # Sums cancel, in NumPy's order and in ours; softmax takes differences of them as powers.
+        eps = float(np.finfo(np.float32).eps)
+        bound = (12 + 4) * eps * float(np.abs(weight).sum(1).max()) * rasters.NODATA
+        close = np.isclose(np.asarray(ours), np.asarray(line()), 0, bound, equal_nan=True)
+        assert np.mean(close) > 0.999 if name == "softmax" else close.all()
+
+
+def test_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bench.report.RESULTS", tmp_path)
+    monkeypatch.setattr(rasters, "_BANDS", ((3, 2),))
+    rasters.main(["--rounds", "1", "--side", "50"])
+    assert "3 -> 2, uint16, interleaved, 1" in capsys.readouterr().out
+    cases = json.loads((tmp_path / "rasters.json").read_text())["cases"]
+    assert {case["layout"] for case in cases} == {"planar", "interleaved"}
+    assert all(seconds > 0 for case in cases for seconds in case["seconds"].values())
