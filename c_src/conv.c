@@ -174,6 +174,7 @@ typedef struct pass {
     int64_t c, channels;
     int first, last;
     int stream;        /* where y is aligned */
+    const char *gaps;  /* for kernels that fill them */
     pw_matrix x, y, r; /* as the kernels shall see them; from the item's first channel on */
     char *acc;
 } pass;
@@ -196,6 +197,7 @@ static void run_tiles(const pw_plan *plan, const item *it, const pass *pass, int
         .first = pass->first,
         .last = pass->last,
         .epilogue = &plan->epilogue,
+        .fill = plan->problem.fill,
     };
     if (plan->affine == PW_AFFINE_IN_KERNELS)
         t.scale = pw_scale(plan, it->c + pass->c), t.offset = pw_offset(plan, it->c + pass->c);
@@ -209,6 +211,7 @@ static void run_tiles(const pw_plan *plan, const item *it, const pass *pass, int
             t.x = pass->x.at + p * pass->x.j;
         }
         t.prefetch = plan->prefetch;
+        t.gaps = pass->gaps ? pass->gaps + p * size : NULL;
         t.stream = pass->stream && ((uintptr_t)(pass->y.at + p * pass->y.j) % LINE) == 0;
         for (const pw_block *block = first; block < end; block++) {
             const ptrdiff_t k = (ptrdiff_t)(block->k - first->k);
@@ -248,6 +251,8 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
     pw_missing missing = PW_NONE_MISSING;
     if (plan->flags)
         missing = pw_flag_missing(plan, x, it->c, it->mask, it->from, it->pixels, flags);
+    /* What is written once more had better be in the cache. */
+    const int stream = plan->stream && (plan->blends || !missing);
     if (missing == PW_ALL_MISSING) {
         pw_fill_missing(plan, y, y_channels, flags, it->pixels);
         return;
@@ -256,8 +261,8 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
         .y = plan->stage_y ? staged(plan, scratch + plan->scratch.y, K, plan->planes) : y,
         .r = plan->stage_r ? staged(plan, scratch + plan->scratch.r, K, plan->planes) : r,
         .acc = plan->c_pass < plan->C ? scratch + plan->scratch.acc : NULL,
-        /* What is written once more had better be in the cache. */
-        .stream = plan->stream && !plan->stage_y && missing == PW_NONE_MISSING,
+        .stream = stream && !plan->stage_y,
+        .gaps = missing && plan->blends ? pw_gaps(plan, flags, it->pixels, scratch) : NULL,
     };
     if (plan->stage_r)
         copy_panel(plan, plan->kernels->load[r.dtype], pass.r, r, 1, p->r_part, K, it->pixels,
@@ -281,10 +286,8 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
         pass.c += pass.channels;
     } while (!pass.last);
     if (plan->finishes) finish(plan, pass.y, it->pixels);
-    if (plan->stage_y)
-        store_y(plan, y, pass.y, y_channels, it->pixels, plan->stream && missing == PW_NONE_MISSING,
-                head);
-    if (missing) pw_fill_missing(plan, y, y_channels, flags, it->pixels);
+    if (plan->stage_y) store_y(plan, y, pass.y, y_channels, it->pixels, stream, head);
+    if (missing && !pass.gaps) pw_fill_missing(plan, y, y_channels, flags, it->pixels);
 }
 
 static void work(void *argument, int number) {

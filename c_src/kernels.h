@@ -56,6 +56,9 @@ typedef struct pw_tile {
     int stream;         /* y is 64-byte aligned, as are planes and runs: store past the caches */
     ptrdiff_t prefetch; /* how many bytes ahead to fetch x, 0 for not at all */
     const pw_epilogue *epilogue;
+    const char *gaps; /* planar: of the sums' dtype, 1 where a pixel becomes `fill`, else 0; NULL:
+                         none */
+    double fill;
 } pw_tile;
 
 typedef void (*pw_kernel)(const pw_tile *);

@@ -1,5 +1,6 @@
 /* Missing data: which pixels miss a channel, and what they get. Flags come from x itself, as the
- * array has it, before kernels read it; what kernels make of such pixels is written over. */
+ * array has it, before kernels read it. Planar kernels fill such pixels in registers; what others
+ * make of them is written over. */
 #include "missing.h"
 
 #include <string.h>
@@ -107,6 +108,14 @@ pw_missing pw_flag_missing(const pw_plan *plan, pw_matrix x, int64_t c, const ch
     for (int64_t j = 0; j < n; j++)
         if (!flags[j]) return PW_SOME_MISSING;
     return PW_ALL_MISSING;
+}
+
+const char *pw_gaps(const pw_plan *plan, const uint8_t *flags, int64_t n, char *scratch) {
+    const pw_dtype dtype = plan->problem.dtype;
+    const pw_matrix to = {dtype, scratch + plan->scratch.gaps, 0, (ptrdiff_t)pw_size(dtype), NULL},
+                    from = {PW_U8, (char *)flags, 0, 1, NULL};
+    pw_copy(plan->kernels->load[PW_U8], to, from, 1, n, 0);
+    return to.at;
 }
 
 void pw_fill_missing(const pw_plan *plan, pw_matrix y, int64_t channels, const uint8_t *flags,

@@ -137,6 +137,7 @@ static void lay_out_scratch(pw_plan *plan) {
     plan->scratch.r = region(&end, plan->stage_r, room * plan->part_width, (size_t)size);
     plan->scratch.acc = region(&end, sums, room * plan->part_width, (size_t)size);
     plan->scratch.flags = region(&end, plan->flags, room, sizeof(uint8_t));
+    plan->scratch.gaps = region(&end, plan->blends, room, (size_t)size);
     plan->scratch.bytes = end;
 }
 

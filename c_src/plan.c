@@ -301,6 +301,7 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     if (head.flags) keep_fill(&head);
     choose_path(&head);
     choose_affine(&head, set);
+    head.blends = head.flags && !head.interleaved && !head.stage_y;
     const int n = count_blocks(&head);
     pw_plan *plan = malloc(sizeof *plan + (size_t)n * sizeof *plan->blocks);
     if (!plan || !keep_constants(&head)) {

@@ -16,7 +16,7 @@ typedef struct pw_block {
 
 /* Scratch of a thread, in bytes from its start; 64-byte aligned. */
 typedef struct pw_scratch_layout {
-    size_t x, y, r, acc, flags, bytes;
+    size_t x, y, r, acc, flags, gaps, bytes;
 } pw_scratch_layout;
 
 typedef struct pw_chain pw_chain;
@@ -47,6 +47,7 @@ struct pw_plan {
     ptrdiff_t prefetch;
     int64_t row;        /* pixels after which x goes on at its next row; 0: P is one row */
     ptrdiff_t x_row;    /* bytes from row to row */
+    int blends;         /* flags are for planar kernels, which fill y in registers */
     int flags;          /* pixels that miss a channel are flagged, and get */
     char fill[8];       /* this, of y's dtype and byte order */
     int64_t C, K;       /* of a group */

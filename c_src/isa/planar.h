@@ -25,6 +25,16 @@ PW_INLINE void FN(planar_finish)(const pw_tile *t, ptrdiff_t at, int KR, int NV,
                                                                : V_LOAD(r + j * step));
     }
     FN(activate_sums)(&s[0][0], KR, NV, PLANAR_NV_MAX, t->epilogue);
+    if (t->gaps) {
+        const V fill = V_SET1((T)t->fill);
+        PW_UNROLL
+        for (int j = 0; j < NV; j++) {
+            const char *from = t->gaps + at + j * step;
+            const V gap = m < VW && j == NV - 1 ? V_LOADN(from, m) : V_LOAD(from);
+            PW_UNROLL
+            for (int k = 0; k < KR; k++) s[k][j] = V_WHERE_POSITIVE(gap, fill, s[k][j]);
+        }
+    }
     char *y = t->y + at;
     if (t->stream && m == VW) {
         PW_UNROLL

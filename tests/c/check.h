@@ -33,6 +33,7 @@ typedef enum {
     HEAD_STREAMED,
     MISSING_STREAMED,
     MISSING_IN_PLACE,
+    MISSING_IN_REGISTERS,
     FEATURES
 } feature;
 static const char *const feature_names[] = {"planar",
@@ -58,7 +59,8 @@ static const char *const feature_names[] = {"planar",
                                             "affine wide",
                                             "head streamed",
                                             "missing streamed",
-                                            "missing in place"};
+                                            "missing in place",
+                                            "missing in registers"};
 static long seen[FEATURES];
 
 static long passed, failed;
