@@ -4,6 +4,16 @@
 
 #define PLANAR_NV_MAX 6
 
+/* Sums v[k * NV + j] of pixels that miss a channel. */
+PW_NOINLINE void FN(fill_gaps)(const pw_tile *t, ptrdiff_t at, int KR, int NV, int m, V *v) {
+    const V fill = V_SET1((T)t->fill);
+    for (int j = 0; j < NV; j++) {
+        const char *from = t->gaps + at + j * VW * (ptrdiff_t)sizeof(T);
+        const V gap = m < VW && j == NV - 1 ? V_LOADN(from, m) : V_LOAD(from);
+        for (int k = 0; k < KR; k++) v[k * NV + j] = V_WHERE_POSITIVE(gap, fill, v[k * NV + j]);
+    }
+}
+
 /* Sums to y (or back to acc): residual, activation, store. m: elements in the last vector. */
 PW_INLINE void FN(planar_finish)(const pw_tile *t, ptrdiff_t at, int KR, int NV, int m,
                                  V (*s)[PLANAR_NV_MAX]) {
@@ -26,14 +36,17 @@ PW_INLINE void FN(planar_finish)(const pw_tile *t, ptrdiff_t at, int KR, int NV,
     }
     FN(activate_sums)(&s[0][0], KR, NV, PLANAR_NV_MAX, t->epilogue);
     if (t->gaps) {
-        const V fill = V_SET1((T)t->fill);
+        /* As for activations: registers are for what comes before. */
+        V v[PW_MAX_KR * PLANAR_NV_MAX];
         PW_UNROLL
-        for (int j = 0; j < NV; j++) {
-            const char *from = t->gaps + at + j * step;
-            const V gap = m < VW && j == NV - 1 ? V_LOADN(from, m) : V_LOAD(from);
+        for (int k = 0; k < KR; k++)
             PW_UNROLL
-            for (int k = 0; k < KR; k++) s[k][j] = V_WHERE_POSITIVE(gap, fill, s[k][j]);
-        }
+            for (int j = 0; j < NV; j++) v[k * NV + j] = s[k][j];
+        FN(fill_gaps)(t, at, KR, NV, m, v);
+        PW_UNROLL
+        for (int k = 0; k < KR; k++)
+            PW_UNROLL
+            for (int j = 0; j < NV; j++) s[k][j] = v[k * NV + j];
     }
     char *y = t->y + at;
     if (t->stream && m == VW) {
