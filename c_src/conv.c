@@ -247,7 +247,7 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
                          p->y_swapped ? swap[p->y_dtype] : NULL};
     const pw_matrix r = {p->y_dtype, it->r ? (char *)it->r + first->k * p->r_k : NULL, p->r_k,
                          p->r_p, p->r_swapped ? swap[p->y_dtype] : NULL};
-    uint8_t *flags = (uint8_t *)scratch + plan->scratch.flags;
+    uint8_t *flags = plan->flags ? (uint8_t *)scratch + plan->scratch.flags : NULL;
     pw_missing missing = PW_NONE_MISSING;
     if (plan->flags)
         missing = pw_flag_missing(plan, x, it->c, it->mask, it->from, it->pixels, flags);
