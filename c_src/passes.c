@@ -104,6 +104,7 @@ static int stages_dense(const pw_plan *plan) {
 /* Pixels at once, for so many channels of them to stay within so many bytes. */
 static void bound_panel(pw_plan *plan, int64_t channels, int64_t bytes) {
     const int64_t size = (int64_t)pw_size(plan->problem.dtype);
+    channels = pw_max(channels, 1);
     const int64_t pixels = (pw_max(bytes, channels * 2 * LINE) / channels - LINE) / size;
     const int64_t most = pw_max(pixels / plan->tile * plan->tile, LEAST_PANEL);
     plan->panel = pw_min(plan->panel, most / LEAST_PANEL * LEAST_PANEL);
@@ -125,9 +126,9 @@ static void lay_out_scratch(pw_plan *plan) {
     plan->panel = pw_min(plan->problem.P, pw_round_up(pw_max(brief, 1), 4 * plan->step));
     if (per_channel || plan->stage_x || plan->flags) {
         const int64_t most = stages_dense(plan) ? DENSE_REGION_BYTES : REGION_BYTES;
-        if (plan->stage_x) bound_panel(plan, pw_max(plan->c_pass, 1), most);
+        if (plan->stage_x) bound_panel(plan, plan->c_pass, most);
         /* x that is looked at before it is computed with comes from the cache then. */
-        if (plan->problem.nodata) bound_panel(plan, pw_max(plan->C, 1), most);
+        if (plan->problem.nodata) bound_panel(plan, plan->C, most);
         bound_panel(plan, per_channel ? plan->part_width : 1, plan->finishes ? FINISH_BYTES : most);
     }
     const int64_t room = plan->room = pw_round_up(plan->panel, LEAST_PANEL) + LINE / size;
@@ -152,7 +153,7 @@ static int may_stream(const pw_plan *plan) {
     const int from_scratch = plan->finishes && p->y_dtype == p->dtype && p->parts == 1 &&
                              !p->y_swapped && p->y_p == (ptrdiff_t)pw_size(p->dtype);
     if ((plan->stage_y && !from_scratch) || p->has_residual || p->in_place) return 0;
-    if (!plan->dense && ((plan->interleaved && !from_scratch) || p->y_k % LINE)) return 0;
+    if (!plan->dense && (plan->interleaved || p->y_k % LINE)) return 0;
     for (int64_t i = 0; i < p->outer; i++)
         if (p->y_outer[i] % LINE) return 0;
     const int64_t pixels = plan->outer * p->P * (int64_t)pw_size(p->dtype);
