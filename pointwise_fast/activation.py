@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import typing as types
-from .foreign import as_ndarray
+from .foreign import as_ndarray, is_masked
 from .shapes import is_vector
 
 __all__ = ["ACTIVATIONS", "Activation", "ActivationSpec", "parse_activation"]
@@ -142,7 +142,7 @@ def _prelu(given: Any) -> Activation:
         not slopes.size
         or not is_vector(slopes.shape, slopes.size)
         or slopes.dtype.kind not in "fiub"
-        or isinstance(given, np.ma.MaskedArray)
+        or is_masked(given)
     ):
         raise TypeError(
             "activation 'prelu': slopes must be a number, or one for each output channel; "

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
-from .foreign import as_ndarray, refuse_foreign, way_to_write
+from .foreign import as_ndarray, is_masked, refuse_foreign, way_to_write
 
 __all__ = [
     "ANY_NUMBER",
@@ -60,7 +60,7 @@ def as_input(
     """
     if type(value) is np.ndarray:
         return value
-    if isinstance(value, np.ma.MaskedArray):
+    if is_masked(value):
         instead = masked or f"{name}.filled(value), with the number to take where it is masked"
         raise TypeError(f"{name} is a masked array, whose mask would be lost; pass {instead}")
     refuse_foreign(value, name, axis)
@@ -77,7 +77,7 @@ def as_input(
 
 def as_x(value: Any, axis: int) -> Array:
     """`as_input` of what may be masked."""
-    if isinstance(value, np.ma.MaskedArray):
+    if is_masked(value):
         return value
     return as_input(value, "x", axis=axis)
 
@@ -113,7 +113,7 @@ def check_out(out: Any, masked: bool = False) -> Array:
         return out
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a numpy.ndarray; got {type(out).__name__}{way_to_write(out)}")
-    if isinstance(out, np.ma.MaskedArray) and not masked:
+    if is_masked(out) and not masked:
         raise TypeError("out is a masked array; pass out.data")
     if not out.flags.writeable:
         raise ValueError("out is read-only")

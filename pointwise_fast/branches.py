@@ -15,11 +15,12 @@ from .call import Call
 from .chain import Chain, parameters_of
 from .config import resolve_threads
 from .conv_layer import Conv1x1
+from .foreign import is_masked
 from .geometry import Masks, as_masks
 from .kernels import Plan, Repeat, c_simd, run_in_turn
 from .keys import MOST_CALLS, key_of
 from .layer import Layer
-from .masked import find_lost, is_masked, unmask, with_mask
+from .masked import find_lost, unmask, with_mask
 from .names import find_channels, has_names
 
 __all__ = ["Branches"]
@@ -285,7 +286,8 @@ class Branches:
             raise ValueError(
                 f"out has shape {out.shape}; the layers give {ends[-1]} channels on axis {axis}"
             )
-        parts = tuple(np.split(np.ma.getdata(out, subok=False), ends[:-1], axis))
+        data = np.ma.getdata(out, subok=False) if is_masked(out) else out
+        parts = tuple(np.split(data, ends[:-1], axis))
         if not is_masked(x) and not is_masked(out):
             self._run(x, mask, parts, threads)
             return out

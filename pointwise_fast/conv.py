@@ -13,10 +13,10 @@ from .arrays import ANY_NUMBER, as_mask, as_parameter, as_x, check_out
 from .call import Call, describe
 from .config import resolve_threads
 from .conv_layer import Conv1x1
+from .foreign import is_masked
 from .kernels import Plan, Repeat
 from .keys import MOST_CALLS, Known, is_constant
 from .layer import as_residual, geometries
-from .masked import is_masked
 from .missing import Nodata
 from .names import as_names, has_names
 from .settings import Settings

@@ -6,12 +6,12 @@ None of the libraries is imported; their types are known by name.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["as_ndarray", "refuse_foreign", "way_to_write"]
+__all__ = ["as_ndarray", "is_masked", "refuse_foreign", "way_to_write"]
 
 Array = npt.NDArray[Any]
 
@@ -26,6 +26,18 @@ _LAZY = {
 }
 #: Types whose elements are elsewhere, or are not all there.
 _ELSEWHERE = {"cupy": "get()", "sparse": "todense()"}
+
+
+def is_masked(value: Any) -> TypeGuard[np.ma.MaskedArray[Any, Any]]:
+    """Whether `value` is a masked array.
+
+    NumPy imports `numpy.ma` when the name is first used, and a signal handler that names it during
+    that import recurses without end. Whoever has a masked array has imported it already.
+    """
+    if type(value) is np.ndarray:
+        return False
+    kind = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)
+    return kind is not None and isinstance(value, kind)
 
 
 def _kind(value: Any) -> tuple[str, str]:

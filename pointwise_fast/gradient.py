@@ -14,6 +14,7 @@ from .call import describe, reduce_call
 from .config import resolve_threads
 from .dispatch import select_gradient
 from .dtypes import native
+from .foreign import is_masked
 from .geometry import Geometry, geometry, stepped
 from .keys import Known
 from .settings import Settings, Shape
@@ -107,7 +108,7 @@ def conv1x1_backward(
 
 def _no_gradient(name: str, array: Any) -> str | None:
     """What to pass instead of a masked array, for the error."""
-    if not isinstance(array, np.ma.MaskedArray):
+    if not is_masked(array):
         return None
     floats = "" if array.dtype.kind == "f" else ".astype(numpy.float32)"
     return (

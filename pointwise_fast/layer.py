@@ -11,10 +11,11 @@ import numpy.typing as npt
 from .arrays import as_input, as_mask, as_x, check_out
 from .call import Call, describe
 from .config import resolve_threads
+from .foreign import is_masked
 from .geometry import NUMBER, Geometry, MaskGeometry, Masks, geometry
 from .kernels import Plan, Repeat
 from .keys import MOST_CALLS
-from .masked import apply_masked, is_masked
+from .masked import apply_masked
 from .names import find_channels, has_names
 from .settings import Settings
 from .typing import Head

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from .arrays import overlap
 from .call import reduce_call
 from .dtypes import default_fill, holds
+from .foreign import is_masked
 from .geometry import Geometry, Masks, as_masks, geometry
 from .kernels.numpy_blas import sizes
 from .kernels.numpy_finish import absent, rescale, without_result
@@ -19,14 +20,9 @@ from .merged import merge
 if TYPE_CHECKING:
     from .layer import Layer
 
-__all__ = ["apply_masked", "find_lost", "is_masked", "unmask", "with_mask"]
+__all__ = ["apply_masked", "find_lost", "unmask", "with_mask"]
 
 Array = npt.NDArray[Any]
-
-
-def is_masked(array: Any) -> bool:
-    # The first question first: NumPy may import its masked arrays when they are first named.
-    return type(array) is not np.ndarray and isinstance(array, np.ma.MaskedArray)
 
 
 def unmask(x: Array, mask: Array | None, labels: bool) -> tuple[Array, Masks]:
@@ -34,7 +30,7 @@ def unmask(x: Array, mask: Array | None, labels: bool) -> tuple[Array, Masks]:
 
     Of no mask a scalar is made where there are `labels`: see `as_mask`.
     """
-    if not isinstance(x, np.ma.MaskedArray):
+    if not is_masked(x):
         return x, mask
     data, own = np.ma.getdata(x, subok=False), np.asarray(np.ma.getmask(x))
     if own.ndim == 0 and x.ndim and (mask is not None or not labels):
@@ -68,7 +64,7 @@ def apply_masked(
 
 def _mask_to_write(out: Any, data: Array, masks: Masks) -> Array | None:
     """The mask of `out`, where it may be written without harm to what is yet to be read."""
-    if not isinstance(out, np.ma.MaskedArray):
+    if not is_masked(out):
         return None
     if np.ma.getmask(out) is np.ma.nomask:
         return None
@@ -114,7 +110,7 @@ def find_lost(layer: Layer, x: Array, masks: Masks, into: Array | None = None) -
 
 def with_mask(layer: Layer, y: Any, lost: Array | None, x: Any) -> Array:
     """`y` as a masked array, or with its mask set where it is one."""
-    if isinstance(y, np.ma.MaskedArray):
+    if is_masked(y):
         hard = y.hardmask
         y.soften_mask()
         if lost is not None or np.ma.is_masked(y):

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .dtypes import default_fill, holds, integer_limits, native
+from .foreign import is_masked
 
 __all__ = ["Missing", "MissingSpec", "parse_missing"]
 
@@ -121,7 +122,7 @@ def parse_missing(
         raise ValueError(f"min_valid must be a fraction between 0 and 1; got {min_valid!r}")
     values: _Values | None = None
     if nodata is not None:
-        if isinstance(nodata, str | np.ma.MaskedArray) or _depth(nodata) > 1:
+        if isinstance(nodata, str) or is_masked(nodata) or _depth(nodata) > 1:
             raise ValueError(f"nodata must be a number, or one for each channel; got {nodata!r}")
         given = [nodata] * C if _depth(nodata) == 0 else list(nodata)  # type: ignore[arg-type]
         if len(given) != C:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .foreign import refuse_foreign
+from .foreign import is_masked, refuse_foreign
 
 __all__ = ["Order", "as_names", "find_channels", "has_names", "parse_channels"]
 
@@ -70,7 +70,7 @@ def find_channels(x: Any, names: Names, axis: int) -> tuple[Any, Order]:
     TypeError, ValueError
         Naming the first channel that `x` does not have, or what is in the way.
     """
-    if isinstance(x, np.ma.MaskedArray):
+    if is_masked(x):
         data, order = _fields(x.data, names, axis)
         mask = np.ma.getmaskarray(x)  # records have one
         found = np.ma.MaskedArray(data, mask=_fields(mask, names, axis, like=x.dtype)[0])

@@ -46,6 +46,39 @@ def test_import_loads_few_modules_beyond_numpy() -> None:
     assert len(others) < 15, others
 
 
+def test_calls_while_numpy_imports_its_masked_arrays() -> None:
+    """As from a signal handler: NumPy's attribute `ma` recurses until that import is done."""
+    code = """
+        import sys, numpy as np, pointwise_fast as pf
+        x, weight, seen = np.ones((3, 4, 5), "f4"), np.ones((2, 3), "f4"), []
+        layer = pf.Conv1x1(weight)
+        out, both = np.empty((2, 4, 5), "f4"), np.empty((4, 4, 5), "f4")
+
+        def call():
+            for y in (
+                layer(x), layer(x.tolist()), layer(x, out=out), pf.conv1x1(x, weight),
+                pf.conv1x1(x, weight, nodata=7.0), pf.Branches(layer, layer)(x, out=(out, out.copy()))[0],
+                pf.Branches(layer, layer)(x, out=both)[:2],
+            ):
+                assert (np.asarray(y) == 3).all()
+            seen.append("numpy.ma" in sys.modules)
+
+        class Call:
+            def find_spec(self, name, path=None, target=None):
+                if name == "numpy.ma.core":
+                    call()
+
+        sys.modules.pop("numpy.ma", None), sys.modules.pop("numpy.ma.core", None)
+        vars(np).pop("ma", None)
+        call()
+        sys.meta_path.insert(0, Call())
+        import numpy.ma
+        call()
+        print(*seen)
+    """
+    assert run_python(code).stdout == "False True True\n"
+
+
 def test_public_names() -> None:
     """Also where modules of the package have been imported by name."""
     code = """
