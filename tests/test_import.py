@@ -57,8 +57,8 @@ def test_calls_while_numpy_imports_its_masked_arrays() -> None:
         def call():
             for y in (
                 layer(x), layer(x.tolist()), layer(x, out=out), pf.conv1x1(x, weight),
-                pf.conv1x1(x, weight, nodata=7.0), pf.Branches(layer, layer)(x, out=(out, out.copy()))[0],
-                pf.Branches(layer, layer)(x, out=both)[:2],
+                pf.conv1x1(x, weight, nodata=7.0), pf.Branches(layer, layer)(x, out=both)[:2],
+                pf.Branches(layer, layer)(x, out=(out, out.copy()))[0],
             ):
                 assert (np.asarray(y) == 3).all()
             seen.append("numpy.ma" in sys.modules)
