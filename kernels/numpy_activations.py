@@ -11,9 +11,12 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from pointwise_fast.activation import Activation
 
-__all__ = ["activate"]
+__all__ = ["IN_PLACE", "activate"]
 
 Array = npt.NDArray[Any]
+
+#: Activations of a single step, which writes to `out` itself.
+IN_PLACE = frozenset(["relu", "relu6", "clip", "tanh"])
 
 
 def activate(y: Array, activation: Activation | None, out: Array | None = None) -> Array:
@@ -31,7 +34,7 @@ def activate(y: Array, activation: Activation | None, out: Array | None = None) 
 def _evaluate(
     y: Any, name: str, a: float, b: float, slopes: tuple[float, ...], out: Array | None
 ) -> Any:
-    # Those that take no more than one step write to `out` themselves.
+    # Those of `IN_PLACE` write to `out` themselves.
     match name:
         case "relu":
             return np.maximum(y, 0, out=out)
