@@ -19,6 +19,7 @@ from .kernels import c_simd
 
 __all__ = [
     "config",
+    "default",
     "get_num_threads",
     "limit_threads",
     "num_threads",
@@ -121,10 +122,19 @@ def get_num_threads() -> int:
     return resolve_threads(None)
 
 
+class _Default:
+    """Threads of a call, where all calls have the same; 0 where each has to look for its own."""
+
+    __slots__ = ("threads",)
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+
+
 def resolve_threads(threads: int | None) -> int:
     """What ``threads=`` means: None is `get_num_threads`."""
     if threads is None:
-        return _everywhere or _threads_here()
+        return default.threads or _threads_here()
     return _check_threads(threads, "threads")
 
 
@@ -136,10 +146,9 @@ def _threads_here() -> int:
 
 def _publish() -> None:
     """After a change. Other threads may make one too, hence the second look."""
-    global _everywhere
-    _everywhere = 0 if _blocks else _num_threads
+    default.threads = 0 if _blocks else _num_threads
     if _blocks:
-        _everywhere = 0
+        default.threads = 0
 
 
 def limit_threads(n: int | None = None) -> int:
@@ -321,8 +330,8 @@ _unlimited: int | None = None
 #: Blocks of `num_threads` that are running anywhere. A dict, whose changes need no lock, which a
 #: fork could leave locked.
 _blocks: dict[int, weakref.ref[_Block]] = {}
-#: Threads where there is no such block, and no call need look for its own; otherwise 0.
-_everywhere = _num_threads
+#: For calls that have no time for `resolve_threads`.
+default = _Default(_num_threads)
 #: The innermost around the code that asks.
 _inside: ContextVar[_Block | None] = ContextVar("pointwise_fast.num_threads", default=None)
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from .activation import ActivationSpec
 from .arrays import ANY_NUMBER, as_mask, as_parameter, as_x, check_out
 from .call import Call, describe
-from .config import resolve_threads
+from .config import default, resolve_threads
 from .conv_layer import Conv1x1
 from .foreign import is_masked
 from .kernels import Plan, Repeat
@@ -206,7 +206,8 @@ def conv1x1(
             and valid == "all"
             and min_valid == 0.5
         ):
-            result = repeat(x, residual, out, resolve_threads(threads), weight, bias)
+            n = (threads is None and default.threads) or resolve_threads(threads)
+            result = repeat(x, residual, out, n, weight, bias)
             if result is not None:
                 return result
     given = (

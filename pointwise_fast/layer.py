@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .arrays import as_input, as_mask, as_x, check_out
 from .call import Call, describe
-from .config import resolve_threads
+from .config import default, resolve_threads
 from .foreign import is_masked
 from .geometry import NUMBER, Geometry, MaskGeometry, Masks, geometry
 from .kernels import Plan, Repeat
@@ -113,7 +113,8 @@ class Layer(ABC):
         """Apply the layer; arguments, result and errors as in `conv1x1`."""
         last = self._repeat
         if last is not None and mask is None:
-            result = last(x, residual, out, resolve_threads(threads))
+            n = (threads is None and default.threads) or resolve_threads(threads)
+            result = last(x, residual, out, n)
             if result is not None:
                 return result
         n = resolve_threads(threads)
