@@ -224,7 +224,7 @@ def test_threads_and_panels_do_not_show(dtype: str, layout: str, rng: np.random.
     other = np.dtype(dtype if dtype == "c16" else "f4").newbyteorder("S")
     layer = pf.Conv1x1(rng.standard_normal((20, 50)), channel_axis=axis, dtype=other, backend="c")
     whole = layer(x, threads=1)
-    native = pf.Conv1x1(layer.weight, channel_axis=axis, dtype=other.newbyteorder("S"))
+    native = pf.Conv1x1(layer.weight, channel_axis=axis, dtype=other.newbyteorder("S"), backend="c")
     assert np.array_equal(whole, native(x.astype(x.dtype.newbyteorder("S"))))
     for threads in (2, 3, 7):
         assert np.array_equal(layer(x, threads=threads), whole)
