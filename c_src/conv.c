@@ -38,38 +38,42 @@ typedef struct item {
 
 ptrdiff_t pw_outer_offset(const pw_problem *p, const ptrdiff_t *strides, int64_t index) {
     ptrdiff_t offset = 0;
-    for (int64_t i = p->outer - 1; i >= 0; i--) {
-        offset += (ptrdiff_t)(index % p->outer_n[i]) * strides[i];
-        index /= p->outer_n[i];
-    }
-    return offset;
+    for (int64_t i = p->outer - 1; i > 0; i--)
+        offset += (ptrdiff_t)pw_take_digit(&index, p->outer_n[i]) * strides[i];
+    return p->outer ? offset + (ptrdiff_t)index * strides[0] : 0;
+}
+
+/* Channels of an array before channel c, where they may come in pairs. */
+static int64_t per_part(const pw_problem *p, int64_t c) {
+    return p->parts == 1 ? c : c / 2;
+}
+
+static int first_of_part(const pw_plan *plan, int64_t part, int parts) {
+    return parts == 1 ? (int)part * plan->n_blocks : (int)(plan->n_blocks * part / parts);
 }
 
 static item item_at(const call *call, int64_t index) {
     const pw_plan *plan = call->plan;
     const pw_problem *p = &plan->problem;
-    const int64_t panel = index % call->panels;
-    index /= call->panels;
-    const int part = (int)(index % call->parts);
-    index /= call->parts;
-    const int64_t g = index % p->groups, outer = index / p->groups;
+    const int64_t panel = pw_take_digit(&index, call->panels);
+    const int64_t part = pw_take_digit(&index, call->parts);
+    const int64_t g = pw_take_digit(&index, p->groups), outer = index;
     /* The first panel takes the head on top. */
     const int64_t from = panel ? call->head + panel * call->panel : 0;
     const int64_t to = pw_min(p->P, call->head + (panel + 1) * call->panel);
+    const int64_t c = per_part(p, g * plan->C), k = per_part(p, g * plan->K);
     return (item){
-        .x = call->x + pw_outer_offset(p, p->x_outer, outer) + g * plan->C / p->parts * p->x_c,
+        .x = call->x + pw_outer_offset(p, p->x_outer, outer) + c * p->x_c,
         .mask = call->mask ? call->mask + pw_outer_offset(p, p->m_outer, outer) : NULL,
-        .y = call->y + pw_outer_offset(p, p->y_outer, outer) + g * plan->K / p->parts * p->y_k +
-             from * p->y_p,
-        .r = call->r ? call->r + pw_outer_offset(p, p->r_outer, outer) +
-                           g * plan->K / p->parts * p->r_k + from * p->r_p
+        .y = call->y + pw_outer_offset(p, p->y_outer, outer) + k * p->y_k + from * p->y_p,
+        .r = call->r ? call->r + pw_outer_offset(p, p->r_outer, outer) + k * p->r_k + from * p->r_p
                      : NULL,
         .packed = call->packed + (size_t)g * plan->group_bytes,
         .c = g * plan->C,
         .from = from,
         .pixels = to - from,
-        .first_block = (int)((int64_t)plan->n_blocks * part / call->parts),
-        .end_block = (int)((int64_t)plan->n_blocks * (part + 1) / call->parts),
+        .first_block = first_of_part(plan, part, call->parts),
+        .end_block = first_of_part(plan, part + 1, call->parts),
     };
 }
 
@@ -185,22 +189,37 @@ static void run_tiles(const pw_plan *plan, const item *it, const pass *pass, int
     const int64_t room = plan->room;
     const pw_block *first = &plan->blocks[it->first_block], *end = &plan->blocks[it->end_block];
     const int64_t tile = end - first == 1 ? it->pixels : plan->tile;
+    const int scales = plan->affine == PW_AFFINE_IN_KERNELS;
+    /* All of it: to clear what an initialiser leaves out takes as long as a small tile's sums. */
     pw_tile t = {
+        .x = NULL,
         .x_c = pass->x.i,
         .x_p = pass->x.j,
-        .y_step = plan->planes ? pass->y.i : pass->y.j,
-        .r_step = plan->planes ? pass->r.i : pass->r.j,
-        .transposed = plan->transposed,
         .row = plan->stage_x ? 0 : plan->row,
+        .in_row = 0,
         .x_row = plan->x_row,
+        .scale = scales ? pw_scale(plan, it->c + pass->c) : NULL,
+        .offset = scales ? pw_offset(plan, it->c + pass->c) : NULL,
+        .bias = NULL,
+        .w = NULL,
+        .y = NULL,
+        .y_step = plan->planes ? pass->y.i : pass->y.j,
+        .r = NULL,
+        .r_step = plan->planes ? pass->r.i : pass->r.j,
+        .acc = NULL,
+        .acc_step = 0,
         .C = plan->pairs ? pw_ceil_div(pass->channels, 2) : pass->channels,
+        .n = 0,
+        .channels = 0,
         .first = pass->first,
         .last = pass->last,
+        .transposed = plan->transposed,
+        .stream = 0,
+        .prefetch = 0,
         .epilogue = &plan->epilogue,
+        .gaps = NULL,
         .fill = plan->problem.fill,
     };
-    if (plan->affine == PW_AFFINE_IN_KERNELS)
-        t.scale = pw_scale(plan, it->c + pass->c), t.offset = pw_offset(plan, it->c + pass->c);
     for (int64_t p = 0, n; p < it->pixels; p += n) {
         n = pw_min(p == 0 && head ? head : tile, it->pixels - p);
         t.n = n;
@@ -258,11 +277,16 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
         return;
     }
     pass pass = {
+        .c = 0,
+        .channels = 0,
+        .first = 0,
+        .last = 0,
+        .stream = stream && !plan->stage_y,
+        .gaps = missing && plan->blends ? pw_gaps(plan, flags, it->pixels, scratch) : NULL,
+        .x = x,
         .y = plan->stage_y ? staged(plan, scratch + plan->scratch.y, K, plan->planes) : y,
         .r = plan->stage_r ? staged(plan, scratch + plan->scratch.r, K, plan->planes) : r,
         .acc = plan->c_pass < plan->C ? scratch + plan->scratch.acc : NULL,
-        .stream = stream && !plan->stage_y,
-        .gaps = missing && plan->blends ? pw_gaps(plan, flags, it->pixels, scratch) : NULL,
     };
     if (plan->stage_r)
         copy_panel(plan, plan->kernels->load[r.dtype], pass.r, r, 1, p->r_part, K, it->pixels,
@@ -273,7 +297,7 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
         pass.last = pass.c + pass.channels == plan->C;
         pass.x = x;
         pass.x.at +=
-            pass.c / p->parts * p->x_c + (plan->row || plan->stage_x ? 0 : it->from * p->x_p);
+            per_part(p, pass.c) * p->x_c + (plan->row || plan->stage_x ? 0 : it->from * p->x_p);
         if (plan->stage_x) {
             const pw_matrix panel =
                 staged(plan, scratch + plan->scratch.x, pass.channels, !plan->interleaved);
@@ -298,41 +322,29 @@ static void work(void *argument, int number) {
     int64_t index;
     for (int turn = 0; (index = pw_next_item(&call->shares, number, &turn)) >= 0;) {
         const item it = item_at(call, index);
-        run_item(plan, &it, index % call->panels ? 0 : call->head, scratch);
+        run_item(plan, &it, it.from ? 0 : call->head, scratch);
     }
     pw_end_streaming(plan);
 }
 
-/* As few parts of the blocks as scratch asks for. */
-static int64_t fewest_parts(const pw_plan *plan) {
-    const pw_block *last = &plan->blocks[plan->n_blocks - 1];
-    int64_t parts = pw_ceil_div(last->at + last->width, plan->part_width);
-    /* Blocks are of unequal width by one vector at most, so parts may exceed part_width's share. */
-    while (parts > 1 &&
-           pw_ceil_div(plan->n_blocks, parts) * plan->blocks[0].width > plan->part_width)
-        parts++;
-    return pw_min(parts, plan->n_blocks);
-}
-
 void pw_run_strip(const pw_plan *plan, const pw_strip *strip, int64_t head, char *scratch) {
     const pw_problem *p = &plan->problem;
-    const int64_t parts = fewest_parts(plan);
     for (int64_t g = 0; g < p->groups; g++)
-        for (int64_t part = 0; part < parts; part++)
+        for (int part = 0; part < plan->parts; part++)
             for (int64_t done = 0, n; done < strip->pixels; done += n) {
                 const int64_t before = done ? 0 : head;
                 n = pw_min(strip->pixels - done, plan->panel + before);
                 const item it = {
-                    .x = strip->x + g * plan->C / p->parts * p->x_c,
-                    .y = strip->y + g * plan->K / p->parts * p->y_k + done * p->y_p,
-                    .r = strip->r ? strip->r + g * plan->K / p->parts * p->r_k + done * p->r_p
+                    .x = strip->x + per_part(p, g * plan->C) * p->x_c,
+                    .y = strip->y + per_part(p, g * plan->K) * p->y_k + done * p->y_p,
+                    .r = strip->r ? strip->r + per_part(p, g * plan->K) * p->r_k + done * p->r_p
                                   : NULL,
                     .packed = strip->packed + (size_t)g * plan->group_bytes,
                     .c = g * plan->C,
                     .from = strip->from + done,
                     .pixels = n,
-                    .first_block = (int)(plan->n_blocks * part / parts),
-                    .end_block = (int)(plan->n_blocks * (part + 1) / parts),
+                    .first_block = first_of_part(plan, part, plan->parts),
+                    .end_block = first_of_part(plan, part + 1, plan->parts),
                 };
                 run_item(plan, &it, before, scratch);
             }
@@ -352,7 +364,7 @@ static void cut(call *call, int threads) {
     const pw_plan *plan = call->plan;
     const pw_problem *p = &plan->problem;
     const int64_t rows = plan->outer * p->groups, wanted = (int64_t)threads * PW_ITEMS_PER_THREAD;
-    int64_t parts = fewest_parts(plan);
+    int64_t parts = plan->parts;
     call->head = pw_unaligned_head(plan, call->y);
     call->panel = plan->panel;
     if (threads > 1) {
@@ -363,7 +375,8 @@ static void cut(call *call, int threads) {
         call->panel = pw_min(call->panel, pw_round_up(pw_max(pixels, 1), plan->step));
     }
     call->parts = (int)parts;
-    call->panels = pw_max(1, pw_ceil_div(p->P - call->head, call->panel));
+    const int64_t after_head = p->P - call->head;
+    call->panels = after_head <= call->panel ? 1 : pw_ceil_div(after_head, call->panel);
     call->items = rows * call->parts * call->panels;
 }
 

@@ -23,12 +23,16 @@ size_t pw_packed_bytes(const pw_plan *plan) {
 #define PACK_BLOCK(T)                                                                          \
     static void pack_block_##T(const pw_block *block, int64_t C, const char *w, ptrdiff_t w_k, \
                                ptrdiff_t w_c, const char *bias, ptrdiff_t step, T *to) {       \
-        for (int64_t c = -1; c < C; c++)                                                       \
-            for (int i = 0; i < block->width; i++, to++) {                                     \
-                *to = 0;                                                                       \
-                if (i >= block->channels || (c < 0 && !bias)) continue;                        \
-                memcpy(to, c < 0 ? bias + i * step : w + i * w_k + c * w_c, sizeof(T));        \
-            }                                                                                  \
+        const int width = block->width;                                                        \
+        if (!bias || block->channels < width)                                                  \
+            memset(to, 0, (size_t)((C + 1) * width) * sizeof(T));                              \
+        for (int i = 0; i < block->channels; i++) {                                            \
+            if (bias) memcpy(to + i, bias + i * step, sizeof(T));                              \
+            const char *from = w + i * w_k;                                                    \
+            T *at = to + width + i;                                                            \
+            _Pragma("GCC unroll 4") for (int64_t c = 0; c < C; c++, from += w_c, at += width)  \
+                memcpy(at, from, sizeof(T));                                                   \
+        }                                                                                      \
     }
 /* Of float32: the bias, then the channels in pairs of bfloat16. */
 static void pack_pairs(const pw_block *block, int64_t C, const char *w, ptrdiff_t w_k,

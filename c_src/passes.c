@@ -110,17 +110,27 @@ static void bound_panel(pw_plan *plan, int64_t channels, int64_t bytes) {
     plan->panel = pw_min(plan->panel, most / LEAST_PANEL * LEAST_PANEL);
 }
 
+/* As few parts of the blocks as there may be for none to have more than `width` channels. */
+static int fewest_parts(const pw_plan *plan, int64_t width) {
+    const pw_block *last = &plan->blocks[plan->n_blocks - 1];
+    int64_t parts = pw_ceil_div(last->at + last->width, width);
+    /* Blocks are of unequal width by one vector at most, so parts may exceed their share. */
+    while (parts > 1 && pw_ceil_div(plan->n_blocks, parts) * plan->blocks[0].width > width) parts++;
+    return (int)pw_min(parts, plan->n_blocks);
+}
+
 /* Pixels and channels at once, so that each region of scratch stays within its bytes. */
 static void lay_out_scratch(pw_plan *plan) {
     const int64_t size = (int64_t)pw_size(plan->problem.dtype);
     const int sums = plan->c_pass < plan->C, per_channel = sums || plan->stage_y || plan->stage_r;
     const pw_block *last = &plan->blocks[plan->n_blocks - 1];
     const int64_t widest = plan->blocks[0].width;
-    plan->part_width = last->at + last->width;
+    int64_t width = last->at + last->width;
     if (per_channel && !plan->whole) {
         const int64_t most = REGION_BYTES / (pw_round_up(plan->tile, LEAST_PANEL) * size + LINE);
-        plan->part_width = pw_min(plan->part_width, pw_max(widest, most));
+        width = pw_min(width, pw_max(widest, most));
     }
+    plan->parts = fewest_parts(plan, width);
     /* Brief enough for a call to be interrupted between two of them; of whole lines. */
     const int64_t brief = PW_ITEM_WORK / (plan->K * (plan->C + OUTPUT_WORK));
     plan->panel = pw_min(plan->problem.P, pw_round_up(pw_max(brief, 1), 4 * plan->step));
@@ -129,14 +139,14 @@ static void lay_out_scratch(pw_plan *plan) {
         if (plan->stage_x) bound_panel(plan, plan->c_pass, most);
         /* x that is looked at before it is computed with comes from the cache then. */
         if (plan->problem.nodata) bound_panel(plan, plan->C, most);
-        bound_panel(plan, per_channel ? plan->part_width : 1, plan->finishes ? FINISH_BYTES : most);
+        bound_panel(plan, per_channel ? width : 1, plan->finishes ? FINISH_BYTES : most);
     }
     const int64_t room = plan->room = pw_round_up(plan->panel, LEAST_PANEL) + LINE / size;
     size_t end = 0;
     plan->scratch.x = region(&end, plan->stage_x, room * plan->c_pass, (size_t)size);
-    plan->scratch.y = region(&end, plan->stage_y, room * plan->part_width, (size_t)size);
-    plan->scratch.r = region(&end, plan->stage_r, room * plan->part_width, (size_t)size);
-    plan->scratch.acc = region(&end, sums, room * plan->part_width, (size_t)size);
+    plan->scratch.y = region(&end, plan->stage_y, room * width, (size_t)size);
+    plan->scratch.r = region(&end, plan->stage_r, room * width, (size_t)size);
+    plan->scratch.acc = region(&end, sums, room * width, (size_t)size);
     plan->scratch.flags = region(&end, plan->flags, room, sizeof(uint8_t));
     plan->scratch.gaps = region(&end, plan->blends, room, (size_t)size);
     plan->scratch.bytes = end;

@@ -70,9 +70,10 @@ static void find_outer(const pw_qproblem *q, int64_t index, item *it) {
 }
 
 static item item_at(const call *c, int64_t index) {
-    const int64_t panel = index % c->panels, part = index / c->panels % c->parts;
+    const int64_t panel = pw_take_digit(&index, c->panels);
+    const int64_t part = pw_take_digit(&index, c->parts);
     item it = {.x = c->x, .y = c->y};
-    find_outer(c->q, index / c->panels / c->parts, &it);
+    find_outer(c->q, index, &it);
     /* The first panel takes the head on top. */
     it.from = panel ? c->head + panel * c->panel : 0;
     it.to = pw_min(c->q->P, c->head + (panel + 1) * c->panel);

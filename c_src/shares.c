@@ -53,9 +53,10 @@ static void share_out(pw_shares *shares, int64_t items, double multiply_adds, in
     if (multiply_adds > look_after)
         shares->look_every = (int64_t)(look_after * (double)items / multiply_adds);
     shares->until_look = shares->look_every;
+    int64_t end = 0;
     for (int i = 0; i < shares->n; i++) {
-        atomic_init(&shares->share[i].next, items * i / shares->n);
-        shares->share[i].end = items * (i + 1) / shares->n;
+        atomic_init(&shares->share[i].next, end);
+        shares->share[i].end = end = i + 1 == shares->n ? items : items * (i + 1) / shares->n;
     }
 }
 

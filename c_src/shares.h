@@ -45,7 +45,7 @@ static inline int64_t take_item(pw_share *share, int alone) {
 static inline int64_t pw_next_item(pw_shares *shares, int thread, int *turn) {
     if (thread == 0 && --shares->until_look < 0 && pw_stop_if_interrupted(shares)) return -1;
     for (; *turn < shares->n; ++*turn) {
-        pw_share *share = &shares->share[(thread + *turn) % shares->n];
+        pw_share *share = &shares->share[shares->n == 1 ? 0 : (thread + *turn) % shares->n];
         const int64_t item = take_item(share, shares->alone);
         if (item < share->end) return item;
     }
