@@ -42,6 +42,9 @@ NAME = "numpy"
 
 Array = npt.NDArray[Any]
 
+#: So many times fewer pixels than a panel's are gathered: 12 -> 10 with 2% missing 48 -> 16 ns.
+_FEW = 3
+
 
 def available() -> str | None:
     return None
@@ -102,6 +105,8 @@ class NumpyPlan:
                 Rp, Mp = (None if array is None else array[panel] for array in (R, M))
                 if problem.missing is not None:
                     gaps = absent(Yp, problem.missing.nodata, Mp)
+                    if not gaps.any():
+                        gaps = None
                 for layer, (weight, bias) in zip(self._layers, packed, strict=True):
                     last = layer is self._layers[-1]
                     known = gaps if layer.missing is not None else None
@@ -147,7 +152,7 @@ def _apply(
         X = np.where(gaps, X.dtype.type(0), X)
     Y = _product(problem, weight, X.astype(problem.dtype, copy=False))
     if gaps is not None and missing is not None and missing.valid == "any":
-        Y, none = rescale(Y, *sizes(problem, weight, gaps), gaps)
+        Y, none = _rescaled(problem, weight, Y, gaps)
     if bias is not None:
         Y += bias[:, np.newaxis]
     if residual is not None:
@@ -156,6 +161,17 @@ def _apply(
     if gaps is not None and missing is not None:
         without = without_result([problem], gaps, none)
         Y = np.where(without, problem.out_dtype.type(missing.fill), Y)
+    return Y, none
+
+
+def _rescaled(problem: Problem, weight: Array, Y: Array, gaps: Array) -> tuple[Array, Array]:
+    """What `rescale` makes of `Y`, with a second product of the pixels only that need it."""
+    some = np.flatnonzero(gaps.any(axis=0))
+    if len(some) * _FEW > gaps.shape[-1]:
+        return rescale(Y, *sizes(problem, weight, gaps), gaps)
+    none = np.zeros(Y.shape, np.bool_)
+    of_some = gaps[:, some]
+    Y[:, some], none[:, some] = rescale(Y[:, some], *sizes(problem, weight, of_some), of_some)
     return Y, none
 
 

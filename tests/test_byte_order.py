@@ -116,7 +116,7 @@ def test_memory_maps(backend: str, tmp_path: Path, rng: np.random.Generator) -> 
     plain.astype(">u2").tofile(tmp_path / "x")
     x = np.memmap(tmp_path / "x", ">u2", "r", shape=plain.shape)
     out = np.memmap(tmp_path / "out", ">f4", "w+", shape=(2, 30, 41))
-    weight = rng.standard_normal((2, 5))
+    weight = numbers(rng, backend, 2, 5)
     pf.conv1x1(x, weight, out=np.asarray(out), backend=backend)
     out.flush()
     expected = pf.conv1x1(plain, weight, backend=backend)
@@ -141,7 +141,7 @@ def test_parameters(backend: str, rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_slopes_and_nodata(backend: str, rng: np.random.Generator) -> None:
     x = rng.integers(0, 4, (4, 3, 70)).astype(np.int32)
-    weight, slopes = rng.standard_normal((2, 4)), np.array([0.5, 0.25])
+    weight, slopes = numbers(rng, backend, 2, 4), np.array([0.5, 0.25])
     settings: dict[str, Any] = {"fill": -1, "backend": backend}
     expected = pf.conv1x1(x, weight, activation=("prelu", slopes), nodata=[3, 1, 0, 2], **settings)
     for array in (x, swapped(x)):
@@ -167,7 +167,7 @@ def test_missing_data(
     plain = rng.integers(0, 600, (5, 6, 113)).astype(dtype)
     plain[1, ::2, ::9], plain[2, ::2, 1::9] = 513, nodata
     x, axis = arranged_swapped(plain, layout)
-    weight = rng.standard_normal((3, 5))
+    weight = numbers(rng, backend, 3, 5)
     settings: dict[str, Any] = {"channel_axis": axis, "nodata": nodata, "backend": backend}
     expected = pf.conv1x1(arranged(plain, layout)[0], weight, **settings)
     assert 0 < np.isnan(expected).sum() < expected.size / 2
@@ -180,7 +180,7 @@ def test_missing_data(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_heads_and_labels(backend: str, rng: np.random.Generator) -> None:
-    x, weight = values(rng, "f4", 6, 5, 29), rng.standard_normal((9, 6))
+    x, weight = whole(values(rng, "f4", 6, 5, 29), backend), numbers(rng, backend, 9, 6)
     for head in ("softmax", "argmax"):
         expected = pf.conv1x1(x, weight, head=head, backend=backend)
         assert np.array_equal(pf.conv1x1(swapped(x), weight, head=head, backend=backend), expected)

@@ -107,12 +107,14 @@ def test_a_value_for_each_band_and_a_mask(backend: str, rng: np.random.Generator
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("min_valid", [0, 0.5, 0.75, 1])
+@pytest.mark.parametrize("share", [0, 0.02, 0.3])
 def test_some_channels_are_enough(
-    min_valid: float, layout: str, backend: str, rng: np.random.Generator
+    share: float, min_valid: float, layout: str, backend: str, rng: np.random.Generator
 ) -> None:
     plain = rng.standard_normal((8, 5, 21))
-    plain[rng.random(plain.shape) < 0.3] = np.nan
-    plain[:, 0, :4] = np.nan
+    plain[rng.random(plain.shape) < share] = np.nan
+    if share:
+        plain[:, 0, :4] = np.nan
     x, axis = arranged(plain, layout)
     weight, bias = rng.standard_normal((4, 8)), rng.standard_normal(4)
     weight[1, :6] = weight[2] = 0
