@@ -175,7 +175,7 @@ static int plan_panels(pw_chain *chain, const pw_kernel_set *set, const pw_probl
         pw_plan *plan = chain->layers[i] = pw_plan_new(set, &p);
         if (!plan) return 0;
         /* Only x comes from memory, and only y goes there. */
-        if (i > 0) plan->prefetch = 0;
+        if (i > 0) plan->prefetch = plan->run = 0;
         if (i + 1 < chain->n || chain->whole.in_place) plan->stream = 0;
         scratch = (size_t)pw_max((int64_t)scratch, (int64_t)plan->scratch.bytes);
     }

@@ -93,12 +93,32 @@ typedef struct pass {
     char *acc;
 } pass;
 
+/* What kernels fetch while they compute pixels from p on, of an item: nothing past the rows' ends. */
+static pw_ahead *fetch_ahead(const pw_plan *plan, const item *it, const pass *pass, int64_t p,
+                             pw_ahead *ahead) {
+    const ptrdiff_t size = pass->x.j, tile = plan->step * size, run = plan->run * tile;
+    if (it->from + p + plan->prefetch / size >= plan->problem.P) return NULL;
+    if (!ahead->at)
+        *ahead = (pw_ahead){
+            .at = pass->x.at + p * size + plan->prefetch,
+            .left = plan->run,
+            .tiles = plan->run,
+            .run = plan->run,
+            .jump = pass->x.i - run,
+            .wrap = run - pass->channels * pass->x.i,
+        };
+    return ahead;
+}
+
 /* All blocks of an item over one tile of pixels after the other. */
 static void run_tiles(const pw_plan *plan, const item *it, const pass *pass, int64_t head) {
     const ptrdiff_t size = (ptrdiff_t)pw_size(plan->problem.dtype);
     const int64_t room = plan->room;
     const pw_block *first = &plan->blocks[it->first_block], *end = &plan->blocks[it->end_block];
-    const int64_t tile = end - first == 1 ? it->pixels : plan->tile;
+    const int64_t tile = end - first > 1 ? plan->tile
+                         : plan->run > 1 ? plan->run * plan->step
+                                         : it->pixels;
+    pw_ahead ahead = {.at = NULL};
     const int scales = plan->affine == PW_AFFINE_IN_KERNELS;
     /* All of it: to clear what an initialiser leaves out takes as long as a small tile's sums. */
     pw_tile t = {
@@ -126,6 +146,7 @@ static void run_tiles(const pw_plan *plan, const item *it, const pass *pass, int
         .transposed = plan->transposed,
         .stream = 0,
         .prefetch = 0,
+        .ahead = NULL,
         .epilogue = &plan->epilogue,
         .gaps = NULL,
         .fill = plan->problem.fill,
@@ -140,6 +161,7 @@ static void run_tiles(const pw_plan *plan, const item *it, const pass *pass, int
             t.x = pass->x.at + p * pass->x.j;
         }
         t.prefetch = plan->prefetch;
+        if (plan->run && p >= head) t.ahead = fetch_ahead(plan, it, pass, p, &ahead);
         t.gaps = pass->gaps ? pass->gaps + p * size : NULL;
         t.stream = pass->stream && ((uintptr_t)(pass->y.at + p * pass->y.j) % LINE) == 0;
         for (const pw_block *block = first; block < end; block++) {
@@ -159,6 +181,7 @@ static void run_tiles(const pw_plan *plan, const item *it, const pass *pass, int
             }
             block->kernel(&t);
             t.prefetch = 0;
+            t.ahead = NULL;
         }
     }
 }
@@ -280,7 +303,8 @@ static void cut(call *call, int threads) {
         if (!plan->whole && (tiles < 2 * threads || plan->K > plan->outer * p->P))
             parts = pw_max(parts, pw_min(plan->n_blocks, pw_ceil_div(wanted, rows)));
         const int64_t pixels = pw_ceil_div(rows * p->P * parts, wanted);
-        call->panel = pw_min(call->panel, pw_round_up(pw_max(pixels, 1), plan->step));
+        const int64_t unit = plan->step * (plan->run > 1 ? plan->run : 1);
+        call->panel = pw_min(call->panel, pw_round_up(pw_max(pixels, 1), unit));
     }
     call->parts = (int)parts;
     const int64_t after_head = p->P - call->head;

@@ -24,6 +24,18 @@ typedef struct pw_epilogue {
     double a, b; /* clip: lo and hi, relu and relu6 included */
 } pw_epilogue;
 
+/* What planar kernels fetch of planes of x, in the order of memory: of one plane a run of pixels, as
+ * many as `run` tiles have, then of the next; and after C planes, as `run` tiles have been computed,
+ * the runs behind these. */
+typedef struct pw_ahead {
+    const char *at; /* what comes next */
+    int64_t left;   /* tiles' pixels to fetch in this plane's run */
+    int64_t tiles;  /* tiles to compute before the next runs */
+    int64_t run;
+    ptrdiff_t jump, wrap; /* from the end of a run to the next plane's, of the last plane's to the
+                             next run of the first */
+} pw_ahead;
+
 /* A block of output channels for a run of n pixels. Strides are in bytes.
  *
  * Planar kernels: pixels of x, y, r lie one behind the other; KR channels are computed.
@@ -54,7 +66,8 @@ typedef struct pw_tile {
     int first, last;
     int transposed;     /* interleaved, y and r planar */
     int stream;         /* y is 64-byte aligned, as are planes and runs: store past the caches */
-    ptrdiff_t prefetch; /* how many bytes ahead to fetch x, 0 for not at all */
+    ptrdiff_t prefetch; /* how many bytes ahead to fetch x, 0 for not at all; of planar kernels: */
+    pw_ahead *ahead;    /* what is to be fetched, which moves on; NULL: nothing */
     const pw_epilogue *epilogue;
     const char *gaps; /* planar: of the sums' dtype, 1 where a pixel becomes `fill`, else 0; NULL:
                          none */

@@ -44,7 +44,8 @@ struct pw_plan {
     const char *scale, *offset; /* C values each of that dtype */
     void *constants;            /* owned: what these and the problem's slopes and nodata point to */
     int stream;                 /* where y turns out to be aligned to a line */
-    ptrdiff_t prefetch;
+    ptrdiff_t prefetch;         /* bytes ahead, */
+    int64_t run;        /* planar: of each plane the pixels of so many tiles together; 0: of all */
     int64_t row;        /* pixels after which x goes on at its next row; 0: P is one row */
     ptrdiff_t x_row;    /* bytes from row to row */
     int blends;         /* flags are for planar kernels, which fill y in registers */

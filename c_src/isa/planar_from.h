@@ -3,7 +3,8 @@
  * of X_LEAST channels and more are made. */
 
 /* The tile at byte `at` of the rows of sums; of its last vector the first m elements. */
-PW_INLINE void X_(planar_tile)(const pw_tile *t, ptrdiff_t at, int KR, int NV, int m, int fetch) {
+PW_INLINE void X_(planar_tile)(const pw_tile *t, ptrdiff_t at, int KR, int NV, int m,
+                               pw_ahead *ahead) {
     const ptrdiff_t step = VW * sizeof(T);
     V s[PW_MAX_KR][PLANAR_NV_MAX];
     PW_UNROLL
@@ -15,7 +16,7 @@ PW_INLINE void X_(planar_tile)(const pw_tile *t, ptrdiff_t at, int KR, int NV, i
     const T *w = t->w;
     const char *x = t->x + at / (ptrdiff_t)sizeof(T) * X_SIZE;
     const T *scale = t->scale, *offset = t->offset;
-    const ptrdiff_t x_c = t->x_c, ahead = t->prefetch;
+    const ptrdiff_t x_c = t->x_c;
     for (int64_t c = t->C; c > 0; c--, x += x_c, w += KR) {
         V v[PLANAR_NV_MAX];
         PW_UNROLL
@@ -24,8 +25,12 @@ PW_INLINE void X_(planar_tile)(const pw_tile *t, ptrdiff_t at, int KR, int NV, i
             v[j] = m < VW && j == NV - 1 ? X_LOADN(from, m) : X_LOAD(from);
             /* Into level 2: three times as fast as into level 1 on Zen 4, where few misses of
              * level 1 can be under way. */
-            if (fetch && j * VW * X_SIZE % PW_CACHE_LINE == 0)
-                __builtin_prefetch(from + ahead, 0, 2);
+            if (ahead && j * VW * X_SIZE % PW_CACHE_LINE == 0)
+                __builtin_prefetch(ahead->at + j * VW * X_SIZE, 0, 2);
+        }
+        if (ahead) {
+            ahead->at += NV * VW * X_SIZE;
+            if (--ahead->left == 0) ahead->at += ahead->jump, ahead->left = ahead->run;
         }
         if (scale) {
             const V by = V_SET1(*scale++), plus = V_SET1(*offset++);
@@ -46,21 +51,26 @@ PW_INLINE void X_(planar_tile)(const pw_tile *t, ptrdiff_t at, int KR, int NV, i
 PW_INLINE void X_(planar_rest)(const pw_tile *t, ptrdiff_t at, int KR, int NV, int64_t left) {
     const int m = (int)(left - (int64_t)(NV - 1) * VW);
     if (m == VW)
-        X_(planar_tile)(t, at, KR, NV, VW, 0);
+        X_(planar_tile)(t, at, KR, NV, VW, NULL);
     else
-        X_(planar_tile)(t, at, KR, NV, m, 0);
+        X_(planar_tile)(t, at, KR, NV, m, NULL);
 }
 
 PW_INLINE void X_(planar_run)(const pw_tile *t, int KR, int NV) {
     const ptrdiff_t step = VW * sizeof(T);
     ptrdiff_t at = 0;
     int64_t left = t->n;
-    if (t->prefetch)
+    if (t->ahead) {
+        pw_ahead ahead = *t->ahead;
+        for (; left >= NV * VW; left -= NV * VW, at += NV * step) {
+            X_(planar_tile)(t, at, KR, NV, VW, &ahead);
+            if (--ahead.tiles == 0) ahead.at += ahead.wrap, ahead.tiles = ahead.run;
+        }
+        *t->ahead = ahead;
+    } else {
         for (; left >= NV * VW; left -= NV * VW, at += NV * step)
-            X_(planar_tile)(t, at, KR, NV, VW, 1);
-    else
-        for (; left >= NV * VW; left -= NV * VW, at += NV * step)
-            X_(planar_tile)(t, at, KR, NV, VW, 0);
+            X_(planar_tile)(t, at, KR, NV, VW, NULL);
+    }
     switch ((left + VW - 1) / VW) {
     case 1: X_(planar_rest)(t, at, KR, 1, left); break;
     case 2: if (NV >= 2) X_(planar_rest)(t, at, KR, 2, left); break;
