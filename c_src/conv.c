@@ -89,6 +89,7 @@ typedef struct pass {
     int first, last;
     int stream;        /* where y is aligned */
     const char *gaps;  /* for kernels that fill them */
+    const char *next;  /* rows of x to fetch; NULL: none */
     pw_matrix x, y, r; /* as the kernels shall see them; from the item's first channel on */
     char *acc;
 } pass;
@@ -110,15 +111,27 @@ static pw_ahead *fetch_ahead(const pw_plan *plan, const item *it, const pass *pa
     return ahead;
 }
 
+/* The same, at once, for kernels that do not fetch planes. */
+static void fetch_now(const pw_plan *plan, pw_ahead *ahead, int64_t channels, int64_t pixels) {
+    const ptrdiff_t step = plan->step * (ptrdiff_t)pw_size(plan->problem.x_dtype);
+    for (int64_t tiles = pixels / plan->step; tiles > 0; tiles--) {
+        for (int64_t c = 0; c < channels; c++) {
+            for (ptrdiff_t i = 0; i < step; i += LINE) __builtin_prefetch(ahead->at + i, 0, 2);
+            ahead->at += step;
+            if (--ahead->left == 0) ahead->at += ahead->jump, ahead->left = ahead->run;
+        }
+        if (--ahead->tiles == 0) ahead->at += ahead->wrap, ahead->tiles = ahead->run;
+    }
+}
+
 /* All blocks of an item over one tile of pixels after the other. */
 static void run_tiles(const pw_plan *plan, const item *it, const pass *pass, int64_t head) {
     const ptrdiff_t size = (ptrdiff_t)pw_size(plan->problem.dtype);
     const int64_t room = plan->room;
     const pw_block *first = &plan->blocks[it->first_block], *end = &plan->blocks[it->end_block];
-    const int64_t tile = end - first > 1 ? plan->tile
-                         : plan->run > 1 ? plan->run * plan->step
-                                         : it->pixels;
-    pw_ahead ahead = {.at = NULL};
+    const int single = end - first == 1 && !(plan->interleaved && plan->run);
+    const int64_t tile = !single ? plan->tile : plan->run > 1 ? plan->run * plan->step : it->pixels;
+    pw_ahead ahead = {pass->next, INT64_MAX, INT64_MAX, INT64_MAX, 0, 0};
     const int scales = plan->affine == PW_AFFINE_IN_KERNELS;
     /* All of it: to clear what an initialiser leaves out takes as long as a small tile's sums. */
     pw_tile t = {
@@ -160,8 +173,12 @@ static void run_tiles(const pw_plan *plan, const item *it, const pass *pass, int
         } else {
             t.x = pass->x.at + p * pass->x.j;
         }
-        t.prefetch = plan->prefetch;
-        if (plan->run && p >= head) t.ahead = fetch_ahead(plan, it, pass, p, &ahead);
+        t.prefetch = plan->interleaved && plan->run ? 0 : plan->prefetch;
+        if (plan->run && p >= head)
+            t.ahead = fetch_ahead(plan, it, pass, p, &ahead);
+        else if (pass->next)
+            t.ahead = &ahead;
+        if (t.ahead && plan->interleaved) fetch_now(plan, t.ahead, pass->channels, n);
         t.gaps = pass->gaps ? pass->gaps + p * size : NULL;
         t.stream = pass->stream && ((uintptr_t)(pass->y.at + p * pass->y.j) % LINE) == 0;
         for (const pw_block *block = first; block < end; block++) {
@@ -216,6 +233,7 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
         .last = 0,
         .stream = stream && !plan->stage_y,
         .gaps = missing && plan->blends ? pw_gaps(plan, flags, it->pixels, scratch) : NULL,
+        .next = NULL,
         .x = x,
         .y = plan->stage_y ? pw_staged(plan, scratch + plan->scratch.y, K, plan->planes) : y,
         .r = plan->stage_r ? pw_staged(plan, scratch + plan->scratch.r, K, plan->planes) : r,
@@ -233,6 +251,8 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
             const pw_matrix panel =
                 pw_staged(plan, scratch + plan->scratch.x, pass.channels, !plan->interleaved);
             pw_stage_x(plan, panel, pass.x, it->c + pass.c, pass.channels, it->from, it->pixels);
+            if (plan->fetches_rows && it->from + it->pixels < p->P)
+                pass.next = pass.x.at + (it->from + it->pixels) * x.j;
             if (plan->pairs)
                 plan->kernels->pairs->make_pairs(panel.at, panel.i, pass.channels, it->pixels);
             pass.x = panel;

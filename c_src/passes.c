@@ -33,6 +33,7 @@ enum {
      * Lake reads 50 in runs of 128 bytes at 6.5 GB/s, in runs from 1024 on at 12. There 50 -> 20 of
      * 600 x 600 went from 17.0 to 12.0 ms, 64 -> 10 from 20.3 to 10.6; 40 -> 20 lost 5 to 10%. */
     MANY_PLANES = 40,
+    MANY_BROADCAST = 32, /* of which interleaved kernels read a few pixels each */
     RUN_BYTES = 2048,
     LEAST_RUN_BYTES = 1024,
     AHEAD_ROWS = 4096,
@@ -138,9 +139,10 @@ static int fetches(const pw_plan *plan) {
 static void choose_run(pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const int64_t tile = plan->step * (int64_t)pw_size(p->x_dtype);
-    if (plan->interleaved || plan->stage_x || !fetches(plan)) return;
-    plan->run = 1;
-    if (plan->C <= MANY_PLANES || is_aliased(plan)) return;
+    const int is_planar = !plan->interleaved || p->x_p == (ptrdiff_t)pw_size(p->x_dtype);
+    if (!is_planar || plan->stage_x || !fetches(plan)) return;
+    plan->run = !plan->interleaved;
+    if (plan->C <= (plan->interleaved ? MANY_BROADCAST : MANY_PLANES) || is_aliased(plan)) return;
     const int64_t fits = level_2_bytes() / 4 / plan->C;
     const int64_t pixels = pw_min(plan->panel, p->P / 8);
     int64_t run = 1;
@@ -209,7 +211,7 @@ static ptrdiff_t choose_prefetch(const pw_plan *plan) {
     if (!fetches(plan)) return 0;
     if (plan->dense) return AHEAD_DENSE;
     if (plan->stage_x) return 0;
-    if (!plan->interleaved) {
+    if (!plan->interleaved || plan->run) {
         const ptrdiff_t pixel = (ptrdiff_t)pw_size(p->x_dtype);
         const ptrdiff_t run = plan->run > 1 ? plan->run * plan->step * pixel : AHEAD_PLANAR;
         /* The next panel, where memory would wait for a head, or the search for missing data. */
@@ -225,9 +227,19 @@ static ptrdiff_t choose_prefetch(const pw_plan *plan) {
     return pw_max(rows < FAR_ROWS ? AHEAD_ROWS : PW_FAR, rows * 5 / 4);
 }
 
+/* Rows of as many bytes as planar kernels have in scratch, and fetch. */
+static int fetches_rows(const pw_plan *plan) {
+    const pw_problem *p = &plan->problem;
+    const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype);
+    return plan->stage_x && !plan->interleaved && !plan->pairs && !plan->row && p->parts == 1 &&
+           p->x_dtype == p->dtype && plan->c_pass == plan->C && p->x_c == size &&
+           p->x_p == plan->C * size && fetches(plan);
+}
+
 void pw_choose_passes(pw_plan *plan) {
     choose_passes(plan);
     lay_out_scratch(plan);
     plan->stream = may_stream(plan);
     plan->prefetch = choose_prefetch(plan);
+    plan->fetches_rows = fetches_rows(plan);
 }

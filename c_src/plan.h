@@ -45,8 +45,9 @@ struct pw_plan {
     void *constants;            /* owned: what these and the problem's slopes and nodata point to */
     int stream;                 /* where y turns out to be aligned to a line */
     ptrdiff_t prefetch;         /* bytes ahead, */
-    int64_t run;        /* planar: of each plane the pixels of so many tiles together; 0: of all */
-    int64_t row;        /* pixels after which x goes on at its next row; 0: P is one row */
+    int64_t run;      /* of each plane of x the pixels of so many steps together; 0: no planes */
+    int fetches_rows; /* x is staged from rows without gaps: the next panel's while this one is summed */
+    int64_t row;      /* pixels after which x goes on at its next row; 0: P is one row */
     ptrdiff_t x_row;    /* bytes from row to row */
     int blends;         /* flags are for planar kernels, which fill y in registers */
     int flags;          /* pixels that miss a channel are flagged, and get */
