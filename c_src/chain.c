@@ -176,6 +176,7 @@ static int plan_panels(pw_chain *chain, const pw_kernel_set *set, const pw_probl
         if (!plan) return 0;
         /* Only x comes from memory, and only y goes there. */
         if (i > 0) plan->prefetch = plan->run = 0;
+        if (plan->run > 1) plan->run = 1; /* panels are too short */
         if (i + 1 < chain->n || chain->whole.in_place) plan->stream = 0;
         scratch = (size_t)pw_max((int64_t)scratch, (int64_t)plan->scratch.bytes);
     }

@@ -58,6 +58,7 @@ typedef struct pw_tile {
     ptrdiff_t y_step; /* planar, transposed: from channel to channel; else from pixel to pixel */
     const char *r;    /* NULL: none */
     ptrdiff_t r_step;
+    ptrdiff_t r_ahead; /* planar: how many bytes ahead to fetch r, 0 for not at all */
     char *acc;
     ptrdiff_t acc_step;
     int64_t C; /* of this pass */

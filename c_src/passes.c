@@ -196,7 +196,7 @@ static int may_stream(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const int from_scratch = plan->finishes && p->y_dtype == p->dtype && p->parts == 1 &&
                              !p->y_swapped && p->y_p == (ptrdiff_t)pw_size(p->dtype);
-    if ((plan->stage_y && !from_scratch) || p->has_residual || p->in_place) return 0;
+    if ((plan->stage_y && !from_scratch) || p->in_place) return 0;
     if (!plan->dense && (plan->interleaved || p->y_k % LINE)) return 0;
     for (int64_t i = 0; i < p->outer; i++)
         if (p->y_outer[i] % LINE) return 0;

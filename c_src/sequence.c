@@ -56,7 +56,7 @@ static void run_pair(const pw_chain *chain, pw_strip strip, const char *packed, 
         pair.t.x = strip.x + (strip.from + p) * whole->x_p;
         pair.t.y = strip.y + p * whole->y_p;
         pair.t.r = strip.r ? strip.r + p * whole->r_p : NULL;
-        pair.t.stream = last->stream && (uintptr_t)pair.t.y % 64 == 0;
+        pair.t.stream = last->stream && pair.t.r != pair.t.y && (uintptr_t)pair.t.y % 64 == 0;
         chain->pair(&pair);
     }
 }

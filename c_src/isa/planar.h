@@ -27,6 +27,14 @@ PW_INLINE void FN(planar_finish)(const pw_tile *t, ptrdiff_t at, int KR, int NV,
     }
     if (t->r) {
         const char *r = t->r + at;
+        if (t->r_ahead) {
+            const char *ahead = r + t->r_ahead;
+            PW_UNROLL
+            for (int k = 0; k < KR; k++, ahead += t->r_step)
+                PW_UNROLL
+                for (int j = 0; j < NV; j++)
+                    if (j * step % PW_CACHE_LINE == 0) __builtin_prefetch(ahead + j * step, 0, 2);
+        }
         PW_UNROLL
         for (int k = 0; k < KR; k++, r += t->r_step)
             PW_UNROLL
