@@ -50,6 +50,28 @@ def test_large_output(layout: str, offset: int, threads: int, rng: np.random.Gen
     assert np.isnan(around[-16:]).all()
 
 
+@pytest.mark.parametrize("added", ["nothing", "another array", "the output"])
+@pytest.mark.parametrize("layout", ["planar", "interleaved", "cropped"])
+def test_many_planes(layout: str, added: str, rng: np.random.Generator) -> None:
+    """So many that they are fetched in long runs; out may be the residual, or lie beside it."""
+    planes, shape = 45, (K, ROWS, COLUMNS)
+    x = rng.standard_normal((planes, ROWS, COLUMNS), np.float32)
+    layer = pf.Conv1x1(rng.standard_normal((K, planes)), np.arange(K), backend="c")
+    residual = None if added == "nothing" else rng.standard_normal(shape, np.float32)
+    for threads in (1, 3):
+        for interleaved in (False, True):
+            out = shifted((ROWS, COLUMNS, K), 4)
+            out = np.moveaxis(out, -1, 0) if interleaved else out.reshape(shape)
+            if residual is not None and added == "the output":
+                out[...] = residual
+            r = out if added == "the output" else residual
+            layer(INPUTS[layout](x), residual=r, out=out, threads=threads)
+            for row in range(0, ROWS, 40):
+                part = np.s_[:, row : row + 2]
+                rest = None if residual is None else residual[part].copy()
+                assert np.array_equal(out[part], layer(x[part].copy(), residual=rest))
+
+
 @pytest.mark.skipif(
     c_simd.available() is None and not c_simd.has_fma(), reason="takes long without FMA"
 )
