@@ -29,10 +29,7 @@ enum {
      * were equal (6.7 ms; without 10.8); along rows of pixels, rows kernels 7.4 ms from 5/4 of
      * their tile on (2048: 8.9, without: 13.5). */
     AHEAD_PLANAR = 512,
-    /* Of many planes so much is fetched together of each, where level 2 has room for it: a Cascade
-     * Lake reads 50 in runs of 128 bytes at 6.5 GB/s, in runs from 1024 on at 12. There 50 -> 20 of
-     * 600 x 600 went from 17.0 to 12.0 ms, 64 -> 10 from 20.3 to 10.6; 40 -> 20 lost 5 to 10%. */
-    MANY_PLANES = 40,
+    /* Of many planes so much is fetched together of each, where level 2 has room for it. */
     MANY_BROADCAST = 32, /* of which interleaved kernels read a few pixels each */
     RUN_BYTES = 2048,
     LEAST_RUN_BYTES = 1024,
@@ -142,7 +139,8 @@ static void choose_run(pw_plan *plan) {
     const int is_planar = !plan->interleaved || p->x_p == (ptrdiff_t)pw_size(p->x_dtype);
     if (!is_planar || plan->stage_x || !fetches(plan)) return;
     plan->run = !plan->interleaved;
-    if (plan->C <= (plan->interleaved ? MANY_BROADCAST : MANY_PLANES) || is_aliased(plan)) return;
+    if (plan->C <= (plan->interleaved ? MANY_BROADCAST : PW_MANY_PLANES) || is_aliased(plan))
+        return;
     const int64_t fits = level_2_bytes() / 4 / plan->C;
     const int64_t pixels = pw_min(plan->panel, p->P / 8);
     int64_t run = 1;

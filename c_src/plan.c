@@ -15,7 +15,6 @@ enum {
     /* Of an element of x that is staged; of a vector of sums that is transposed. */
     GATHER_CYCLES = 1,
     FINISH_CYCLES = 8,
-    MANY_PLANES = 40, /* as in passes.c */
     /* Fewer channels do not pay for making pairs of x. Zen 4: 50 x 600 x 600 -> 20 6.8 -> 9.5 ms,
      * 256 x 56 x 56 -> 64 0.89 -> 0.57, 64 x 56 x 56 -> 256 0.91 -> 0.51. */
     PAIRS_FROM = 48,
@@ -60,7 +59,7 @@ static void merge_rows(pw_plan *plan) {
 static int wants_runs(const pw_plan *plan, int64_t rows) {
     const pw_problem *p = &plan->problem;
     const int64_t pixels = plan->outer * p->P, size = (int64_t)pw_size(p->dtype);
-    return rows > 1 && plan->C > MANY_PLANES && p->x_dtype == p->dtype &&
+    return rows > 1 && plan->C > PW_MANY_PLANES && p->x_dtype == p->dtype &&
            pw_worth_streaming(pixels * p->K * size, 0);
 }
 
