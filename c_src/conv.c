@@ -96,11 +96,13 @@ typedef struct pass {
     char *acc;
 } pass;
 
-/* What kernels fetch while they compute pixels from p on, of an item: nothing past the rows' ends. */
+/* What kernels fetch while they compute pixels from p on, of an item: of long runs nothing past the
+ * rows' ends, where short ones may find the next plane of a small image. */
 static pw_ahead *fetch_ahead(const pw_plan *plan, const item *it, const pass *pass, int64_t p,
                              pw_ahead *ahead) {
     const ptrdiff_t size = pass->x.j, tile = plan->step * size, run = plan->run * tile;
-    if (it->from + p + plan->prefetch / size >= plan->problem.P) return NULL;
+    const int64_t next = it->from + p + plan->prefetch / size;
+    if (plan->run > 1 && next >= plan->problem.P) return NULL;
     if (!ahead->at)
         *ahead = (pw_ahead){
             .at = pass->x.at + p * size + plan->prefetch,
