@@ -97,6 +97,15 @@ def test_every_input(dtype: Any, layout: str, backend: str, rng: np.random.Gener
         assert np.array_equal(layer(x), y)
 
 
+@needs_c
+@pytest.mark.parametrize("dtype", INPUTS, ids=str)
+def test_reversed(dtype: Any, rng: np.random.Generator) -> None:
+    """Flipped images are loaded by vectors too, whole ones and the rest."""
+    x = values(rng, dtype, 5, 21, 333)[:, ::-1, ::-1]
+    layer = pf.Conv1x1(rng.standard_normal((4, 5)), backend="c")
+    assert np.array_equal(layer(x, threads=2), layer(x.copy()), equal_nan=True)
+
+
 @pytest.mark.parametrize("dtype", INPUTS, ids=str)
 def test_inputs_are_converted_exactly(dtype: Any, backend: str) -> None:
     """Every value of a small dtype, and the ends of the others."""

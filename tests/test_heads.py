@@ -103,6 +103,22 @@ def test_special_values(head: str, backend: str) -> None:
     assert np.all(np.isfinite(found))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_softmax_far_down(dtype: Any, backend: str) -> None:
+    """Fractions go through the subnormal numbers down to 0, each rounded but once or twice."""
+    info = np.finfo(dtype)
+    least = np.log(info.smallest_subnormal)
+    x = np.linspace(least - 3, np.log(info.tiny) + 3, 5003).astype(dtype)
+    found = pf.conv1x1(x[None, None], [[1.0], [0.0]], head="softmax", backend=backend)[:, 0]
+    exact = np.exp(x.astype(np.longdouble))
+    assert np.all(np.abs(found[0] - exact) <= 8 * info.eps * exact + info.smallest_subnormal)
+    assert np.all(found[0][x < least - 1] == 0)
+    assert np.all(found[1] == 1)
+    logs = pf.conv1x1(x[None, None], [[1.0], [0.0]], head="log_softmax", backend=backend)
+    assert np.array_equal(logs[:, 0], np.stack([x, np.zeros_like(x)]))
+
+
 @needs_c
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("layout", LAYOUTS)

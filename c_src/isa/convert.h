@@ -12,27 +12,31 @@
         memcpy(target + j_ * (TO_STEP), &y, sizeof y);    \
     }
 
-/* Two strides that are known make vectors: none between elements, and one as of complex numbers or
- * every other pixel. */
-#define CONVERT(NAME, TO, FROM, EXPRESSION)                                      \
-    static void FN(NAME)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j, \
-                         ptrdiff_t fetch) {                                      \
-        const ptrdiff_t size = sizeof(TO), from_size = sizeof(FROM);             \
-        const int dense = to.j == size && from.j == from_size;                   \
-        const int every_other = to.j == size && from.j == 2 * from_size;         \
-        for (int64_t i = 0; i < n_i; i++, to.at += to.i, from.at += from.i) {    \
-            char *restrict target = to.at;                                       \
-            const char *restrict source = from.at;                               \
-            if (fetch)                                                           \
-                for (ptrdiff_t at = 0; at < n_j * from.j; at += PW_CACHE_LINE)   \
-                    __builtin_prefetch(source + fetch + at, 0, 2);               \
-            if (dense)                                                           \
-                EACH_OF(TO, FROM, size, from_size, EXPRESSION)                   \
-            else if (every_other)                                                \
-                EACH_OF(TO, FROM, size, 2 * from_size, EXPRESSION)               \
-            else                                                                 \
-                EACH_OF(TO, FROM, to.j, from.j, EXPRESSION)                      \
-        }                                                                        \
+/* Three strides that are known make vectors: none between elements, one as of complex numbers or
+ * every other pixel, and elements in reverse, as of a flipped image. */
+#define CONVERT(NAME, TO, FROM, EXPRESSION)                                        \
+    static void FN(NAME)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j,   \
+                         ptrdiff_t fetch) {                                        \
+        const ptrdiff_t size = sizeof(TO), from_size = sizeof(FROM);               \
+        const int dense = to.j == size && from.j == from_size;                     \
+        const int every_other = to.j == size && from.j == 2 * from_size;           \
+        const int reversed = to.j == size && from.j == -from_size;                 \
+        const ptrdiff_t span = n_j * from.j, least = span < 0 ? span : 0;          \
+        for (int64_t i = 0; i < n_i; i++, to.at += to.i, from.at += from.i) {      \
+            char *restrict target = to.at;                                         \
+            const char *restrict source = from.at;                                 \
+            if (fetch)                                                             \
+                for (ptrdiff_t at = 0; at < span - 2 * least; at += PW_CACHE_LINE) \
+                    __builtin_prefetch(source + fetch + least + at, 0, 2);         \
+            if (dense)                                                             \
+                EACH_OF(TO, FROM, size, from_size, EXPRESSION)                     \
+            else if (every_other)                                                  \
+                EACH_OF(TO, FROM, size, 2 * from_size, EXPRESSION)                 \
+            else if (reversed)                                                     \
+                EACH_OF(TO, FROM, size, -from_size, EXPRESSION)                    \
+            else                                                                   \
+                EACH_OF(TO, FROM, to.j, from.j, EXPRESSION)                        \
+        }                                                                          \
     }
 
 CONVERT(load_f32, T, float, (T)x)

@@ -26,7 +26,7 @@ static void FN(softmax)(char *y, ptrdiff_t step, int64_t K, int64_t n) {
         const V most = FN(largest)(y, step, K);
         V sum = V_SET1(0);
         for (int64_t k = 0; k < K; k++) {
-            const V power = FN(exp_down)(V_SUB(V_LOAD(y + k * step), most));
+            const V power = FN(exp_far_down)(V_SUB(V_LOAD(y + k * step), most));
             V_STORE(y + k * step, power);
             sum = V_ADD(sum, power);
         }
@@ -39,7 +39,7 @@ static void FN(log_softmax)(char *y, ptrdiff_t step, int64_t K, int64_t n) {
         const V most = FN(largest)(y, step, K);
         V sum = V_SET1(0);
         for (int64_t k = 0; k < K; k++)
-            sum = V_ADD(sum, FN(exp_down)(V_SUB(V_LOAD(y + k * step), most)));
+            sum = V_ADD(sum, FN(exp_far_down)(V_SUB(V_LOAD(y + k * step), most)));
         T logs[VW];
         V_STORE((char *)logs, sum);
         for (int i = 0; i < VW; i++)
