@@ -52,7 +52,7 @@ bench-scaling: $(STAMPS)/package $(STAMPS)/bench ## Measure curves over pixels, 
 bench-dtypes: $(STAMPS)/package $(STAMPS)/bench ## Time the headline case in every dtype, beside its roof
 	$(PY) -m bench.dtypes $(BENCH_ARGS)
 
-bench-rasters: $(STAMPS)/package $(STAMPS)/bench ## Time heads and missing data against the plain product, and NumPy
+bench-rasters: $(STAMPS)/package $(STAMPS)/bench ## Time heads and missing data against the plain product, and rasters of all sizes
 	$(PY) -m bench.rasters $(BENCH_ARGS)
 
 bench-chains: $(STAMPS)/package $(STAMPS)/bench ## Time chains of layers against their layers in turn, and NumPy

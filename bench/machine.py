@@ -20,7 +20,7 @@ from . import native
 from .caches import cache_bytes
 from .placing import CAN_BIND
 
-__all__ = ["describe_machine", "headline_of"]
+__all__ = ["describe_machine", "free_memory", "headline_of"]
 
 _LIBRARIES = ("numpy", "numba", "llvmlite", "cffi", "threadpoolctl", "matplotlib")
 
@@ -117,6 +117,14 @@ def _alignment() -> int:
     """The largest power of two that divides the address of a large NumPy array, up to 4096."""
     address = np.empty(10_000_000, np.float32).ctypes.data
     return min(address & -address, 4096)
+
+
+def free_memory() -> int:
+    """Bytes that can be had without swapping."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return 1024 * int(line.split()[1])
+    raise OSError("/proc/meminfo tells no MemAvailable")
 
 
 def headline_of(machine: dict[str, Any]) -> str:

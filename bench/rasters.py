@@ -1,8 +1,9 @@
-"""``python -m bench.rasters``: heads and missing data, beside the plain product and NumPy's lines.
+"""``python -m bench.rasters``: what rasters ask for beside the product, and how it grows with them.
 
-A raster of a million pixels, of 12 bands and 10 classes and of 50 and 20. One pixel in a hundred,
-anywhere, and one column in twenty-five miss a band. What is asked is a multiple of the plain call's
-time, which is measured in the same rounds.
+Heads and missing data stand beside the plain call and NumPy's lines: a raster of a million pixels,
+of 12 bands and 10 classes and of 50 and 20. One pixel in a hundred, anywhere, and one column in
+twenty-five miss a band. What is asked is a multiple of the plain call's time, which is measured in
+the same rounds. Then comes the plain call over the size of the raster, as a table and a picture.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import pointwise_fast as pf
 
 from .machine import describe_machine, headline_of
 from .placing import Placing
+from .raster_sizes import KINDS, SIZES, draw_sizes, measure_sizes, size_table
 from .report import format_table, times, write_json
 from .rounds import measure
 from .turn import Turn
@@ -128,12 +130,7 @@ def _rows(ours: Mapping[str, float], theirs: Mapping[str, float], pixels: int) -
     ]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--rounds", type=int, default=9, help="(%(default)s)")
-    parser.add_argument("--side", type=int, default=_SIDE, help="of the raster (%(default)s)")
-    options = parser.parse_args(arguments)
-    machine = describe_machine()
+def _heads(options: argparse.Namespace, machine: dict[str, Any]) -> None:
     records = []
     for threads in sorted({1, pf.get_num_threads()}):
         for bands in _BANDS:
@@ -150,8 +147,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
                         {"bands": bands, "dtype": dtype, "layout": layout, "threads": threads,
                          "side": options.side, "seconds": ours, "numpy": theirs}
                     )  # fmt: skip
+    print("wrote", write_json("rasters", {"machine": machine, "cases": records}), end="\n\n")
+
+
+def _sizes(options: argparse.Namespace, machine: dict[str, Any]) -> None:
+    threads = sorted({1, pf.get_num_threads()})
+    found = measure_sizes(KINDS, options.sizes, threads, options.rounds)
+    for count in threads:
+        print(size_table(found, count), end="\n\n")
+    path = write_json("raster-sizes", {"machine": machine, "points": found})
+    draw_sizes(found, machine, path.with_suffix(".png"))
+    print("wrote", path, "and its picture", end="\n\n")
+
+
+_PARTS = {"heads": _heads, "sizes": _sizes}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--parts", nargs="+", choices=_PARTS, default=list(_PARTS))
+    parser.add_argument("--rounds", type=int, default=9, help="(%(default)s)")
+    parser.add_argument(
+        "--side", type=int, default=_SIDE, help="of a raster for heads (%(default)s)"
+    )
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=SIZES, help="pixels, of the sizes' rasters"
+    )
+    options = parser.parse_args(arguments)
+    machine = describe_machine()
+    for part in options.parts:
+        _PARTS[part](options, machine)
     print(headline_of(machine))
-    print("wrote", write_json("rasters", {"machine": machine, "cases": records}))
 
 
 if __name__ == "__main__":

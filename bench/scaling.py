@@ -19,7 +19,7 @@ from .cases import HEADLINE, LAYOUTS, Case, Layout
 from .contenders import BARE_MATMUL, ours
 from .figures import Curve, Diagram, Scaling
 from .job import make_job
-from .machine import describe_machine, headline_of
+from .machine import describe_machine, free_memory, headline_of
 from .panel import Panel, measure_panel
 from .report import RESULTS, write_json
 
@@ -92,13 +92,6 @@ PARTS: dict[str, Part] = {
 }
 
 
-def _free_memory() -> int:
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return 1024 * int(line.split()[1])
-    raise OSError("/proc/meminfo tells no MemAvailable")
-
-
 def measure_points(
     points: Sequence[Point], rounds: int, budget: float, progress: Callable[[], object]
 ) -> list[tuple[Point, Panel]]:
@@ -128,7 +121,7 @@ def measure_points(
 
 def _measure_part(name: str, rounds: int, budget: float) -> dict[str, Any]:
     points = list(PARTS[name].points(pf.get_num_threads()))
-    limit = int(_SHARE * _free_memory())
+    limit = int(_SHARE * free_memory())
     chosen = [point for point in points if point.case.bytes <= limit]
     left_out = sorted({p.case.name for p in points if p.case.bytes > limit})
     if left_out:

@@ -1,4 +1,4 @@
-"""Tests of bench.rasters: that both sides compute the same, and that it runs."""
+"""Tests of bench.rasters: that both sides compute the same, and that its parts run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 import pointwise_fast as pf
 
-from . import rasters
+from . import raster_sizes, rasters
+from .raster_sizes import Kind
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint16"])
@@ -37,8 +38,26 @@ def test_it_runs(
 ) -> None:
     monkeypatch.setattr("bench.report.RESULTS", tmp_path)
     monkeypatch.setattr(rasters, "_BANDS", ((3, 2),))
-    rasters.main(["--rounds", "1", "--side", "50"])
+    rasters.main(["--parts", "heads", "--rounds", "1", "--side", "50"])
     assert "3 -> 2, uint16, interleaved, 1" in capsys.readouterr().out
     cases = json.loads((tmp_path / "rasters.json").read_text())["cases"]
     assert {case["layout"] for case in cases} == {"planar", "interleaved"}
     assert all(seconds > 0 for case in cases for seconds in case["seconds"].values())
+
+
+def test_sizes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What there is no memory for is told, and left out."""
+    monkeypatch.setattr("bench.report.RESULTS", tmp_path)
+    kinds = (Kind(3, 2, "uint16", "planar"), Kind(3, 2, "float32", "interleaved"))
+    monkeypatch.setattr(rasters, "KINDS", kinds)
+    sizes = ["1000", str(raster_sizes.BASE), str(10**15)]
+    rasters.main(["--parts", "sizes", "--rounds", "1", "--sizes", *sizes])
+    printed = capsys.readouterr().out
+    assert f"no memory for 3 -> 2, uint16, planar: {10**15:,} pixels" in printed
+    assert "(1.00)" in printed
+    points = json.loads((tmp_path / "raster-sizes.json").read_text())["points"]
+    assert {point["asked"] for point in points} == {1000, raster_sizes.BASE}
+    assert all(point["seconds"] > 0 for point in points)
+    assert (tmp_path / "raster-sizes.png").stat().st_size > 10_000
