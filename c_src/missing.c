@@ -59,6 +59,7 @@ static void flag_pixels(const pw_kernels *kernels, pw_matrix x, const pw_nodata 
         part = pw_min(n, most);
         memset(block, 0, (size_t)(part * C));
         flag_absent(kernels, row, nodata, 1, block, part * C);
+        if (!is_any_set(block, part * C)) continue; /* what is missing lies together, mostly */
         for (int64_t p = 0; p < part; p++) flags[p] |= (uint8_t)is_any_set(block + p * C, C);
     }
 }
@@ -118,6 +119,19 @@ const char *pw_gaps(const pw_plan *plan, const uint8_t *flags, int64_t n, char *
     return to.at;
 }
 
+/* The n channels of a pixel; a size that is known makes a store of each. */
+static void fill_pixel(char *y, ptrdiff_t step, int64_t n, const void *value, size_t size) {
+#define FILL_EACH(SIZE) \
+    for (int64_t k = 0; k < n; k++) memcpy(y + k * step, value, SIZE)
+    if (size == 4)
+        FILL_EACH(4);
+    else if (size == 8)
+        FILL_EACH(8);
+    else
+        FILL_EACH(size);
+#undef FILL_EACH
+}
+
 void pw_fill_missing(const pw_plan *plan, pw_matrix y, int64_t channels, const uint8_t *flags,
                      int64_t n) {
     const pw_problem *p = &plan->problem;
@@ -130,7 +144,6 @@ void pw_fill_missing(const pw_plan *plan, pw_matrix y, int64_t channels, const u
             continue;
         }
         for (int64_t j = 0; j < n; j++)
-            for (int64_t k = 0; flags[j] && k < n_k; k++)
-                memcpy(y.at + j * y.j + k * y.i, plan->fill, size);
+            if (flags[j]) fill_pixel(y.at + j * y.j, y.i, n_k, plan->fill, size);
     }
 }

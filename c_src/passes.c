@@ -203,6 +203,14 @@ static int may_stream(const pw_plan *plan) {
                               plan->dense ? pixels * p->C : 0);
 }
 
+/* What is fetched ahead at least: of pixels of so many bytes the next panel, where memory would wait
+ * for a head, or the search for missing data. */
+static ptrdiff_t at_least_panel(const pw_plan *plan, ptrdiff_t ahead, ptrdiff_t pixel) {
+    const pw_problem *p = &plan->problem;
+    const int waits = (plan->finishes || p->nodata) && plan->outer * p->P > plan->panel;
+    return waits ? pw_max(ahead, plan->panel * pixel) : ahead;
+}
+
 static ptrdiff_t choose_prefetch(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype);
@@ -212,17 +220,17 @@ static ptrdiff_t choose_prefetch(const pw_plan *plan) {
     if (!plan->interleaved || plan->run) {
         const ptrdiff_t pixel = (ptrdiff_t)pw_size(p->x_dtype);
         const ptrdiff_t run = plan->run > 1 ? plan->run * plan->step * pixel : AHEAD_PLANAR;
-        /* The next panel, where memory would wait for a head, or the search for missing data. */
-        const int waits = (plan->finishes || p->nodata) && plan->outer * p->P > plan->panel;
-        return waits ? pw_max(run, plan->panel * pixel) : run;
+        return at_least_panel(plan, run, pixel);
     }
     /* Rows of x and y lie one behind the other, else there is no telling what comes next. */
     if (p->x_c != size || p->x_p != plan->C * size ||
         p->y_p != plan->K * (ptrdiff_t)pw_size(p->y_dtype))
         return 0;
     const ptrdiff_t rows = p->x_p * plan->kernels->vector;
-    if (pw_rows_channels(plan) < plan->K) return p->x_p < FAR_PIXEL ? AHEAD_INTERLEAVED : PW_FAR;
-    return pw_max(rows < FAR_ROWS ? AHEAD_ROWS : PW_FAR, rows * 5 / 4);
+    const ptrdiff_t ahead = pw_rows_channels(plan) < plan->K
+                                ? (p->x_p < FAR_PIXEL ? AHEAD_INTERLEAVED : PW_FAR)
+                                : pw_max(rows < FAR_ROWS ? AHEAD_ROWS : PW_FAR, rows * 5 / 4);
+    return at_least_panel(plan, ahead, p->x_p);
 }
 
 /* Rows of as many bytes as planar kernels have in scratch, and fetch. */
