@@ -21,7 +21,7 @@ from .report import format_table
 from .rounds import measure
 from .turn import Turn
 
-__all__ = ["BASE", "SIZES", "Kind", "draw_sizes", "measure_sizes", "size_table"]
+__all__ = ["BASE", "KINDS", "SIZES", "Kind", "draw_sizes", "measure_sizes", "size_table"]
 
 #: Pixels: of a scene, of Landsat's bands (60 M) and of Sentinel-2's (120 M).
 SIZES = (100_000, 300_000, 1_000_000, 4_000_000, 16_000_000, 60_000_000, 120_000_000)
