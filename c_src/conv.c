@@ -4,6 +4,7 @@
 
 #include "missing.h"
 #include "plan.h"
+#include "present.h"
 #include "shares.h"
 #include "stage.h"
 
@@ -78,8 +79,7 @@ static item item_at(const call *call, int64_t index) {
     };
 }
 
-/* What is made of the sums, in planes in scratch, before they are stored. */
-static void finish(const pw_plan *plan, pw_matrix y, int64_t n) {
+void pw_finish_sums(const pw_plan *plan, pw_matrix y, int64_t n) {
     const pw_problem *p = &plan->problem;
     const pw_kernels *kernels = plan->kernels;
     if (p->slopes) kernels->prelu(y.at, y.i, plan->K, n, p->slopes);
@@ -208,6 +208,15 @@ static void run_tiles(const pw_plan *plan, const item *it, const pass *pass, int
     }
 }
 
+/* The pixels that flags are set of: `fill`, or what the channels gave that are there, of `present`. */
+static void put_missing(const pw_plan *plan, pw_matrix y, int64_t channels, const uint8_t *flags,
+                        int64_t n, int64_t present, const char *scratch) {
+    if (present)
+        pw_put_present(plan, y, present, scratch + plan->scratch.present);
+    else
+        pw_fill_missing(plan, y, channels, flags, n);
+}
+
 static void run_item(const pw_plan *plan, const item *it, int64_t head, char *scratch) {
     const pw_problem *p = &plan->problem;
     const pw_block *first = &plan->blocks[it->first_block],
@@ -227,8 +236,14 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
         missing = pw_flag_missing(plan, x, it->c, it->mask, it->from, it->pixels, flags);
     /* What is written once more had better be in the cache. */
     const int stream = plan->stream && (plan->blends || !missing) && r.at != y.at;
+    int64_t present = 0;
+    if (missing && plan->present) {
+        const pw_present_panel panel = {
+            it->packed + plan->present_at, x, it->mask, y, r, it->c, it->from, it->pixels};
+        present = pw_sum_present(plan, &panel, flags, scratch + plan->scratch.present);
+    }
     if (missing == PW_ALL_MISSING) {
-        pw_fill_missing(plan, y, y_channels, flags, it->pixels);
+        put_missing(plan, y, y_channels, flags, it->pixels, present, scratch);
         return;
     }
     pass pass = {
@@ -265,9 +280,10 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
         run_tiles(plan, it, &pass, head);
         pass.c += pass.channels;
     } while (!pass.last);
-    if (plan->finishes) finish(plan, pass.y, it->pixels);
+    if (plan->finishes) pw_finish_sums(plan, pass.y, it->pixels);
     if (plan->stage_y) pw_store_y(plan, y, pass.y, y_channels, it->pixels, stream, head);
-    if (missing && !pass.gaps) pw_fill_missing(plan, y, y_channels, flags, it->pixels);
+    if (missing && !pass.gaps)
+        put_missing(plan, y, y_channels, flags, it->pixels, present, scratch);
 }
 
 static void work(void *argument, int number) {

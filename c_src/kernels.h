@@ -101,6 +101,10 @@ typedef void (*pw_absent)(uint8_t *flags, const char *x, ptrdiff_t x_c, ptrdiff_
 typedef void (*pw_fill)(char *row, const uint8_t *flags, const void *value, int64_t n);
 /* In place, on K planes of n pixels in scratch, whose rows hold whole vectors. */
 typedef void (*pw_finish)(char *y, ptrdiff_t step, int64_t K, int64_t n);
+/* A row of n sums in scratch, of whole vectors, to what becomes of them: y * (total / sizes) + bias +
+ * r, activated. sizes: NULL where the factor is 1; r: NULL: none. */
+typedef void (*pw_rescale)(char *y, const char *sizes, const void *total, const void *bias,
+                           const char *r, int64_t n, const pw_epilogue *epilogue);
 
 /* Planar kernels of products of bfloat16: channels in pairs, C of them, in x and weights alike. */
 typedef struct pw_pair_kernels {
@@ -156,6 +160,7 @@ typedef struct pw_kernels {
     void (*stream)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j);
     pw_finish heads[PW_HEADS];
     void (*prelu)(char *y, ptrdiff_t step, int64_t K, int64_t n, const double *slopes);
+    pw_rescale rescale;
     pw_fill fill[4];                               /* by the elements' size: 1, 2, 4, 8 bytes */
     int vector;                                    /* elements in a vector */
     int kr_max;                                    /* planar[1..kr_max] */

@@ -12,10 +12,9 @@ enum {
     BLOCK_SWAPPED = BLOCK / 8,
 };
 
-/* C channels of n pixels, in either byte order, that are missing. */
-static void flag_absent(const pw_kernels *kernels, pw_matrix x, const pw_nodata *nodata, int64_t C,
-                        uint8_t *flags, int64_t n) {
-    const pw_absent absent = kernels->absent[x.dtype];
+void pw_flag_absent(const pw_plan *plan, pw_matrix x, const pw_nodata *nodata, int64_t C,
+                    uint8_t *flags, int64_t n) {
+    const pw_absent absent = plan->kernels->absent[x.dtype];
     if (!x.swap) {
         absent(flags, x.at, x.i, x.j, nodata, C, n);
         return;
@@ -50,15 +49,15 @@ static int is_any_set(const uint8_t *flags, int64_t n) {
 
 /* Pixels whose channels lie one behind the other and miss the same value: elements are compared as
  * one row. */
-static void flag_pixels(const pw_kernels *kernels, pw_matrix x, const pw_nodata *nodata,
-                        uint8_t *flags, int64_t C, int64_t n) {
+static void flag_pixels(const pw_plan *plan, pw_matrix x, const pw_nodata *nodata, uint8_t *flags,
+                        int64_t n) {
     uint8_t block[BLOCK];
-    const int64_t most = BLOCK / C;
+    const int64_t C = plan->C, most = BLOCK / C;
     for (int64_t part; n > 0; n -= part, flags += part, x.at += part * x.j) {
         const pw_matrix row = {x.dtype, x.at, 0, x.i, x.swap};
         part = pw_min(n, most);
         memset(block, 0, (size_t)(part * C));
-        flag_absent(kernels, row, nodata, 1, block, part * C);
+        pw_flag_absent(plan, row, nodata, 1, block, part * C);
         if (!is_any_set(block, part * C)) continue; /* what is missing lies together, mostly */
         for (int64_t p = 0; p < part; p++) flags[p] |= (uint8_t)is_any_set(block + p * C, C);
     }
@@ -81,9 +80,9 @@ static void flag_nodata(const pw_plan *plan, pw_matrix x, const pw_nodata *nodat
         source.at += from / row * plan->x_row + from % row * x.j;
         part = pw_min(n, row - from % row);
         if (dense)
-            flag_pixels(plan->kernels, source, nodata, flags, plan->C, part);
+            flag_pixels(plan, source, nodata, flags, part);
         else
-            flag_absent(plan->kernels, source, nodata, plan->C, flags, part);
+            pw_flag_absent(plan, source, nodata, plan->C, flags, part);
     }
 }
 
@@ -132,15 +131,20 @@ static void fill_pixel(char *y, ptrdiff_t step, int64_t n, const void *value, si
 #undef FILL_EACH
 }
 
+void pw_fill_row(const pw_plan *plan, char *row, const uint8_t *flags, int64_t n) {
+    const size_t size = pw_size(plan->problem.y_dtype);
+    const int which = size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3;
+    plan->kernels->fill[which](row, flags, plan->fill, n);
+}
+
 void pw_fill_missing(const pw_plan *plan, pw_matrix y, int64_t channels, const uint8_t *flags,
                      int64_t n) {
     const pw_problem *p = &plan->problem;
     const size_t size = pw_size(y.dtype);
-    const pw_fill fill = plan->kernels->fill[size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3];
     for (int64_t part = 0; part < p->parts; part++, y.at += p->y_part) {
         const int64_t n_k = channels / p->parts;
         if (y.j == (ptrdiff_t)size) {
-            for (int64_t k = 0; k < n_k; k++) fill(y.at + k * y.i, flags, plan->fill, n);
+            for (int64_t k = 0; k < n_k; k++) pw_fill_row(plan, y.at + k * y.i, flags, n);
             continue;
         }
         for (int64_t j = 0; j < n; j++)

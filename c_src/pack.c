@@ -15,6 +15,7 @@
 
 #include "isa/half.h"
 #include "plan.h"
+#include "present.h"
 
 size_t pw_packed_bytes(const pw_plan *plan) {
     return (size_t)plan->problem.groups * (size_t)plan->group_bytes;
@@ -73,7 +74,11 @@ static int pack_vectors(const pw_plan *plan, const pw_block *block, const char *
 void pw_pack(const pw_plan *plan, const void *w, ptrdiff_t w_k, ptrdiff_t w_c, const void *bias,
              ptrdiff_t bias_step, void *packed) {
     char *to = packed;
-    for (int64_t g = 0; g < plan->problem.groups; g++, to += plan->group_bytes)
+    for (int64_t g = 0; g < plan->problem.groups; g++, to += plan->group_bytes) {
+        if (plan->present)
+            pw_pack_present(plan, (const char *)w + g * plan->K * w_k, w_k, w_c,
+                            bias ? (const char *)bias + g * plan->K * bias_step : NULL, bias_step,
+                            to + plan->present_at);
         for (int i = 0; i < plan->n_blocks; i++) {
             const pw_block *block = &plan->blocks[i];
             const int64_t k = g * plan->K + block->k;
@@ -91,4 +96,5 @@ void pw_pack(const pw_plan *plan, const void *w, ptrdiff_t w_k, ptrdiff_t w_c, c
             else
                 pack_block_double(block, C, from, w_k, w_c, b, bias_step, (double *)at);
         }
+    }
 }

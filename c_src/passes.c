@@ -1,5 +1,6 @@
 /* Chooses passes, panels, stores and what is fetched ahead, for a plan that has its blocks. */
 #include "plan.h"
+#include "present.h"
 
 enum {
     LINE = 64,
@@ -166,10 +167,12 @@ static void lay_out_scratch(pw_plan *plan) {
     const int64_t brief = PW_ITEM_WORK / (plan->K * (plan->C + OUTPUT_WORK));
     plan->panel = pw_min(plan->problem.P, pw_round_up(pw_max(brief, 1), 4 * plan->step));
     if (per_channel || plan->stage_x || plan->flags) {
-        const int64_t most = stages_dense(plan) ? DENSE_REGION_BYTES : REGION_BYTES;
+        const int dense = stages_dense(plan) && !plan->present;
+        const int64_t most = dense ? DENSE_REGION_BYTES : REGION_BYTES;
         if (plan->stage_x) bound_panel(plan, plan->c_pass, most);
         /* x that is looked at before it is computed with comes from the cache then. */
         if (plan->problem.nodata) bound_panel(plan, plan->C, most);
+        if (plan->present) bound_panel(plan, plan->y_channels, most);
         bound_panel(plan, per_channel ? width : 1, plan->finishes ? FINISH_BYTES : most);
     }
     choose_run(plan);
@@ -181,6 +184,8 @@ static void lay_out_scratch(pw_plan *plan) {
     plan->scratch.acc = region(&end, sums, room * width, (size_t)size);
     plan->scratch.flags = region(&end, plan->flags, room, sizeof(uint8_t));
     plan->scratch.gaps = region(&end, plan->blends, room, (size_t)size);
+    plan->scratch.present =
+        region(&end, plan->present != NULL, (int64_t)pw_present_scratch(plan), 1);
     plan->scratch.bytes = end;
 }
 

@@ -1,5 +1,6 @@
 /* Chooses path and blocks for a problem. */
 #include "plan.h"
+#include "present.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -21,6 +22,8 @@ enum {
     /* Of staged planes: for more blocks scale * x + offset is computed once for all. Interleaved
      * uint16, 50 x 600 x 600 -> 20, rows kernels on Zen 4: on panels 1.4 times the time without. */
     FEW_BLOCKS = 4,
+    /* Added to a layout whose weights are packed a second time. */
+    WITH_PRESENT = 1 << 16,
 };
 
 static pw_epilogue epilogue_of(const pw_problem *p) {
@@ -312,13 +315,14 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     if (head.flags) keep_fill(&head);
     choose_path(&head);
     choose_affine(&head, set);
-    head.blends = head.flags && !head.interleaved && !head.stage_y;
     const int n = count_blocks(&head);
     pw_plan *plan = malloc(sizeof *plan + (size_t)n * sizeof *plan->blocks);
-    if (!plan || !keep_constants(&head)) {
+    if (!plan || !keep_constants(&head) || !pw_plan_present(&head, set)) {
+        free(head.constants);
         free(plan);
         return NULL;
     }
+    head.blends = head.flags && !head.interleaved && !head.stage_y && !head.present;
     *plan = head;
     if (plan->dense)
         add_block(plan, plan->kernels->dense[plan->C][plan->K], (int)plan->K, (int)plan->K);
@@ -326,6 +330,8 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
         cut_interleaved(plan);
     else
         cut_planar(plan, n);
+    plan->present_at = plan->group_bytes;
+    plan->group_bytes += pw_present_packed(plan);
     pw_choose_passes(plan);
     snprintf(plan->description, sizeof plan->description,
              "%s %s: %d blocks of up to %d, passes of %lld channels, tiles of %lld "
@@ -366,17 +372,19 @@ pw_plan *pw_plan_packing(const pw_kernel_set *set, const pw_problem *problem, in
 void pw_plan_free(pw_plan *plan) {
     if (!plan) return;
     if (plan->chain) pw_chain_free(plan->chain);
+    pw_plan_free(plan->present);
     free(plan->constants);
     free(plan);
 }
 
 /* Blocks follow from the path and from what rows kernels take. */
 int64_t pw_plan_layout(const pw_plan *plan) {
-    return plan->pairs         ? -2
-           : plan->paired      ? -2 - plan->paired
-           : plan->dense       ? -1
-           : plan->interleaved ? 1 + pw_rows_channels(plan)
-                               : 0;
+    const int64_t blocks = plan->pairs         ? -2
+                           : plan->paired      ? -2 - plan->paired
+                           : plan->dense       ? -1
+                           : plan->interleaved ? 1 + pw_rows_channels(plan)
+                                               : 0;
+    return plan->present ? blocks + WITH_PRESENT : blocks;
 }
 
 const char *pw_plan_describe(const pw_plan *plan) {

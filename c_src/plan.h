@@ -16,7 +16,7 @@ typedef struct pw_block {
 
 /* Scratch of a thread, in bytes from its start; 64-byte aligned. */
 typedef struct pw_scratch_layout {
-    size_t x, y, r, acc, flags, gaps, bytes;
+    size_t x, y, r, acc, flags, gaps, present, bytes;
 } pw_scratch_layout;
 
 typedef struct pw_chain pw_chain;
@@ -48,10 +48,13 @@ struct pw_plan {
     int64_t run;      /* of each plane of x the pixels of so many steps together; 0: no planes */
     int fetches_rows; /* x is staged from rows without gaps: the next panel's while this one is summed */
     int64_t row;      /* pixels after which x goes on at its next row; 0: P is one row */
-    ptrdiff_t x_row;    /* bytes from row to row */
-    int blends;         /* flags are for planar kernels, which fill y in registers */
-    int flags;          /* pixels that miss a channel are flagged, and get */
-    char fill[8];       /* this, of y's dtype and byte order */
+    ptrdiff_t x_row;   /* bytes from row to row */
+    int blends;        /* flags are for planar kernels, which fill y in registers */
+    int flags;         /* pixels that miss a channel are flagged, and get */
+    char fill[8];      /* this, of y's dtype and byte order */
+    pw_plan *present;  /* owned: of pixels that may do with some channels; NULL: none may */
+    size_t present_at; /* its packed weights, within the group's */
+    int64_t channels_needed;
     int64_t C, K;       /* of a group */
     int64_t y_channels; /* of a group, that are stored */
     int64_t outer;      /* product of the outer extents */
@@ -111,6 +114,8 @@ typedef struct pw_strip {
 /* All channels of a strip. `head`: pixels before y is aligned, which the first kernel call takes.
  * scratch: plan->scratch.bytes. */
 void pw_run_strip(const pw_plan *, const pw_strip *, int64_t head, char *scratch);
+/* What is made of n pixels' sums, in planes in scratch, before they are stored. */
+void pw_finish_sums(const pw_plan *, pw_matrix y, int64_t n);
 /* Pixels up to the first at which every row of y is aligned to a line; 0 if there is none. */
 int64_t pw_unaligned_head(const pw_plan *, const void *y);
 /* Bytes to outer index number `index`, in C order. */

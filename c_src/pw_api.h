@@ -86,6 +86,12 @@ typedef struct {
     int has_mask;
     ptrdiff_t m_outer[64], m_c, m_p;
     double fill;
+    /* Set: only pixels get `fill` of whose channels less than the fraction `min_valid` is there, or
+     * none. Of others sums over what is there, before the bias, are multiplied by the sum of the
+     * sizes of all weights over that of the weights of what is there; where the latter alone is 0,
+     * and of a head wherever it is for one channel, there is `fill`. Not with pairs of channels. */
+    int valid_any;
+    double min_valid;
     /* scale[c] * x + offset[c] takes the place of x, rounded once: C values each, both or none.
      * Computed in the dtype of the sums, or in float64 where x has more bits than that; rounded to
      * that dtype first. nodata and mask are of x itself. */

@@ -77,6 +77,8 @@ def to_c(problem: Problem) -> tuple[Any, list[Any]]:
         c.head = getattr(lib, f"PW_HEAD_{problem.head.upper()}")
     if problem.missing is not None:
         c.fill = problem.missing.fill
+        c.valid_any = problem.missing.valid == "any"
+        c.min_valid = problem.missing.min_valid
         if problem.missing.nodata is not None:
             keep.append(_nodata_to_c(problem.missing.nodata, x))
             c.nodata = keep[-1]

@@ -99,7 +99,7 @@ def available() -> str | None:
     return _missing
 
 
-FEATURES = frozenset(_ALL) - {"valid='any'"}
+FEATURES = frozenset(_ALL)
 
 #: Bytes of all channels of a pixel, where they are finished together: some pixels have to fit each
 #: of four regions of a thread's scratch.

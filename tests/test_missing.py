@@ -120,15 +120,46 @@ def test_some_channels_are_enough(
     weight[1, :6] = weight[2] = 0
     settings: dict[str, Any] = {"channel_axis": axis, "valid": "any", "min_valid": min_valid}
     exact = convolved(x, weight, bias, gaps=np.isnan(x), dtype=x.dtype, **settings)
-    if backend == "c":
-        with pytest.raises(ValueError, match="does not support valid='any'"):
-            pf.conv1x1(x, weight, bias, nodata=np.nan, backend=backend, **settings)
-        backend = "auto"
     y = pf.conv1x1(x, weight, bias, nodata=np.nan, backend=backend, **settings)
     assert_within(y, *exact)
     clean = np.nan_to_num(x)
     again = pf.conv1x1(clean, weight, bias, mask=np.isnan(x), backend=backend, **settings)
     assert_within(again, *exact)
+
+
+@needs_c
+@pytest.mark.parametrize("out", ["new", "x", "residual"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"activation": "gelu"},
+        {"activation": ("prelu", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])},
+        {"head": "softmax", "fill": -1},
+        {"scale": 0.5, "offset": 3.0},
+    ],
+    ids=["gelu", "prelu", "softmax", "offset"],
+)
+def test_some_channels_with_all_else(
+    options: dict[str, Any], layout: str, out: str, rng: np.random.Generator
+) -> None:
+    """The C backend against NumPy's, where `out` is new, x or the residual."""
+    plain = rng.standard_normal((6, 40, 101))
+    plain[rng.random(plain.shape) < 0.05] = np.nan
+    plain[:, 7] = np.nan
+    plain[2, 20:] = np.nan
+    x, axis = arranged(plain, layout)
+    weight, bias = rng.standard_normal((6, 6)), rng.standard_normal(6)
+    weight[1, 3:] = weight[4] = 0
+    residual = np.asarray(rng.standard_normal(x.shape)) if out == "residual" else None
+    settings: dict[str, Any] = {"nodata": np.nan, "valid": "any", "channel_axis": axis, **options}
+    wanted = pf.conv1x1(x, weight, bias, residual=residual, backend="numpy", **settings)
+    y = {"new": None, "x": x, "residual": residual}[out]
+    y = pf.conv1x1(x, weight, bias, residual=residual, out=y, backend="c", **settings)
+    assert np.allclose(y, wanted, rtol=1e-9, atol=1e-12, equal_nan=True)
+    lost = -1.0 if "fill" in options else np.nan
+    is_lost = np.moveaxis(y, axis, 0)[:, 7]
+    assert np.array_equal(is_lost, np.full_like(is_lost, lost), equal_nan=True)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -249,8 +280,6 @@ def test_a_channel_without_nodata(
     dtype: str, nodata: float, valid: str, backend: str, rng: np.random.Generator
 ) -> None:
     x = with_gaps(rng, (4, 9, 30), dtype, nodata)
-    if valid == "any" and backend == "c":
-        pytest.skip("the backend has no such feature")
     weight = rng.integers(1, 5, (2, 4))
     given = (nodata, None, nodata, None)
     mask = np.isnan(x) if np.isnan(nodata) else x == nodata
@@ -281,7 +310,8 @@ def test_nodata_of_floats_as_files_name_it(backend: str) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_fraction_is_met_exactly(backend: str) -> None:
     x = np.where(np.arange(100) < 55, 1.0, np.nan)
-    settings: dict[str, Any] = {"channel_axis": 0, "nodata": np.nan, "valid": "any"}
+    settings: dict[str, Any] = {"nodata": np.nan, "valid": "any", "backend": backend}
+    settings["channel_axis"] = 0
     assert pf.conv1x1(x, np.ones((1, 100)), min_valid=0.55, **settings)[0] == 100
     assert np.isnan(pf.conv1x1(x, np.ones((1, 100)), min_valid=0.56, **settings)[0])
 

@@ -14,6 +14,21 @@ static void FN(prelu)(char *y, ptrdiff_t step, int64_t K, int64_t n, const doubl
     }
 }
 
+/* pw_rescale: each step is rounded. */
+static void FN(rescale)(char *y, const char *sizes, const void *total, const void *bias,
+                        const char *r, int64_t n, const pw_epilogue *epilogue) {
+    const V all = FN(load1)(total), b = FN(load1)(bias);
+    for (int64_t p = 0; p < n; p += VW) {
+        const ptrdiff_t at = p * (ptrdiff_t)sizeof(T);
+        V v = V_LOAD(y + at);
+        if (sizes) v = V_MUL(v, V_DIV(all, V_LOAD(sizes + at)));
+        v = V_ADD(v, b);
+        if (r) v = V_ADD(v, V_LOAD(r + at));
+        FN(activate_sums)(&v, 1, 1, 1, epilogue);
+        V_STORE(y + at, v);
+    }
+}
+
 /* NaN may get lost, but not in what follows: a sum over all channels has it. */
 PW_INLINE V FN(largest)(const char *y, ptrdiff_t step, int64_t K) {
     V most = V_LOAD(y);

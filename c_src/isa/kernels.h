@@ -66,6 +66,7 @@ static const pw_kernels FN(kernels) = {
     .stream = FN(stream),
     .heads = {NULL, FN(softmax), FN(log_softmax), FN(l2_normalize), FN(argmax)},
     .prelu = FN(prelu),
+    .rescale = FN(rescale),
     .fill = {FN(fill_1), FN(fill_2), FN(fill_4), FN(fill_8)},
     .kr_max = PLANAR_KR_MAX,
     .planar =

@@ -34,6 +34,7 @@ typedef enum {
     MISSING_STREAMED,
     MISSING_IN_PLACE,
     MISSING_IN_REGISTERS,
+    MISSING_SOME,
     FEATURES
 } feature;
 static const char *const feature_names[] = {"planar",
@@ -60,7 +61,8 @@ static const char *const feature_names[] = {"planar",
                                             "head streamed",
                                             "missing streamed",
                                             "missing in place",
-                                            "missing in registers"};
+                                            "missing in registers",
+                                            "missing some"};
 static long seen[FEATURES];
 
 static long passed, failed;

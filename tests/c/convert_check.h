@@ -120,6 +120,8 @@ static void draw_problem(conversion *v) {
         if (random_below(2)) v->m_bytes = (size_t)((p->P - 1) * p->m_p + 1), p->m_c = 0;
     }
     p->fill = random_below(100);
+    p->valid_any = parts == 1 && random_below(2);
+    p->min_valid = random_below(5) / 4.0;
     for (int i = 0; i < 3; i++) v->swaps[i] = random_below(3) == 0;
     if (random_below(3)) return;
     for (int64_t c = 0; c < p->C; c++) {
@@ -158,6 +160,9 @@ static void check_conversion(void) {
     char *mask = p->has_mask ? place(packed_arena, v.m_bytes) : NULL;
     fill_with(p->x_dtype, x, v.x_bytes);
     fill_with(p->dtype, w, (size_t)(p->K * p->C) * size);
+    if (random_below(3) == 0) /* pixels may miss all that counts */
+        for (int64_t i = 0; i < p->K * p->C; i++)
+            if (random_below(2)) memset(w + (size_t)i * size, 0, size);
     if (bias) fill_with(p->dtype, bias, (size_t)p->K * size);
     if (r) fill_with(p->y_dtype, r, v.r_bytes);
     const int some = random_below(3) == 0 ? 5000 : 20;
@@ -179,6 +184,7 @@ static void check_conversion(void) {
         seen[MISSING_STREAMED] += i && plan->stream && plan->flags;
         seen[MISSING_IN_PLACE] += i && plan->flags && !plan->stage_x && !plan->stage_y;
         seen[MISSING_IN_REGISTERS] += i && plan->blends;
+        seen[MISSING_SOME] += i && plan->present;
         memset(y, 0xA5, v.y_bytes);
         if (pw_conv(plan, w, (ptrdiff_t)size * p->C, (ptrdiff_t)size, bias, (ptrdiff_t)size, x, r,
                     mask, y, threads[i]) != PW_OK)
@@ -189,12 +195,13 @@ static void check_conversion(void) {
         } else if (memcmp(wanted, y, v.y_bytes) != 0) {
             if (failed++ < MOST_PRINTED)
                 printf("FAILED: %s sums %d x %d y %d parts %d C=%" PRId64 " K=%" PRId64
-                       " P=%" PRId64 " head %d slopes %d nodata %d mask %d residual %d swapped "
+                       " P=%" PRId64
+                       " head %d slopes %d nodata %d mask %d any %d residual %d swapped "
                        "%d%d%d threads %d: %s\n",
                        pw_kernel_set_name(set), p->dtype, p->x_dtype, p->y_dtype, p->parts, p->C,
                        p->K, p->P, p->head, p->slopes != NULL, p->nodata != NULL, p->has_mask,
-                       p->has_residual, p->x_swapped, p->y_swapped, p->r_swapped, threads[i],
-                       pw_plan_describe(plan));
+                       p->valid_any, p->has_residual, p->x_swapped, p->y_swapped, p->r_swapped,
+                       threads[i], pw_plan_describe(plan));
         } else {
             passed++;
         }
