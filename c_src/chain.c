@@ -87,8 +87,8 @@ static void merge_rows(pw_chain *chain) {
 /* Whether kernels read x and write y as they are, and nothing is done before or after. */
 static int is_plain(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
-    return p->x_dtype == p->dtype && p->y_dtype == p->dtype && !plan->finishes && !plan->flags &&
-           !plan->pairs && !plan->affine;
+    return p->x_dtype == p->dtype && p->y_dtype == p->dtype && !plan->finishes && !plan->slopes &&
+           !plan->flags && !plan->pairs && !plan->affine;
 }
 
 /* The kernel for both of two layers whose plans, as plan_panels made them, read and write in place;

@@ -33,7 +33,7 @@ typedef struct item {
     const char *x, *mask; /* of the first pixel of P, y and r of the item's */
     const char *packed, *r;
     char *y;
-    int64_t c; /* of x: the group's first channel */
+    int64_t c, k; /* of x and y: the group's first channel */
     int64_t from, pixels;
     int first_block, end_block;
 } item;
@@ -72,6 +72,7 @@ static item item_at(const call *call, int64_t index) {
                      : NULL,
         .packed = call->packed + (size_t)g * plan->group_bytes,
         .c = g * plan->C,
+        .k = g * plan->K,
         .from = from,
         .pixels = to - from,
         .first_block = first_of_part(plan, part, call->parts),
@@ -80,10 +81,7 @@ static item item_at(const call *call, int64_t index) {
 }
 
 void pw_finish_sums(const pw_plan *plan, pw_matrix y, int64_t n) {
-    const pw_problem *p = &plan->problem;
-    const pw_kernels *kernels = plan->kernels;
-    if (p->slopes) kernels->prelu(y.at, y.i, plan->K, n, p->slopes);
-    if (p->head) kernels->heads[p->head](y.at, y.i, plan->K, n);
+    plan->kernels->heads[plan->problem.head](y.at, y.i, plan->K, n);
 }
 
 typedef struct pass {
@@ -166,6 +164,7 @@ static void run_tiles(const pw_plan *plan, const item *it, const pass *pass, int
         .prefetch = 0,
         .ahead = NULL,
         .epilogue = &plan->epilogue,
+        .slopes = NULL,
         .gaps = NULL,
         .fill = plan->problem.fill,
     };
@@ -192,6 +191,7 @@ static void run_tiles(const pw_plan *plan, const item *it, const pass *pass, int
             t.w = it->packed + block->offset +
                   (1 + (plan->pairs ? pass->c / 2 : pass->c)) * block->width * size;
             t.channels = block->channels;
+            if (plan->slopes) t.slopes = plan->slopes + (it->k + block->k) * size;
             t.y = pass->y.at + k * pass->y.i + p * pass->y.j;
             t.r = pass->r.at ? pass->r.at + k * pass->r.i + p * pass->r.j : NULL;
             if (pass->acc) {
@@ -239,7 +239,7 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
     int64_t present = 0;
     if (missing && plan->present) {
         const pw_present_panel panel = {
-            it->packed + plan->present_at, x, it->mask, y, r, it->c, it->from, it->pixels};
+            it->packed + plan->present_at, x, it->mask, y, r, it->c, it->k, it->from, it->pixels};
         present = pw_sum_present(plan, &panel, flags, scratch + plan->scratch.present);
     }
     if (missing == PW_ALL_MISSING) {
@@ -313,6 +313,7 @@ void pw_run_strip(const pw_plan *plan, const pw_strip *strip, int64_t head, char
                                   : NULL,
                     .packed = strip->packed + (size_t)g * plan->group_bytes,
                     .c = g * plan->C,
+                    .k = g * plan->K,
                     .from = strip->from + done,
                     .pixels = n,
                     .first_block = first_of_part(plan, part, plan->parts),

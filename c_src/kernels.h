@@ -13,7 +13,7 @@ enum { PW_MAX_KR = 14, PW_MAX_NV = 4, PW_MAX_ROWS_KR = 24, PW_MAX_DENSE = 4 };
 enum { PW_MAX_PAIR = 8, PW_PAIR_CHANNELS = 16, PW_MAX_NARROW = 24 };
 
 /* Pixels whose missing data are looked for at once. */
-enum { PW_FLAGGED = 256 };
+enum { PW_FLAGGED = 256, PW_AT_ONCE = 16 };
 
 /* From so many bytes ahead on, interleaved and rows kernels fetch x into level 2, else into level 1. */
 enum { PW_FAR = 16 << 10 };
@@ -70,6 +70,8 @@ typedef struct pw_tile {
     ptrdiff_t prefetch; /* how many bytes ahead to fetch x, 0 for not at all; of planar kernels: */
     pw_ahead *ahead;    /* what is to be fetched, which moves on; NULL: nothing */
     const pw_epilogue *epilogue;
+    const void
+        *slopes;      /* of the channels, for PReLU after it; NULL: none. Whole vectors are read */
     const char *gaps; /* planar: of the sums' dtype, 1 where a pixel becomes `fill`, else 0; NULL:
                          none */
     double fill;
@@ -97,14 +99,18 @@ typedef void (*pw_affine)(pw_matrix to, pw_matrix from, const void *scale, const
 /* Sets flags[p] where pixel p, of n, has in one of C channels the missing value of that channel. */
 typedef void (*pw_absent)(uint8_t *flags, const char *x, ptrdiff_t x_c, ptrdiff_t x_p,
                           const pw_nodata *nodata, int64_t C, int64_t n);
+/* The same, of pixels whose C channels lie one behind the other and all have one missing value. */
+typedef void (*pw_absent_in_rows)(uint8_t *flags, const char *x, const pw_nodata *nodata, int64_t C,
+                                  int64_t n);
 /* Elements of an array's row become the one at `value` where flags are set. */
 typedef void (*pw_fill)(char *row, const uint8_t *flags, const void *value, int64_t n);
 /* In place, on K planes of n pixels in scratch, whose rows hold whole vectors. */
 typedef void (*pw_finish)(char *y, ptrdiff_t step, int64_t K, int64_t n);
 /* A row of n sums in scratch, of whole vectors, to what becomes of them: y * (total / sizes) + bias +
- * r, activated. sizes: NULL where the factor is 1; r: NULL: none. */
+ * r, activated. sizes: NULL where the factor is 1; r, slope: NULL: none. */
 typedef void (*pw_rescale)(char *y, const char *sizes, const void *total, const void *bias,
-                           const char *r, int64_t n, const pw_epilogue *epilogue);
+                           const char *r, int64_t n, const pw_epilogue *epilogue,
+                           const void *slope);
 
 /* Planar kernels of products of bfloat16: channels in pairs, C of them, in x and weights alike. */
 typedef struct pw_pair_kernels {
@@ -150,6 +156,7 @@ typedef void (*pw_pair_kernel)(const pw_pair *);
 typedef struct pw_kernels {
     pw_convert load[PW_DTYPES], store[PW_DTYPES]; /* by the array's dtype; NULL: none */
     pw_absent absent[PW_DTYPES];
+    pw_absent_in_rows absent_in_rows[PW_DTYPES];
     pw_convert swap[PW_DTYPES]; /* between the byte orders; of bytes NULL */
     pw_affine affine;
     /* Pairs one behind the other, as complex numbers, of the sums' dtype: to planes of first and
@@ -159,7 +166,6 @@ typedef struct pw_kernels {
     /* Planes of the sums' dtype, to lines past the caches. */
     void (*stream)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j);
     pw_finish heads[PW_HEADS];
-    void (*prelu)(char *y, ptrdiff_t step, int64_t K, int64_t n, const double *slopes);
     pw_rescale rescale;
     pw_fill fill[4];                               /* by the elements' size: 1, 2, 4, 8 bytes */
     int vector;                                    /* elements in a vector */

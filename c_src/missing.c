@@ -7,9 +7,9 @@
 
 enum {
     LINE = 64,
-    /* Elements that are turned to this machine's byte order, or compared, at once. */
-    BLOCK = 4096,
-    BLOCK_SWAPPED = BLOCK / 8,
+    /* Elements that are compared at once, or turned to this machine's byte order; the latter's bytes. */
+    AT_ONCE = 512,
+    BLOCK = AT_ONCE * 8,
 };
 
 void pw_flag_absent(const pw_plan *plan, pw_matrix x, const pw_nodata *nodata, int64_t C,
@@ -26,7 +26,7 @@ void pw_flag_absent(const pw_plan *plan, pw_matrix x, const pw_nodata *nodata, i
         for (int64_t p = 0, part; p < n; p += part) {
             pw_matrix row = x;
             row.at += p * x.j;
-            part = pw_min(n - p, BLOCK_SWAPPED);
+            part = pw_min(n - p, AT_ONCE);
             row.swap(near, row, 1, part, 0);
             absent(flags + p, block, 0, size, &nodata[c], 1, part);
         }
@@ -47,19 +47,22 @@ static int is_any_set(const uint8_t *flags, int64_t n) {
     return some != 0;
 }
 
-/* Pixels whose channels lie one behind the other and miss the same value: elements are compared as
- * one row. */
-static void flag_pixels(const pw_plan *plan, pw_matrix x, const pw_nodata *nodata, uint8_t *flags,
-                        int64_t n) {
-    uint8_t block[BLOCK];
-    const int64_t C = plan->C, most = BLOCK / C;
+/* Pixels whose channels lie one behind the other and miss the same value. */
+static void flag_dense(const pw_plan *plan, pw_matrix x, const pw_nodata *nodata, uint8_t *flags,
+                       int64_t n) {
+    const pw_absent_in_rows absent = plan->kernels->absent_in_rows[x.dtype];
+    if (!x.swap) {
+        absent(flags, x.at, nodata, plan->C, n);
+        return;
+    }
+    _Alignas(LINE) char block[BLOCK];
+    const pw_matrix near = {x.dtype, block, 0, x.i, NULL};
+    const int64_t most = AT_ONCE / plan->C;
     for (int64_t part; n > 0; n -= part, flags += part, x.at += part * x.j) {
-        const pw_matrix row = {x.dtype, x.at, 0, x.i, x.swap};
         part = pw_min(n, most);
-        memset(block, 0, (size_t)(part * C));
-        pw_flag_absent(plan, row, nodata, 1, block, part * C);
-        if (!is_any_set(block, part * C)) continue; /* what is missing lies together, mostly */
-        for (int64_t p = 0; p < part; p++) flags[p] |= (uint8_t)is_any_set(block + p * C, C);
+        const pw_matrix row = {x.dtype, x.at, 0, x.i, x.swap};
+        x.swap(near, row, 1, part * plan->C, 0);
+        absent(flags, block, nodata, plan->C, part);
     }
 }
 
@@ -73,14 +76,15 @@ static void flag_nodata(const pw_plan *plan, pw_matrix x, const pw_nodata *nodat
                         int64_t n, uint8_t *flags) {
     const int64_t row = plan->row ? plan->row : plan->problem.P;
     const ptrdiff_t size = (ptrdiff_t)pw_size(x.dtype);
-    const int dense = plan->C > 1 && plan->C <= BLOCK_SWAPPED && x.i == size &&
-                      x.j == plan->C * size && is_same_nodata(nodata, plan->C, (size_t)size);
+    const int dense = plan->C > 1 && x.i == size && x.j == plan->C * size &&
+                      (!x.swap || plan->C <= AT_ONCE) &&
+                      is_same_nodata(nodata, plan->C, (size_t)size);
     for (int64_t part; n > 0; n -= part, from += part, flags += part) {
         pw_matrix source = x;
         source.at += from / row * plan->x_row + from % row * x.j;
         part = pw_min(n, row - from % row);
         if (dense)
-            flag_pixels(plan, source, nodata, flags, part);
+            flag_dense(plan, source, nodata, flags, part);
         else
             pw_flag_absent(plan, source, nodata, plan->C, flags, part);
     }

@@ -24,6 +24,8 @@ enum {
     FEW_BLOCKS = 4,
     /* Added to a layout whose weights are packed a second time. */
     WITH_PRESENT = 1 << 16,
+    /* Slopes that kernels read past the last. */
+    PAD = PW_MAX_NV * 16,
 };
 
 static pw_epilogue epilogue_of(const pw_problem *p) {
@@ -79,7 +81,8 @@ static void choose_planes(pw_plan *plan, int x_planar) {
     const double transposed =
         (double)pw_ceil_div(plan->K, vector) * P * (C + (double)FINISH_CYCLES);
     const double planar = x_planar ? smaller(in_place, 1.03 * staged) : staged;
-    plan->interleaved = plan->transposed = plan->kernels->rows_max && transposed < 0.97 * planar;
+    plan->interleaved = plan->transposed =
+        plan->kernels->rows_max && !p->slopes && transposed < 0.97 * planar;
     if (rows > 1 &&
         (plan->transposed || !x_planar || planar < in_place || wants_runs(plan, rows))) {
         merge_rows(plan);
@@ -267,16 +270,17 @@ static const char *keep_rounded(double *to, const double *from, int64_t n, int n
     return (const char *)to;
 }
 
-/* Copies of what the problem points to. */
+/* Copies of what the problem points to, for the caller may free it. */
 static int keep_constants(pw_plan *plan) {
     pw_problem *p = &plan->problem;
-    const size_t slopes = p->slopes ? (size_t)p->K : 0, nodata = p->nodata ? (size_t)p->C : 0;
+    const size_t slopes = p->slopes ? (size_t)p->K + PAD : 0, nodata = p->nodata ? (size_t)p->C : 0;
     const size_t affine = plan->affine ? (size_t)p->C : 0;
     if (!slopes && !nodata && !affine) return 1;
     double *to = plan->constants =
-        malloc((slopes + 2 * affine) * sizeof *to + nodata * sizeof *p->nodata);
+        calloc(1, (slopes + 2 * affine) * sizeof *to + nodata * sizeof *p->nodata);
     if (!to) return 0;
-    if (slopes) p->slopes = memcpy(to, p->slopes, slopes * sizeof *to);
+    if (slopes) plan->slopes = keep_rounded(to, p->slopes, p->K, p->dtype == PW_F32);
+    p->slopes = NULL;
     to += slopes;
     if (affine) {
         const int narrow = p->dtype == PW_F32 && !plan->wide;
@@ -284,7 +288,7 @@ static int keep_constants(pw_plan *plan) {
         plan->offset = keep_rounded(to + affine, p->offset, p->C, narrow);
         to += 2 * affine;
     }
-    p->scale = p->offset = NULL; /* which the caller may free */
+    p->scale = p->offset = NULL;
     if (nodata) p->nodata = memcpy(to, p->nodata, nodata * sizeof *p->nodata);
     return 1;
 }
@@ -310,7 +314,7 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     head.outer = pw_product(problem->outer_n, problem->outer);
     head.y_channels = problem->head == PW_HEAD_ARGMAX ? 1 : head.K;
     head.flags = problem->nodata || problem->has_mask;
-    head.finishes = problem->slopes || problem->head;
+    head.finishes = problem->head != PW_HEAD_NONE;
     head.whole = problem->in_place || head.finishes || head.flags || problem->parts > 1;
     if (head.flags) keep_fill(&head);
     choose_path(&head);

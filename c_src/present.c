@@ -271,7 +271,8 @@ static void sum_block(const pw_plan *plan, const pw_present_panel *in, const lay
         }
         plan->kernels->rescale(sums + k * step,
                                is_zero(total + k * size, (size_t)size) ? NULL : sizes + k * step,
-                               total + k * size, bias + k * size, r, n, &plan->epilogue);
+                               total + k * size, bias + k * size, r, n, &plan->epilogue,
+                               plan->slopes ? plan->slopes + (in->k + k) * size : NULL);
         if (p->head && !is_zero(total + k * size, (size_t)size))
             flag_none(plan, sizes + k * step, lost, n);
     }

@@ -10,7 +10,7 @@ typedef struct pw_present_panel {
     pw_matrix x;        /* of the first pixel of P, */
     const char *mask;   /* and of the first channel at that; NULL: none */
     pw_matrix y, r;     /* of pixel `from`; r.at NULL: none */
-    int64_t c;          /* of x: the group's first channel */
+    int64_t c, k;       /* of x and y: the group's first channel */
     int64_t from, pixels;
 } pw_present_panel;
 

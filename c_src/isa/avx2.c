@@ -152,6 +152,7 @@ PW_INLINE const char *load_bytes(const char *from, int n, char *buffer) {
 #define V_MIN(a, b) _mm256_min_ps(a, b)
 #define V_WHERE_POSITIVE(x, a, b) \
     _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_GT_OQ))
+#define V_EQUAL(x, y) (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(x, y, _CMP_EQ_OQ))
 #define V_WHERE_BETTER(x, y, a, b) \
     _mm256_blendv_ps(              \
         b, a, _mm256_and_ps(_mm256_cmp_ps(y, y, _CMP_ORD_Q), _mm256_cmp_ps(x, y, _CMP_NLE_UQ)))
@@ -199,6 +200,7 @@ PW_INLINE const char *load_bytes(const char *from, int n, char *buffer) {
 #define V_MIN(a, b) _mm256_min_pd(a, b)
 #define V_WHERE_POSITIVE(x, a, b) \
     _mm256_blendv_pd(b, a, _mm256_cmp_pd(x, _mm256_setzero_pd(), _CMP_GT_OQ))
+#define V_EQUAL(x, y) (unsigned)_mm256_movemask_pd(_mm256_cmp_pd(x, y, _CMP_EQ_OQ))
 #define V_WHERE_BETTER(x, y, a, b) \
     _mm256_blendv_pd(              \
         b, a, _mm256_and_pd(_mm256_cmp_pd(y, y, _CMP_ORD_Q), _mm256_cmp_pd(x, y, _CMP_NLE_UQ)))

@@ -153,6 +153,7 @@ PW_INLINE __m512d pick_f64(int n, __m512i index, __mmask8 late, const __m512d *f
 #define V_MIN(a, b) _mm512_min_pd(a, b)
 #define V_WHERE_POSITIVE(x, a, b) \
     _mm512_mask_blend_pd(_mm512_cmp_pd_mask(x, _mm512_setzero_pd(), _CMP_GT_OQ), b, a)
+#define V_EQUAL(x, y) (unsigned)_mm512_cmp_pd_mask(x, y, _CMP_EQ_OQ)
 #define V_WHERE_BETTER(x, y, a, b) \
     _mm512_mask_blend_pd(          \
         _mm512_mask_cmp_pd_mask(_mm512_cmp_pd_mask(y, y, _CMP_ORD_Q), x, y, _CMP_NLE_UQ), b, a)

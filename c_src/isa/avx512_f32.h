@@ -29,6 +29,7 @@
 #define V_MIN(a, b) _mm512_min_ps(a, b)
 #define V_WHERE_POSITIVE(x, a, b) \
     _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GT_OQ), b, a)
+#define V_EQUAL(x, y) (unsigned)_mm512_cmp_ps_mask(x, y, _CMP_EQ_OQ)
 #define V_WHERE_BETTER(x, y, a, b) \
     _mm512_mask_blend_ps(          \
         _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(y, y, _CMP_ORD_Q), x, y, _CMP_NLE_UQ), b, a)

@@ -11,6 +11,7 @@
  *     V_MAX(a, b) V_MIN(a, b)              a > b ? a : b and a < b ? a : b: b if either is NaN
  *     V_WHERE_POSITIVE(x, a, b)            x > 0 ? a : b
  *     V_WHERE_BETTER(x, y, a, b)           x > y, or x is NaN and y is not ? a : b
+ *     V_EQUAL(x, y)                        a bit for each element, from the lowest on: set where equal
  *     V_SQRT(x) V_ABS(x) V_COPYSIGN(size, sign)
  *     V_SHIFT(v)                           the bits of v shifted left by the mantissa's 23 or 52 bits
  *     PLANAR_NV(KR) PLANAR_KR_MAX          vectors of pixels in a tile of KR channels

@@ -165,57 +165,6 @@ STORE_WIDE(store_i32, int32_t, INT32_MIN, INT32_MAX)
 CONVERT(store_u64, uint64_t, T, to_u64((double)x))
 CONVERT(store_i64, int64_t, T, to_i64((double)x))
 
-/* Sets flags[p] where pixel p has, in a channel, the missing value of that channel; NaN: where it is
- * NaN. Some pixels at once, as integers of the width of x, whose loops become vectors then. */
-#define FLAG_EACH(FROM, NUMBER, EXPRESSION, STEP, TEST) \
-    for (int64_t j = 0; j < count; j++) {               \
-        FROM x;                                         \
-        memcpy(&x, source + j * (STEP), sizeof x);      \
-        const NUMBER number = EXPRESSION;               \
-        found[j] |= (TEST);                             \
-    }
-#define FLAG_ALL(FROM, NUMBER, EXPRESSION, TEST)                       \
-    if (dense)                                                         \
-        FLAG_EACH(FROM, NUMBER, EXPRESSION, (ptrdiff_t)sizeof x, TEST) \
-    else                                                               \
-        FLAG_EACH(FROM, NUMBER, EXPRESSION, x_p, TEST)
-#define ABSENT(NAME, FROM, WHOLE, NUMBER, EXPRESSION)                                    \
-    static void FN(absent_##NAME)(uint8_t *restrict flags, const char *restrict from,    \
-                                  ptrdiff_t x_c, ptrdiff_t x_p, const pw_nodata *nodata, \
-                                  int64_t C, int64_t n) {                                \
-        const int dense = x_p == sizeof(FROM);                                           \
-        for (int64_t p = 0; p < n; p += PW_FLAGGED) {                                    \
-            const int64_t count = n - p < PW_FLAGGED ? n - p : PW_FLAGGED;               \
-            WHOLE found[PW_FLAGGED];                                                     \
-            memset(found, 0, (size_t)count * sizeof *found);                             \
-            for (int64_t c = 0; c < C; c++) {                                            \
-                const char *restrict source = from + c * x_c + p * x_p;                  \
-                FROM x;                                                                  \
-                memcpy(&x, nodata[c].value, sizeof x);                                   \
-                const NUMBER wanted = EXPRESSION;                                        \
-                if (!nodata[c].given) continue;                                          \
-                if (wanted != wanted) {                                                  \
-                    FLAG_ALL(FROM, NUMBER, EXPRESSION, number != number)                 \
-                } else {                                                                 \
-                    FLAG_ALL(FROM, NUMBER, EXPRESSION, number == wanted)                 \
-                }                                                                        \
-            }                                                                            \
-            for (int64_t j = 0; j < count; j++) flags[p + j] |= (uint8_t)found[j];       \
-        }                                                                                \
-    }
-ABSENT(f32, float, uint32_t, float, x)
-ABSENT(f64, double, uint64_t, double, x)
-ABSENT(u8, uint8_t, uint8_t, uint8_t, x)
-ABSENT(i8, int8_t, uint8_t, int8_t, x)
-ABSENT(u16, uint16_t, uint16_t, uint16_t, x)
-ABSENT(i16, int16_t, uint16_t, int16_t, x)
-ABSENT(u32, uint32_t, uint32_t, uint32_t, x)
-ABSENT(i32, int32_t, uint32_t, int32_t, x)
-ABSENT(u64, uint64_t, uint64_t, uint64_t, x)
-ABSENT(i64, int64_t, uint64_t, int64_t, x)
-ABSENT(f16, uint16_t, uint32_t, float, from_f16(x))
-ABSENT(bf16, uint16_t, uint32_t, float, from_bf16(x))
-
 /* Planes that lie on lines, past the caches. */
 static void FN(stream)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j) {
     for (int64_t i = 0; i < n_i; i++, to.at += to.i, from.at += from.i) {
@@ -249,15 +198,9 @@ FILL(fill_8, uint64_t)
     .store = {FN(store_f32), FN(store_f64), FN(store_u8),  FN(store_i8),                           \
               FN(store_u16), FN(store_i16), FN(store_u32), FN(store_i32),                          \
               FN(store_u64), FN(store_i64), FN(store_f16), FN(store_bf16)},                        \
-    .absent = {FN(absent_f32), FN(absent_f64), FN(absent_u8),  FN(absent_i8),                      \
-               FN(absent_u16), FN(absent_i16), FN(absent_u32), FN(absent_i32),                     \
-               FN(absent_u64), FN(absent_i64), FN(absent_f16), FN(absent_bf16)},                   \
     .swap = {FN(swap_4), FN(swap_8), NULL,       NULL,       FN(swap_2), FN(swap_2),               \
              FN(swap_4), FN(swap_4), FN(swap_8), FN(swap_8), FN(swap_2), FN(swap_2)}
 
-#undef ABSENT
-#undef FLAG_EACH
-#undef FLAG_ALL
 #undef FILL
 #undef CONVERT
 #undef EACH_OF

@@ -42,6 +42,9 @@ PW_INLINE void FN(dense_tile)(const pw_tile *t, const char *x, const char *r, ch
         for (int k = 0; k < K; k++) s[k] = V_ADD(s[k], v[k]);
     }
     FN(activate_sums)(s, 1, K, K, t->epilogue);
+    if (t->slopes)
+        PW_UNROLL
+        for (int k = 0; k < K; k++) s[k] = FN(sloped)(V_SET1(((const T *)t->slopes)[k]), s[k]);
     FN(put_together)(y, K, out, s, stream);
 }
 

@@ -173,6 +173,11 @@ PW_INLINE V FN(gelu)(V x) {
     return V_MUL(x, V_WHERE_POSITIVE(x, V_SUB(C_(1), tail), tail));
 }
 
+/* PReLU: x > 0 ? x : slope x */
+PW_INLINE V FN(sloped)(V slope, V x) {
+    return V_WHERE_POSITIVE(x, x, V_MUL(slope, x));
+}
+
 /* Activates v[0..n) in place: all that kernels do not do in registers. */
 PW_NOINLINE void FN(activate)(V *v, int n, const pw_epilogue *epilogue) {
     const V a = C_(epilogue->a);

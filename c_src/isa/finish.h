@@ -2,21 +2,9 @@
  * rows are whole vectors long. Every pixel's result depends on its own channels only.
  */
 
-/* y > 0 ? y : slope y */
-static void FN(prelu)(char *y, ptrdiff_t step, int64_t K, int64_t n, const double *slopes) {
-    for (int64_t k = 0; k < K; k++, y += step) {
-        const V slope = V_SET1((T)slopes[k]);
-        for (int64_t p = 0; p < n; p += VW) {
-            char *at = y + p * (ptrdiff_t)sizeof(T);
-            const V v = V_LOAD(at);
-            V_STORE(at, V_WHERE_POSITIVE(v, v, V_MUL(slope, v)));
-        }
-    }
-}
-
 /* pw_rescale: each step is rounded. */
 static void FN(rescale)(char *y, const char *sizes, const void *total, const void *bias,
-                        const char *r, int64_t n, const pw_epilogue *epilogue) {
+                        const char *r, int64_t n, const pw_epilogue *epilogue, const void *slope) {
     const V all = FN(load1)(total), b = FN(load1)(bias);
     for (int64_t p = 0; p < n; p += VW) {
         const ptrdiff_t at = p * (ptrdiff_t)sizeof(T);
@@ -25,6 +13,7 @@ static void FN(rescale)(char *y, const char *sizes, const void *total, const voi
         v = V_ADD(v, b);
         if (r) v = V_ADD(v, V_LOAD(r + at));
         FN(activate_sums)(&v, 1, 1, 1, epilogue);
+        if (slope) v = FN(sloped)(FN(load1)(slope), v);
         V_STORE(y + at, v);
     }
 }

@@ -39,9 +39,10 @@ PW_INLINE void FN(group_load)(const char *p, ptrdiff_t step, int rows, int n, V 
                           : G_LOADN(p + j * step, GROUP * step, n);
 }
 
-/* Sums v, still to be transposed into rows, to bytes y_at of y: residual, activation, store. */
+/* Sums v, still to be transposed into rows, to bytes y_at of y: residual, activation, store. slopes: of
+ * the rows' elements. */
 PW_INLINE void FN(group_finish)(const pw_tile *t, ptrdiff_t y_at, ptrdiff_t y_step, ptrdiff_t r_at,
-                                ptrdiff_t r_step, int rows, int n, V *v) {
+                                ptrdiff_t r_step, int rows, int n, const T *slopes, V *v) {
     G_TRANSPOSE(v);
     if (t->r) {
         V r[GROUP];
@@ -50,6 +51,11 @@ PW_INLINE void FN(group_finish)(const pw_tile *t, ptrdiff_t y_at, ptrdiff_t y_st
         for (int j = 0; j < GROUP; j++) v[j] = V_ADD(v[j], r[j]);
     }
     FN(activate_sums)(v, 1, GROUP, GROUP, t->epilogue);
+    if (slopes) {
+        const V slope = G_LOAD((const char *)slopes, 0);
+        PW_UNROLL
+        for (int j = 0; j < GROUP; j++) v[j] = FN(sloped)(slope, v[j]);
+    }
     char *y = t->y + y_at;
     if (rows < VW || n < GROUP) {
         FN(store_part)(y, y_step, rows, n, v);

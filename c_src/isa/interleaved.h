@@ -15,7 +15,7 @@ PW_NOINLINE void FN(transposed_finish)(const pw_tile *t, int64_t p, int R, int N
     PW_UNROLL
             for (int q = 0; q < GROUP; q++) v[q] = s[(i + q < R ? i + q : i) * NV + j];
             FN(group_finish)(t, at + j * VW * t->y_step, t->y_step, at + j * VW * t->r_step, t->r_step,
-                             rows, R - i < GROUP ? R - i : GROUP, v);
+                             rows, R - i < GROUP ? R - i : GROUP, NULL, v);
         }
     }
 }
@@ -56,6 +56,13 @@ PW_INLINE void FN(interleaved_finish)(const pw_tile *t, int64_t p, int R, int NV
         }
     }
     FN(activate_sums)(&s[0][0], R, NV, PW_MAX_NV, t->epilogue);
+    if (t->slopes)
+        PW_UNROLL
+        for (int j = 0; j < NV; j++) {
+            const V slope = V_LOAD((const char *)t->slopes + j * step);
+            PW_UNROLL
+            for (int i = 0; i < R; i++) s[i][j] = FN(sloped)(slope, s[i][j]);
+        }
     PW_UNROLL
     for (int i = 0; i < R; i++) {
         char *y = t->y + (p + i) * t->y_step;

@@ -49,6 +49,7 @@
 #include "dense.h"
 #endif
 #include "convert.h"
+#include "absent.h"
 #include "affine.h"
 #include "finish.h"
 #include "gradient.h"
@@ -60,12 +61,12 @@
 static const pw_kernels FN(kernels) = {
     .vector = VW,
     CONVERTERS,
+    ABSENTS,
     .affine = FN(affine),
     .split = FN(split),
     .merge = FN(merge),
     .stream = FN(stream),
     .heads = {NULL, FN(softmax), FN(log_softmax), FN(l2_normalize), FN(argmax)},
-    .prelu = FN(prelu),
     .rescale = FN(rescale),
     .fill = {FN(fill_1), FN(fill_2), FN(fill_4), FN(fill_8)},
     .kr_max = PLANAR_KR_MAX,
@@ -193,6 +194,7 @@ static const pw_kernels FN(kernels) = {
 #undef V_MIN
 #undef V_WHERE_POSITIVE
 #undef V_WHERE_BETTER
+#undef V_EQUAL
 #undef V_SQRT
 #undef V_ABS
 #undef V_COPYSIGN
@@ -204,6 +206,8 @@ static const pw_kernels FN(kernels) = {
 #undef G_TRANSPOSE
 #undef C_
 #undef CONVERTERS
+#undef ABSENTS
+#undef ABSENTS_OF
 #undef D_LANES
 #undef D_SPLIT
 #undef D_MERGE

@@ -126,7 +126,7 @@ PW_INLINE void FN(pair_rows_tile)(const pw_pair *p, int64_t pixel, int K, int NV
             PW_UNROLL
             for (int i = 0; i < GROUP; i++) v[i] = k + i < K ? s[k + i][j] : V_SET1(0);
             FN(group_finish)(t, (pixel + j * VW) * t->y_step + at, t->y_step,
-                             (pixel + j * VW) * t->r_step + at, t->r_step, rows, n, v);
+                             (pixel + j * VW) * t->r_step + at, t->r_step, rows, n, NULL, v);
         }
 }
 

@@ -43,6 +43,13 @@ PW_INLINE void FN(planar_finish)(const pw_tile *t, ptrdiff_t at, int KR, int NV,
                                                                : V_LOAD(r + j * step));
     }
     FN(activate_sums)(&s[0][0], KR, NV, PLANAR_NV_MAX, t->epilogue);
+    if (t->slopes)
+        PW_UNROLL
+        for (int k = 0; k < KR; k++) {
+            const V slope = V_SET1(((const T *)t->slopes)[k]);
+            PW_UNROLL
+            for (int j = 0; j < NV; j++) s[k][j] = FN(sloped)(slope, s[k][j]);
+        }
     if (t->gaps) {
         /* As for activations: registers are for what comes before. */
         V v[PW_MAX_KR * PLANAR_NV_MAX];

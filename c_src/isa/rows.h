@@ -19,7 +19,8 @@ PW_INLINE void FN(rows_finish)(const pw_tile *t, int64_t p, int KR, int rows, V 
         V v[GROUP];
         PW_UNROLL
         for (int j = 0; j < GROUP; j++) v[j] = k + j < KR ? s[k + j] : V_SET1(0);
-        FN(group_finish)(t, p * t->y_step + at, t->y_step, p * t->r_step + at, t->r_step, rows, n, v);
+        FN(group_finish)(t, p * t->y_step + at, t->y_step, p * t->r_step + at, t->r_step, rows, n,
+                         t->slopes ? (const T *)t->slopes + k : NULL, v);
     }
 }
 

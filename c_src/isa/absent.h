@@ -1,0 +1,118 @@
+/* Template: which pixels miss a channel, by the values of x. */
+
+/* Pixels of C channels of the sums' dtype, one behind the other: the same steps for each, for where
+ * those that miss one lie is not to be foreseen. */
+static void FN(absent_in_rows)(uint8_t *restrict flags, const char *restrict from,
+                               const pw_nodata *nodata, int64_t C, int64_t n) {
+    const V wanted = FN(load1)((const char *)nodata->value);
+    const unsigned all = VW < 32 ? (1u << VW % 32) - 1 : ~0u,
+                   turn = V_EQUAL(wanted, wanted) ? 0 : all;
+    const int64_t whole = C / VW * VW;
+    const int left = (int)(C - whole);
+    for (int64_t p = 0; p < n; p++) {
+        unsigned found = 0;
+        for (int64_t c = 0; c < whole; c += VW, from += VW * sizeof(T)) {
+            const V v = V_LOAD(from);
+            found |= turn ? V_EQUAL(v, v) ^ turn : V_EQUAL(v, wanted);
+        }
+        if (left) {
+            const V v = V_LOADN(from, left);
+            const unsigned some = turn ? V_EQUAL(v, v) ^ turn : V_EQUAL(v, wanted);
+            found |= some & ((1u << left) - 1);
+            from += left * (ptrdiff_t)sizeof(T);
+        }
+        flags[p] |= found != 0;
+    }
+}
+
+/* Sets flags[p] where pixel p has, in a channel, the missing value of that channel; NaN: where it is
+ * NaN. Some pixels at once, as integers of the width of x, whose loops become vectors then. */
+#define FLAG_EACH(FROM, NUMBER, EXPRESSION, STEP, TEST) \
+    for (int64_t j = 0; j < count; j++) {               \
+        FROM x;                                         \
+        memcpy(&x, source + j * (STEP), sizeof x);      \
+        const NUMBER number = EXPRESSION;               \
+        found[j] |= (TEST);                             \
+    }
+#define FLAG_ALL(FROM, NUMBER, EXPRESSION, TEST)                       \
+    if (dense)                                                         \
+        FLAG_EACH(FROM, NUMBER, EXPRESSION, (ptrdiff_t)sizeof x, TEST) \
+    else                                                               \
+        FLAG_EACH(FROM, NUMBER, EXPRESSION, x_p, TEST)
+#define ABSENT_IN_ROWS(NAME, FROM, WHOLE, NUMBER, EXPRESSION)                                 \
+    PW_INLINE int FN(has_absent_##NAME)(const char *restrict source, const pw_nodata *nodata, \
+                                        int64_t count) {                                      \
+        FROM x;                                                                               \
+        memcpy(&x, nodata->value, sizeof x);                                                  \
+        const NUMBER wanted = EXPRESSION;                                                     \
+        WHOLE any = 0;                                                                        \
+        for (int64_t j = 0; j < count; j++) {                                                 \
+            memcpy(&x, source + j * (ptrdiff_t)sizeof x, sizeof x);                           \
+            const NUMBER number = EXPRESSION;                                                 \
+            any |= (WHOLE)(wanted != wanted ? number != number : number == wanted);           \
+        }                                                                                     \
+        return any != 0;                                                                      \
+    }                                                                                         \
+    static void FN(absent_in_rows_##NAME)(uint8_t *restrict flags, const char *restrict from, \
+                                          const pw_nodata *nodata, int64_t C, int64_t n) {    \
+        const ptrdiff_t pixel = (ptrdiff_t)C * (ptrdiff_t)sizeof(FROM);                       \
+        const int is_float = (NUMBER)0.5 != 0;                                                \
+        if (is_float && sizeof(FROM) == sizeof(T)) {                                          \
+            FN(absent_in_rows)(flags, from, nodata, C, n);                                    \
+            return;                                                                           \
+        }                                                                                     \
+        for (int64_t p = 0, m; p < n; p += m) {                                               \
+            m = n - p < PW_AT_ONCE ? n - p : PW_AT_ONCE;                                      \
+            if (!FN(has_absent_##NAME)(from + p * pixel, nodata, m * C)) continue;            \
+            for (int64_t j = p; j < p + m; j++)                                               \
+                flags[j] |= (uint8_t)FN(has_absent_##NAME)(from + j * pixel, nodata, C);      \
+        }                                                                                     \
+    }
+#define ABSENT(NAME, FROM, WHOLE, NUMBER, EXPRESSION)                                    \
+    ABSENT_IN_ROWS(NAME, FROM, WHOLE, NUMBER, EXPRESSION)                                \
+    static void FN(absent_##NAME)(uint8_t *restrict flags, const char *restrict from,    \
+                                  ptrdiff_t x_c, ptrdiff_t x_p, const pw_nodata *nodata, \
+                                  int64_t C, int64_t n) {                                \
+        const int dense = x_p == sizeof(FROM);                                           \
+        for (int64_t p = 0; p < n; p += PW_FLAGGED) {                                    \
+            const int64_t count = n - p < PW_FLAGGED ? n - p : PW_FLAGGED;               \
+            WHOLE found[PW_FLAGGED];                                                     \
+            memset(found, 0, (size_t)count * sizeof *found);                             \
+            for (int64_t c = 0; c < C; c++) {                                            \
+                const char *restrict source = from + c * x_c + p * x_p;                  \
+                FROM x;                                                                  \
+                memcpy(&x, nodata[c].value, sizeof x);                                   \
+                const NUMBER wanted = EXPRESSION;                                        \
+                if (!nodata[c].given) continue;                                          \
+                if (wanted != wanted) {                                                  \
+                    FLAG_ALL(FROM, NUMBER, EXPRESSION, number != number)                 \
+                } else {                                                                 \
+                    FLAG_ALL(FROM, NUMBER, EXPRESSION, number == wanted)                 \
+                }                                                                        \
+            }                                                                            \
+            for (int64_t j = 0; j < count; j++) flags[p + j] |= (uint8_t)found[j];       \
+        }                                                                                \
+    }
+ABSENT(f32, float, uint32_t, float, x)
+ABSENT(f64, double, uint64_t, double, x)
+ABSENT(u8, uint8_t, uint8_t, uint8_t, x)
+ABSENT(i8, int8_t, uint8_t, int8_t, x)
+ABSENT(u16, uint16_t, uint16_t, uint16_t, x)
+ABSENT(i16, int16_t, uint16_t, int16_t, x)
+ABSENT(u32, uint32_t, uint32_t, uint32_t, x)
+ABSENT(i32, int32_t, uint32_t, int32_t, x)
+ABSENT(u64, uint64_t, uint64_t, uint64_t, x)
+ABSENT(i64, int64_t, uint64_t, int64_t, x)
+ABSENT(f16, uint16_t, uint32_t, float, from_f16(x))
+ABSENT(bf16, uint16_t, uint32_t, float, from_bf16(x))
+
+#define ABSENTS_OF(NAME)                                             \
+    {FN(NAME##_f32), FN(NAME##_f64), FN(NAME##_u8),  FN(NAME##_i8),  \
+     FN(NAME##_u16), FN(NAME##_i16), FN(NAME##_u32), FN(NAME##_i32), \
+     FN(NAME##_u64), FN(NAME##_i64), FN(NAME##_f16), FN(NAME##_bf16)}
+#define ABSENTS .absent = ABSENTS_OF(absent), .absent_in_rows = ABSENTS_OF(absent_in_rows)
+
+#undef ABSENT
+#undef ABSENT_IN_ROWS
+#undef FLAG_EACH
+#undef FLAG_ALL
