@@ -136,7 +136,7 @@ typedef void (*pw_dots_kernel)(const pw_dots *);
 
 /* n pixels from planes or from rows of channels, which are from_step bytes apart, to a panel or to
  * planes to_step bytes apart. A panel has rows of channels, padded to whole vectors; planes are
- * written in whole vectors, past n too. */
+ * written in whole vectors, past n too; of rows of planes nothing past their ends is. */
 typedef void (*pw_turn)(const char *from, ptrdiff_t from_step, int channels, int64_t n, char *to,
                         ptrdiff_t to_step);
 /* Two layers at once. x, its strides, C, n and prefetch are the first layer's, all else of t is the
@@ -181,7 +181,7 @@ typedef struct pw_kernels {
     pw_kernel dense[PW_MAX_DENSE + 1][PW_MAX_DENSE + 1]; /* by C and K; NULL: none */
     int dots_a, dots_b;                                  /* dots[1..dots_a][1..dots_b] */
     pw_dots_kernel dots[PW_MAX_DOTS_A + 1][PW_MAX_DOTS_B + 1];
-    pw_turn panel_of_planes, panel_of_rows, planes_of_rows;
+    pw_turn panel_of_planes, panel_of_rows, planes_of_rows, rows_of_planes;
     int pair_width;                              /* hidden channels at a time */
     pw_pair_kernel pair_planar[PW_MAX_PAIR + 1]; /* by output channels; NULL: none */
     pw_pair_kernel pair_rows[PW_MAX_PAIR + 1];

@@ -85,10 +85,20 @@ void pw_stage_r(const pw_plan *plan, pw_matrix to, pw_matrix r, int64_t channels
                plan->planes);
 }
 
+/* Whether planes in scratch are turned into pixels of y, whose channels lie one behind the other. */
+static int turns_back(const pw_plan *plan, const pw_matrix *y) {
+    return plan->planes && plan->problem.parts == 1 && y->dtype == plan->problem.dtype &&
+           !y->swap && y->i == (ptrdiff_t)pw_size(y->dtype) && y->j != y->i;
+}
+
 void pw_store_y(const pw_plan *plan, pw_matrix y, pw_matrix from, int64_t channels, int64_t pixels,
                 int stream, int64_t head) {
     const int64_t before = stream ? head : pixels;
     const pw_convert store = plan->kernels->store[y.dtype];
+    if (turns_back(plan, &y)) {
+        plan->kernels->rows_of_planes(from.at, from.i, (int)channels, pixels, y.at, y.j);
+        return;
+    }
     copy_panel(plan, store, y, from, 0, plan->problem.y_part, channels, before, plan->planes);
     if (!stream) return;
     y.at += before * y.j, from.at += before * from.j;

@@ -54,6 +54,7 @@
 #include "finish.h"
 #include "gradient.h"
 #include "pair.h"
+#include "turn.h"
 #if defined(NARROW_MAX)
 #include "narrow.h"
 #endif
@@ -157,6 +158,7 @@ static const pw_kernels FN(kernels) = {
     .panel_of_planes = FN(panel_of_planes),
     .panel_of_rows = FN(panel_of_rows),
     .planes_of_rows = FN(planes_of_rows),
+    .rows_of_planes = FN(rows_of_planes),
     .pair_width = PAIR_U,
     .pair_planar = {NULL, FN(pair_planar_1), FN(pair_planar_2), FN(pair_planar_3),
                     FN(pair_planar_4), FN(pair_planar_5), FN(pair_planar_6), FN(pair_planar_7),
