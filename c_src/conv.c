@@ -80,10 +80,6 @@ static item item_at(const call *call, int64_t index) {
     };
 }
 
-void pw_finish_sums(const pw_plan *plan, pw_matrix y, int64_t n) {
-    plan->kernels->heads[plan->problem.head](y.at, y.i, plan->K, n);
-}
-
 typedef struct pass {
     int64_t c, channels;
     int first, last;
@@ -158,7 +154,7 @@ static void run_tiles(const pw_plan *plan, const item *it, const pass *pass, int
         .n = 0,
         .channels = 0,
         .first = pass->first,
-        .last = pass->last,
+        .last = pass->last && !plan->tiled,
         .transposed = plan->transposed,
         .stream = 0,
         .prefetch = 0,
@@ -257,7 +253,7 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
         .x = x,
         .y = plan->stage_y ? pw_staged(plan, scratch + plan->scratch.y, K, plan->planes) : y,
         .r = plan->stage_r ? pw_staged(plan, scratch + plan->scratch.r, K, plan->planes) : r,
-        .acc = plan->c_pass < plan->C ? scratch + plan->scratch.acc : NULL,
+        .acc = plan->c_pass < plan->C || plan->tiled ? scratch + plan->scratch.acc : NULL,
     };
     if (plan->stage_r) pw_stage_r(plan, pass.r, r, K, it->pixels);
     do {
@@ -280,7 +276,10 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
         run_tiles(plan, it, &pass, head);
         pass.c += pass.channels;
     } while (!pass.last);
-    if (plan->finishes) pw_finish_sums(plan, pass.y, it->pixels);
+    if (plan->tiled)
+        pw_finish_tiles(plan, y, pass.acc, it->pixels);
+    else if (plan->finishes)
+        pw_finish_sums(plan, pass.y, it->pixels);
     if (plan->stage_y) pw_store_y(plan, y, pass.y, y_channels, it->pixels, stream, head);
     if (missing && !pass.gaps)
         put_missing(plan, y, y_channels, flags, it->pixels, present, scratch);

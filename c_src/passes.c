@@ -24,6 +24,8 @@ enum {
     /* Sums in scratch that a head reads again. Zen 4, 12 and 50 channels of float32: 16 to 64 KiB
      * were equal, 128 cost softmax a tenth. */
     FINISH_BYTES = 64 << 10,
+    /* Likewise of tiles, beside x. */
+    FINISH_TILES_BYTES = 16 << 10,
     /* Less x than this comes from level 2, without prefetching. */
     PREFETCH_FROM_BYTES = 512 << 10,
     /* How far ahead. Zen 4, 50 x 600 x 600 -> 20, one thread: in each plane, 256 to 2048 bytes
@@ -154,7 +156,8 @@ static void choose_run(pw_plan *plan) {
 /* Pixels and channels at once, so that each region of scratch stays within its bytes. */
 static void lay_out_scratch(pw_plan *plan) {
     const int64_t size = (int64_t)pw_size(plan->problem.dtype);
-    const int sums = plan->c_pass < plan->C, per_channel = sums || plan->stage_y || plan->stage_r;
+    const int sums = plan->c_pass < plan->C || plan->tiled,
+              per_channel = sums || plan->stage_y || plan->stage_r;
     const pw_block *last = &plan->blocks[plan->n_blocks - 1];
     const int64_t widest = plan->blocks[0].width;
     int64_t width = last->at + last->width;
@@ -173,7 +176,10 @@ static void lay_out_scratch(pw_plan *plan) {
         /* x that is looked at before it is computed with comes from the cache then. */
         if (plan->problem.nodata) bound_panel(plan, plan->C, most);
         if (plan->present) bound_panel(plan, plan->y_channels, most);
-        bound_panel(plan, per_channel ? width : 1, plan->finishes ? FINISH_BYTES : most);
+        bound_panel(plan, per_channel ? width : 1,
+                    plan->tiled      ? FINISH_TILES_BYTES
+                    : plan->finishes ? FINISH_BYTES
+                                     : most);
     }
     choose_run(plan);
     const int64_t room = plan->room = pw_round_up(plan->panel, LEAST_PANEL) + LINE / size;
@@ -228,9 +234,8 @@ static ptrdiff_t choose_prefetch(const pw_plan *plan) {
         return at_least_panel(plan, run, pixel);
     }
     /* Rows of x and y lie one behind the other, else there is no telling what comes next. */
-    if (p->x_c != size || p->x_p != plan->C * size ||
-        p->y_p != plan->K * (ptrdiff_t)pw_size(p->y_dtype))
-        return 0;
+    const ptrdiff_t row = (ptrdiff_t)plan->y_channels * (ptrdiff_t)pw_size(p->y_dtype);
+    if (p->x_c != size || p->x_p != plan->C * size || p->y_p != row) return 0;
     const ptrdiff_t rows = p->x_p * plan->kernels->vector;
     const ptrdiff_t ahead = pw_rows_channels(plan) < plan->K
                                 ? (p->x_p < FAR_PIXEL ? AHEAD_INTERLEAVED : PW_FAR)

@@ -135,6 +135,20 @@ static void choose_finish(pw_plan *plan, int x_planar) {
     plan->stage_r = p->has_residual;
 }
 
+/* Rows kernels may leave sums of a vector of pixels at a time where a head finds them, and pixels of y
+ * are stored from there: x needs no planes in scratch then. */
+static int choose_tiles(pw_plan *plan, int y_interleaved) {
+    const pw_problem *p = &plan->problem;
+    const pw_kernels *kernels = plan->kernels;
+    if (p->has_residual || p->slopes || plan->epilogue.activation != PW_ACT_NONE ||
+        !(y_interleaved || plan->y_channels == 1) || plan->K > kernels->rows_max ||
+        p->P < kernels->vector)
+        return 0;
+    plan->interleaved = plan->tiled = 1;
+    plan->stage_x = reads_staged(p) || (plan->C > 1 && p->x_c != (ptrdiff_t)pw_size(p->dtype));
+    return 1;
+}
+
 /* Layout by what can be written in place, then by what can be read in place. */
 static void choose_path(pw_plan *plan) {
     const pw_problem *p = &plan->problem;
@@ -148,6 +162,7 @@ static void choose_path(pw_plan *plan) {
     const int r_planar = single_pixel || p->r_p == size;
     const int r_interleaved = plan->K == 1 || p->r_k == size;
     if (plan->finishes) {
+        if (!x_planar && choose_tiles(plan, y_interleaved)) return;
         choose_finish(plan, x_planar);
         return;
     }
@@ -184,6 +199,7 @@ int64_t pw_rows_channels(const pw_plan *plan) {
     const pw_kernels *kernels = plan->kernels;
     const pw_problem *p = &plan->problem;
     const int adjacent = plan->stage_x || plan->C == 1 || p->x_c == (ptrdiff_t)pw_size(p->dtype);
+    if (plan->tiled) return plan->K;
     if (!kernels->rows_max || !adjacent || plan->transposed || plan->row || plan->dense) return 0;
     /* They take whole vectors of pixels: few pixels would leave their lanes idle. */
     if (p->P < kernels->vector) return 0;

@@ -36,6 +36,7 @@ struct pw_plan {
     int paired;                    /* blocks of so many channels, for pw_pair_kernel; 0: not */
     int stage_x, stage_y, stage_r; /* through panels in scratch */
     int finishes;                  /* planes in scratch that hold all channels of their pixels */
+    int tiled;                     /* likewise, but by rows kernels, a vector of pixels at a time */
     int pairs;                     /* planar kernels of products of bfloat16; x is staged */
     int converts;                  /* planar kernels that convert x */
     int whole;                     /* all channels at once */
@@ -115,8 +116,6 @@ typedef struct pw_strip {
 /* All channels of a strip. `head`: pixels before y is aligned, which the first kernel call takes.
  * scratch: plan->scratch.bytes. */
 void pw_run_strip(const pw_plan *, const pw_strip *, int64_t head, char *scratch);
-/* What is made of n pixels' sums, in planes in scratch, before they are stored. */
-void pw_finish_sums(const pw_plan *, pw_matrix y, int64_t n);
 /* Pixels up to the first at which every row of y is aligned to a line; 0 if there is none. */
 int64_t pw_unaligned_head(const pw_plan *, const void *y);
 /* Bytes to outer index number `index`, in C order. */

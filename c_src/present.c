@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "missing.h"
+#include "stage.h"
 
 enum {
     LINE = 64,

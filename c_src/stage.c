@@ -1,6 +1,8 @@
 /* Panels of pixels on their way to scratch and from it. */
 #include "stage.h"
 
+#include <string.h>
+
 enum {
     LINE = 64,
     /* Of a row that is staged, what may be fetched ahead. */
@@ -85,9 +87,14 @@ void pw_stage_r(const pw_plan *plan, pw_matrix to, pw_matrix r, int64_t channels
                plan->planes);
 }
 
+/* Whether sums lie in planes in scratch. */
+static int holds_planes(const pw_plan *plan) {
+    return plan->planes || plan->tiled;
+}
+
 /* Whether planes in scratch are turned into pixels of y, whose channels lie one behind the other. */
 static int turns_back(const pw_plan *plan, const pw_matrix *y) {
-    return plan->planes && plan->problem.parts == 1 && y->dtype == plan->problem.dtype &&
+    return holds_planes(plan) && plan->problem.parts == 1 && y->dtype == plan->problem.dtype &&
            !y->swap && y->i == (ptrdiff_t)pw_size(y->dtype) && y->j != y->i;
 }
 
@@ -99,11 +106,34 @@ void pw_store_y(const pw_plan *plan, pw_matrix y, pw_matrix from, int64_t channe
         plan->kernels->rows_of_planes(from.at, from.i, (int)channels, pixels, y.at, y.j);
         return;
     }
-    copy_panel(plan, store, y, from, 0, plan->problem.y_part, channels, before, plan->planes);
+    copy_panel(plan, store, y, from, 0, plan->problem.y_part, channels, before, holds_planes(plan));
     if (!stream) return;
     y.at += before * y.j, from.at += before * from.j;
     if ((uintptr_t)y.at % LINE == 0)
         plan->kernels->stream(y, from, channels, pixels - before);
     else
         pw_copy(store, y, from, channels, pixels - before, 0);
+}
+
+void pw_finish_sums(const pw_plan *plan, pw_matrix y, int64_t n) {
+    plan->kernels->heads[plan->problem.head](y.at, y.i, plan->K, n);
+}
+
+void pw_finish_tiles(const pw_plan *plan, pw_matrix y, char *tiles, int64_t n) {
+    const ptrdiff_t size = (ptrdiff_t)pw_size(plan->problem.dtype);
+    const int64_t vector = plan->kernels->vector;
+    const ptrdiff_t row = (ptrdiff_t)vector * size;
+    pw_matrix tile = {plan->problem.dtype, tiles, row, size, NULL};
+    for (int64_t p = 0; p < n; p += vector, tile.at += plan->K * row) {
+        const int64_t m = pw_min(n - p, vector);
+        pw_finish_sums(plan, tile, m);
+        if (plan->y_channels > 1) {
+            pw_store_y(plan, y, tile, plan->y_channels, m, 0, 0);
+            y.at += vector * y.j;
+        } else {
+            memmove(tiles + p * size, tile.at, (size_t)row); /* one behind the other */
+        }
+    }
+    tile.at = tiles;
+    if (plan->y_channels == 1) pw_store_y(plan, y, tile, 1, n, 0, 0);
 }

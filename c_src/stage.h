@@ -15,4 +15,9 @@ void pw_stage_r(const pw_plan *, pw_matrix to, pw_matrix r, int64_t channels, in
 void pw_store_y(const pw_plan *, pw_matrix y, pw_matrix from, int64_t channels, int64_t pixels,
                 int stream, int64_t head);
 
+/* What is made of n pixels' sums, in planes in scratch, before they are stored. */
+void pw_finish_sums(const pw_plan *, pw_matrix y, int64_t n);
+/* The same of tiles, each of all channels of a vector of pixels, and on to y. */
+void pw_finish_tiles(const pw_plan *, pw_matrix y, char *tiles, int64_t n);
+
 #endif

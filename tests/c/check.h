@@ -35,6 +35,7 @@ typedef enum {
     MISSING_IN_PLACE,
     MISSING_IN_REGISTERS,
     MISSING_SOME,
+    HEAD_IN_TILES,
     FEATURES
 } feature;
 static const char *const feature_names[] = {"planar",
@@ -62,7 +63,8 @@ static const char *const feature_names[] = {"planar",
                                             "missing streamed",
                                             "missing in place",
                                             "missing in registers",
-                                            "missing some"};
+                                            "missing some",
+                                            "head in tiles"};
 static long seen[FEATURES];
 
 static long passed, failed;
@@ -157,7 +159,7 @@ static void check_features(void) {
     const pw_kernels *const *kernels = set->dtype;
     for (int i = 0; i < FEATURES; i++) {
         const int transposes = i == BY_ROWS || i == BY_TRANSPOSED || i == MERGED_TRANSPOSED ||
-                               i == TRANSPOSED_IN_PASSES || i == AFFINE_ROWS;
+                               i == TRANSPOSED_IN_PASSES || i == AFFINE_ROWS || i == HEAD_IN_TILES;
         const int dense = i == BY_DENSE || i == STREAMED_DENSE || i == AFFINE_DENSE;
         if (seen[i] || (transposes && !kernels[0]->rows_max && !kernels[1]->rows_max) ||
             (dense && !kernels[0]->dense[1][1] && !kernels[1]->dense[1][1]))

@@ -184,6 +184,7 @@ static void check_conversion(void) {
         seen[MISSING_STREAMED] += i && plan->stream && plan->flags;
         seen[MISSING_IN_PLACE] += i && plan->flags && !plan->stage_x && !plan->stage_y;
         seen[MISSING_IN_REGISTERS] += i && plan->blends;
+        seen[HEAD_IN_TILES] += i && plan->tiled;
         seen[MISSING_SOME] += i && plan->present;
         memset(y, 0xA5, v.y_bytes);
         if (pw_conv(plan, w, (ptrdiff_t)size * p->C, (ptrdiff_t)size, bias, (ptrdiff_t)size, x, r,
