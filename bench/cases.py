@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 __all__ = [
     "HEADLINE",
     "LAYOUTS",
+    "MIXED",
     "REGIMES",
     "Case",
     "Layout",
@@ -19,8 +20,10 @@ __all__ = [
     "regime_of",
 ]
 
-Layout = Literal["planar", "interleaved"]
+Layout = Literal["planar", "interleaved", "to planar", "to interleaved"]
 LAYOUTS: tuple[Layout, ...] = ("planar", "interleaved")
+#: The arrays have their channels first; of one of them that is a view of the other layout.
+MIXED: tuple[Layout, ...] = ("to planar", "to interleaved")
 
 FLOAT = 4  # bytes: every case is float32
 

@@ -23,7 +23,7 @@ from tqdm import tqdm
 import pointwise_fast as pf
 
 from .build_worker import ROOT, BuildWorker
-from .cases import LAYOUTS, REGIMES, Case, Layout, load_cases, quick_cases, regime_of
+from .cases import LAYOUTS, MIXED, REGIMES, Case, Layout, load_cases, quick_cases, regime_of
 from .machine import describe_machine, headline_of
 from .placing import Placing
 from .report import format_table
@@ -31,6 +31,8 @@ from .rounds import measure
 
 __all__ = ["Comparison", "changed", "confirmed", "main", "pooled_noise", "regime_table"]
 
+#: Where x and y differ in layout.
+_MIXED = "mixed layouts"
 #: What is never called a change.
 _LEAST = 0.03
 #: Of a normal distribution, the standard deviation over the median absolute value.
@@ -142,7 +144,8 @@ def regime_table(comparisons: Sequence[Comparison]) -> str:
     """The geometric mean of base / new by regime, and of base against itself beside it."""
     groups: dict[str, list[Comparison]] = {"all": list(comparisons)}
     for c in comparisons:
-        groups.setdefault(regime_of(c.case, c.layout), []).append(c)
+        regime = _MIXED if c.layout in MIXED else regime_of(c.case, c.layout)
+        groups.setdefault(regime, []).append(c)
     rows = [
         [
             name,
@@ -152,7 +155,7 @@ def regime_table(comparisons: Sequence[Comparison]) -> str:
             _ratio(min(c.gain for c in groups[name])),
             _ratio(max(c.gain for c in groups[name])),
         ]
-        for name in ["all", *REGIMES]
+        for name in ["all", *REGIMES, _MIXED]
         if name in groups
     ]
     header = ["regime", "jobs", "base / new", "base / base", "least", "most"]
@@ -199,7 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not cases:
         raise SystemExit(f"no case has {options.cases!r} in its name")
     counts = options.threads.split(",") if options.threads else {1, pf.get_num_threads()}
-    tasks = list(product(cases, LAYOUTS, sorted(map(int, counts))))
+    tasks = list(product(cases, (*LAYOUTS, *MIXED), sorted(map(int, counts))))
     commit = _run("git", "-C", str(ROOT), "rev-parse", "--short=12", f"{options.base}^{{commit}}")
     with built(commit) as package, ExitStack() as stack:
         workers = (BuildWorker(package), BuildWorker(package), BuildWorker())

@@ -58,7 +58,7 @@ class Job:
 
     @property
     def channel_axis(self) -> int:
-        return -3 if self.layout == "planar" else -1
+        return -1 if self.layout == "interleaved" else -3
 
     def with_threads(self, threads: int) -> Job:
         """The same data, and what was found out about it, for another number of threads."""
@@ -122,7 +122,7 @@ class Job:
         """`array` as (N, channels, rows, columns), whatever the layout."""
         if array.ndim == 3:
             array = array[np.newaxis]
-        return array if self.layout == "planar" else np.moveaxis(array, -1, 1)
+        return np.moveaxis(array, -1, 1) if self.layout == "interleaved" else array
 
 
 def make_job(
@@ -134,7 +134,8 @@ def make_job(
     bias = rng.standard_normal(case.K, np.float32) if case.bias else None
 
     def shape(channels: int, rows: int, columns: int) -> tuple[int, ...]:
-        image = (channels, rows, columns) if layout == "planar" else (rows, columns, channels)
+        last = layout == "interleaved"
+        image = (rows, columns, channels) if last else (channels, rows, columns)
         return image if case.N == 1 else (case.N, *image)
 
     def fresh(shape: tuple[int, ...]) -> Array:
@@ -142,20 +143,32 @@ def make_job(
         array -= 0.5
         return array
 
+    def arranged(x: Array, out: Array, residual: Array | None) -> Arrays:
+        other = layout == "to interleaved"
+        return Arrays(
+            _pixels_first(x) if layout == "to planar" else x,
+            _pixels_first(out) if other else out,
+            _pixels_first(residual) if other and residual is not None else residual,
+        )
+
     x_shape, y_shape = shape(case.C, case.H, case.W), shape(case.K, case.rows, case.columns)
-    first = Arrays(
+    made = (
         fresh(x_shape),
         np.full(y_shape, np.nan, np.float32),
         fresh(y_shape) if case.residual else None,
     )
-    others = [
-        Arrays(first.x.copy(), first.out.copy(), _copy(first.residual)) for _ in range(sets - 1)
-    ]
+    first = arranged(*made)
+    others = [arranged(*(_copy(array) for array in made)) for _ in range(sets - 1)]
     return Job(case, layout, threads, weight, bias, (first, *others), sample)
 
 
-def _copy(array: Array | None) -> Array | None:
+def _copy(array: Any) -> Any:
     return None if array is None else array.copy()
+
+
+def _pixels_first(array: Array) -> Array:
+    """The same numbers with the channels of a pixel one behind the other, seen as planes."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, -3, -1)), -1, -3)
 
 
 def _row_blocks(case: Case, sample: int | None) -> list[slice]:

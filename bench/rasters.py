@@ -3,7 +3,8 @@
 Heads and missing data stand beside the plain call and NumPy's lines: a raster of a million pixels,
 of 12 bands and 10 classes and of 50 and 20. One pixel in a hundred, anywhere, and one column in
 twenty-five miss a band. What is asked is a multiple of the plain call's time, which is measured in
-the same rounds. Then comes the plain call over the size of the raster, as a table and a picture.
+the same rounds. Then come arrays that lie otherwise, and the plain call over the size of the raster,
+as a table and a picture.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import pointwise_fast as pf
 
 from .machine import describe_machine, headline_of
 from .placing import Placing
+from .raster_layouts import layout_table, layout_ways, measure_layouts
 from .raster_sizes import KINDS, SIZES, draw_sizes, measure_sizes, size_table
 from .report import format_table, times, write_json
 from .rounds import measure
@@ -160,7 +162,16 @@ def _sizes(options: argparse.Namespace, machine: dict[str, Any]) -> None:
     print("wrote", path, "and its picture", end="\n\n")
 
 
-_PARTS = {"heads": _heads, "sizes": _sizes}
+def _layouts(options: argparse.Namespace, machine: dict[str, Any]) -> None:
+    threads = sorted({1, pf.get_num_threads()})
+    found = measure_layouts(layout_ways(options.layout_side), threads, options.rounds)
+    for count in threads:
+        print(layout_table(found, count), end="\n\n")
+    record = {"machine": machine, "side": options.layout_side, "ways": found}
+    print("wrote", write_json("raster-layouts", record), end="\n\n")
+
+
+_PARTS = {"heads": _heads, "layouts": _layouts, "sizes": _sizes}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -169,6 +180,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=9, help="(%(default)s)")
     parser.add_argument(
         "--side", type=int, default=_SIDE, help="of a raster for heads (%(default)s)"
+    )
+    parser.add_argument(
+        "--layout-side", type=int, default=600, help="of a raster for layouts (%(default)s)"
     )
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=SIZES, help="pixels, of the sizes' rasters"

@@ -7,9 +7,21 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+import pointwise_fast as pf
+
 from . import native, roof
 from .caches import cache_bytes
-from .cases import HEADLINE, LAYOUTS, REGIMES, Case, Layout, load_cases, quick_cases, regime_of
+from .cases import (
+    HEADLINE,
+    LAYOUTS,
+    MIXED,
+    REGIMES,
+    Case,
+    Layout,
+    load_cases,
+    quick_cases,
+    regime_of,
+)
 from .contenders import BARE_MATMUL, NUMPY_LAYER, Contender, LocalRunner, headline_contenders, ours
 from .job import Array, Arrays, Job, make_job
 from .panel import WrongResult, measure_panel, modes_for, sets_for
@@ -28,6 +40,23 @@ def test_cases_are_complete() -> None:
         assert {regime_of(case, layout) for case in cases} <= REGIMES.keys()
     quick = {regime_of(case, layout) for case in quick_cases() for layout in LAYOUTS}
     assert quick == REGIMES.keys()
+
+
+@pytest.mark.parametrize("layout", MIXED)
+def test_mixed_layouts(layout: Layout) -> None:
+    """Both sets of arrays lie as the name says, and hold the same numbers."""
+    job = make_job(SMALL, layout, 1, sets=2)
+    other = {"to planar": 0, "to interleaved": 1}[layout]
+    for arrays in job.sets:
+        strides = [array.strides[0] == 4 for array in (arrays.x, arrays.out)]
+        assert strides == [other == 0, other == 1]
+        assert (arrays.residual.strides[0] == 4) == (other == 1)  # type: ignore[union-attr]
+        assert np.array_equal(arrays.x, job.sets[0].x)
+    planar = make_job(SMALL, "planar", 1)
+    assert np.array_equal(planar.sets[0].x, job.sets[0].x)
+    x, out, residual = job.sets[0]
+    y = pf.conv1x1(x, job.weight, job.bias, activation="relu", residual=residual, out=out)
+    assert job.error(y).of_promise <= 1
 
 
 def test_headline_counts() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import pointwise_fast as pf
 
-from . import raster_sizes, rasters
+from . import raster_layouts, raster_sizes, rasters
 from .raster_sizes import Kind
 
 
@@ -61,3 +61,21 @@ def test_sizes(
     assert {point["asked"] for point in points} == {1000, raster_sizes.BASE}
     assert all(point["seconds"] > 0 for point in points)
     assert (tmp_path / "raster-sizes.png").stat().st_size > 10_000
+
+
+def test_layouts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every way computes what NumPy's line does, and has its row."""
+    weight = np.random.default_rng(1).standard_normal((20, 50), np.float32)
+    ways = raster_layouts.layout_ways(20)
+    for name, way in ways.items():
+        wanted = raster_layouts._numpy_line(way, weight)()
+        y = pf.conv1x1(way.x, weight, residual=way.residual, out=way.out, channel_axis=way.axis)
+        planes = np.moveaxis(y, way.axis, -3)
+        assert np.allclose(planes, wanted, rtol=0, atol=1e-3), name
+    monkeypatch.setattr("bench.report.RESULTS", tmp_path)
+    rasters.main(["--parts", "layouts", "--rounds", "1", "--layout-side", "20"])
+    assert "Fortran order to C order" in capsys.readouterr().out
+    found = json.loads((tmp_path / "raster-layouts.json").read_text())["ways"]
+    assert {point["way"] for point in found} == ways.keys()

@@ -182,7 +182,9 @@ static void lay_out_scratch(pw_plan *plan) {
                                      : most);
     }
     choose_run(plan);
-    const int64_t room = plan->room = pw_round_up(plan->panel, LEAST_PANEL) + LINE / size;
+    /* The head, and of rows of x, which may end anywhere, a vector that is written past the last. */
+    const int64_t spare = LINE / size * (plan->row ? 2 : 1);
+    const int64_t room = plan->room = pw_round_up(plan->panel, LEAST_PANEL) + spare;
     size_t end = 0;
     plan->scratch.x = region(&end, plan->stage_x, room * plan->c_pass, (size_t)size);
     plan->scratch.y = region(&end, plan->stage_y, room * width, (size_t)size);

@@ -5,6 +5,7 @@
 
 enum {
     LINE = 64,
+    PAGE = 4096,
     /* Of a row that is staged, what may be fetched ahead. */
     MOST_FETCHED = 4096,
 };
@@ -55,11 +56,23 @@ static void copy_panel(const pw_plan *plan, pw_convert convert, pw_matrix to, pw
 }
 
 /* Whether x, with channels that lie one behind the other, is turned into planes in scratch by whole
- * vectors: of each run of pixels, hence of one only, some are written past its end. */
+ * vectors: of each run of pixels some are written past its end, where the next run's will be, or where
+ * plan->room has a place. */
 static int turns(const pw_plan *plan, const pw_matrix *x) {
-    return !plan->interleaved && !plan->row && plan->problem.parts == 1 &&
+    return !plan->interleaved && plan->problem.parts == 1 &&
            x->dtype == plan->problem.dtype && !x->swap && x->i == (ptrdiff_t)pw_size(x->dtype) &&
            x->j != x->i;
+}
+
+/* Where pixels lie pages apart, as of an array in Fortran order, hardware foresees none of them: those of
+ * the next row are fetched, which lie beside these then. */
+static void fetch_next_row(const pw_plan *plan, const pw_matrix *x, int64_t n_c, int64_t n) {
+    const pw_problem *p = &plan->problem;
+    if ((!plan->row && !p->outer) || (x->j < PAGE && x->j > -PAGE)) return;
+    const ptrdiff_t pixel = (ptrdiff_t)n_c * x->i;
+    const char *next = x->at + (plan->row ? plan->x_row : p->x_outer[p->outer - 1]);
+    for (int64_t j = 0; j < n; j++, next += x->j)
+        for (ptrdiff_t at = 0; at < pixel; at += LINE) __builtin_prefetch(next + at, 0, 2);
 }
 
 void pw_stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t c, int64_t n_c,
@@ -71,9 +84,10 @@ void pw_stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t c, int64
         source.at += from / row * plan->x_row + from % row * x.j;
         part = pw_min(n, row - from % row);
         if (plan->affine != PW_AFFINE_STAGED || !pw_affine_from(plan, to, source, c, n_c, part)) {
-            if (turns(plan, &source))
+            if (turns(plan, &source)) {
+                fetch_next_row(plan, &source, n_c, part);
                 kernels->planes_of_rows(source.at, source.j, (int)n_c, part, to.at, to.i);
-            else
+            } else
                 copy_panel(plan, kernels->load[x.dtype], to, source, 1, plan->problem.x_part, n_c,
                            part, !plan->interleaved);
             if (plan->affine == PW_AFFINE_STAGED)

@@ -254,7 +254,7 @@ def reduce_axes(
     extents : sequence of int
         Length of each pixel axis; at least one, where there is none an axis of length 1.
     strides : sequence of tuple of int
-        For each axis its byte stride in every array concerned, the input first.
+        For each axis its byte stride in every array concerned, first in the one whose order it is.
 
     Returns
     -------
@@ -295,7 +295,7 @@ def reduce_pixels(
     axis : int
         The channel axis.
     strides : mapping of str to sequence of int
-        Each array's byte strides, the input's first.
+        Each array's byte strides: those of "x" first, those of "out", and others'.
 
     Returns
     -------
@@ -305,12 +305,16 @@ def reduce_pixels(
         Each array's over ``(*outer, channel, P)``.
     """
     pixel_axes = [a for a in range(len(shape)) if a != axis]
+    # Where the channels of a pixel lie one behind the other, in one run wherever it is, pixels are
+    # taken in the order of the output.
+    whole = all(abs(strides["x"][axis]) <= abs(strides["x"][a]) for a in pixel_axes)
+    order = sorted(strides, key=lambda name: name != "out") if whole else list(strides)
     # The leading axis of length 1 stands for a single pixel where x is one channel vector.
     extents, steps = reduce_axes(
         [1, *(shape[a] for a in pixel_axes)],
-        [(0,) * len(strides), *(tuple(s[a] for s in strides.values()) for a in pixel_axes)],
+        [(0,) * len(strides), *(tuple(strides[name][a] for name in order) for a in pixel_axes)],
     )
     return extents, {
-        name: (*(step[i] for step in steps[:-1]), given[axis], steps[-1][i])
-        for i, (name, given) in enumerate(strides.items())
+        name: (*(step[i] for step in steps[:-1]), strides[name][axis], steps[-1][i])
+        for i, name in enumerate(order)
     }
