@@ -17,7 +17,7 @@ ALLOWED = {
     r"the threads are the BLAS's|leaves OpenBLAS locked": "not the package's code",
     r"stores nothing past the caches|takes long without FMA": "kernels with vectors alone do that",
     r"no AVX-512 BF16|no AVX$|x86 mnemonics|comes first without FMA": "the CPU lacks it",
-    r"not installed: pip install (mkl|jax|openvino|ai-edge-litert|opencv)": (
+    r"not installed: pip install (mkl|jax|openvino|ai-edge-litert|opencv|scikit-learn)": (
         "a gigabyte of peers, which are measured by hand"
     ),
 }

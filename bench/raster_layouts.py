@@ -1,4 +1,4 @@
-"""What arrays as people have them cost beside whole planes: other orders, views, batches, residuals."""
+"""What arrays as people have them cost beside whole planes: orders, views, batches, residuals."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 Heads and missing data stand beside the plain call and NumPy's lines: a raster of a million pixels,
 of 12 bands and 10 classes and of 50 and 20. One pixel in a hundred, anywhere, and one column in
 twenty-five miss a band. What is asked is a multiple of the plain call's time, which is measured in
-the same rounds. Then come arrays that lie otherwise, and the plain call over the size of the raster,
-as a table and a picture.
+the same rounds. Then come arrays that lie otherwise, and the plain call over the size of the
+raster, as a table and a picture.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .report import format_table, times, write_json
 from .rounds import measure
 from .turn import Turn
 
-__all__ = ["main", "numpy_lines", "raster", "ways"]
+__all__ = ["main", "numpy_lines", "predict_line", "raster", "ways"]
 
 Array = npt.NDArray[Any]
 
@@ -98,10 +98,29 @@ def numpy_lines(x: Array, weight: Array, channel_axis: int) -> dict[str, Callabl
     return {"plain": plain, "softmax": softmax, "argmax": argmax, "nodata": nodata}
 
 
+def predict_line(x: Array, weight: Array, channel_axis: int) -> Callable[[], Array] | None:
+    """scikit-learn's labels of the flattened raster; None where it is not installed."""
+    try:
+        from sklearn.linear_model import LogisticRegression
+    except ImportError:
+        return None
+    K, C = weight.shape
+    model = LogisticRegression()
+    model.classes_, model.n_features_in_ = np.arange(K), C
+    model.coef_, model.intercept_ = weight, np.zeros(K, weight.dtype)
+    pixels = x.reshape(-1, C) if channel_axis else x.reshape(C, -1).T
+
+    def predict() -> Array:
+        labels: Array = model.predict(pixels)
+        return labels
+
+    return predict
+
+
 def _measure(
     bands: tuple[int, int], dtype: str, layout: str, threads: int, rounds: int, side: int
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Seconds of ours and of NumPy's by name."""
+    """Seconds of ours and of NumPy's by name; scikit-learn's is "predict"."""
     C, K = bands
     axis = _LAYOUTS[layout]
     x, mask = raster(C, side, dtype, axis)
@@ -110,7 +129,11 @@ def _measure(
     for name, options in ways(K, mask).items():
         call = partial(pf.conv1x1, x, weight, channel_axis=axis, **options)
         runners[name] = Turn(partial(call, out=call(), threads=threads), binds=True)
-    theirs = {f"numpy: {n}": Turn(line) for n, line in numpy_lines(x, weight, axis).items()}
+    lines = numpy_lines(x, weight, axis)
+    predict = predict_line(x, weight, axis)
+    if predict is not None:
+        lines["predict"] = predict
+    theirs = {f"numpy: {n}": Turn(line) for n, line in lines.items()}
     with threadpool_limits(limits=threads, user_api="blas"):
         found = measure({**runners, **theirs}, placing=Placing(threads), rounds=rounds, budget=20.0)
     best = {name: min(seconds) for name, seconds in found.items()}
@@ -121,15 +144,21 @@ def _measure(
 
 
 def _rows(ours: Mapping[str, float], theirs: Mapping[str, float], pixels: int) -> list[list[str]]:
-    return [
+    def ns(seconds: float) -> str:
+        return f"{1e9 * seconds / pixels:.2f}"
+
+    rows = [
         [
             name,
-            f"{1e9 * seconds / pixels:.2f}",
+            ns(seconds),
             times(seconds / ours["plain"]),
-            f"{1e9 * theirs[name] / pixels:.2f}" if name in theirs else "",
+            ns(theirs[name]) if name in theirs else "",
         ]
         for name, seconds in ours.items()
     ]
+    if "predict" in theirs:
+        rows.append(["argmax by scikit-learn's predict", "", "", ns(theirs["predict"])])
+    return rows
 
 
 def _heads(options: argparse.Namespace, machine: dict[str, Any]) -> None:

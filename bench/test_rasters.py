@@ -33,6 +33,17 @@ def test_lines_of_numpy_compute_the_same(dtype: str, axis: int) -> None:
         assert np.mean(close) > 0.999 if name == "softmax" else close.all()
 
 
+@pytest.mark.parametrize("axis", [0, -1])
+def test_labels_of_scikit_learn(axis: int) -> None:
+    pytest.importorskip("sklearn", reason="not installed: pip install scikit-learn")
+    x, _ = rasters.raster(12, 50, "float32", axis)
+    weight = np.random.default_rng(1).standard_normal((10, 12)).astype(np.float32)
+    predict = rasters.predict_line(x, weight, axis)
+    assert predict is not None
+    labels = pf.conv1x1(x, weight, channel_axis=axis, head="argmax")
+    assert np.mean(predict().reshape(50, 50) == labels) > 0.999
+
+
 def test_it_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,7 +84,7 @@ def test_layouts(
         wanted = raster_layouts._numpy_line(way, weight)()
         y = pf.conv1x1(way.x, weight, residual=way.residual, out=way.out, channel_axis=way.axis)
         planes = np.moveaxis(y, way.axis, -3)
-        assert np.allclose(planes, wanted, rtol=0, atol=1e-3), name
+        assert np.allclose(planes, np.asarray(wanted), rtol=0, atol=1e-3), name
     monkeypatch.setattr("bench.report.RESULTS", tmp_path)
     rasters.main(["--parts", "layouts", "--rounds", "1", "--layout-side", "20"])
     assert "Fortran order to C order" in capsys.readouterr().out

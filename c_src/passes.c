@@ -74,6 +74,12 @@ static int is_aliased(const pw_plan *plan) {
     return !plan->stage_x && p->x_c % PAGE == 0 && bytes >= ALIASED_FROM_BYTES;
 }
 
+/* Of a row in scratch, past a panel: for the head, and of rows of x, which may end anywhere, for a
+ * vector that is written past the last. */
+static int64_t spare_bytes(const pw_plan *plan) {
+    return plan->row ? 2 * LINE : LINE;
+}
+
 static void choose_passes(pw_plan *plan) {
     const int64_t size = (int64_t)pw_size(plan->problem.dtype);
     int64_t most; /* channels in a pass */
@@ -86,7 +92,7 @@ static void choose_passes(pw_plan *plan) {
         most = PASS_BYTES / (plan->tile * size);
         if (is_aliased(plan)) most = pw_min(most, plan->K <= 4 ? FEW_ALIASED : MANY_ALIASED);
     }
-    if (plan->stage_x) most = pw_min(most, REGION_BYTES / (LEAST_PANEL * size + LINE));
+    if (plan->stage_x) most = pw_min(most, REGION_BYTES / (LEAST_PANEL * size + spare_bytes(plan)));
     const int64_t passes = pw_max(1, pw_ceil_div(plan->C, most));
     plan->c_pass = pw_ceil_div(plan->C, passes);
     if (plan->problem.parts > 1 || plan->pairs) plan->c_pass = pw_round_up(plan->c_pass, 2);
@@ -116,7 +122,8 @@ static int stages_dense(const pw_plan *plan) {
 static void bound_panel(pw_plan *plan, int64_t channels, int64_t bytes) {
     const int64_t size = (int64_t)pw_size(plan->problem.dtype);
     channels = pw_max(channels, 1);
-    const int64_t pixels = (pw_max(bytes, channels * 2 * LINE) / channels - LINE) / size;
+    const int64_t spare = spare_bytes(plan), least = channels * (LINE + spare);
+    const int64_t pixels = (pw_max(bytes, least) / channels - spare) / size;
     const int64_t most = pw_max(pixels / plan->tile * plan->tile, LEAST_PANEL);
     plan->panel = pw_min(plan->panel, most / LEAST_PANEL * LEAST_PANEL);
 }
@@ -162,7 +169,8 @@ static void lay_out_scratch(pw_plan *plan) {
     const int64_t widest = plan->blocks[0].width;
     int64_t width = last->at + last->width;
     if (per_channel && !plan->whole) {
-        const int64_t most = REGION_BYTES / (pw_round_up(plan->tile, LEAST_PANEL) * size + LINE);
+        const int64_t most =
+            REGION_BYTES / (pw_round_up(plan->tile, LEAST_PANEL) * size + spare_bytes(plan));
         width = pw_min(width, pw_max(widest, most));
     }
     plan->parts = fewest_parts(plan, width);
@@ -182,9 +190,8 @@ static void lay_out_scratch(pw_plan *plan) {
                                      : most);
     }
     choose_run(plan);
-    /* The head, and of rows of x, which may end anywhere, a vector that is written past the last. */
-    const int64_t spare = LINE / size * (plan->row ? 2 : 1);
-    const int64_t room = plan->room = pw_round_up(plan->panel, LEAST_PANEL) + spare;
+    const int64_t room = plan->room =
+        pw_round_up(plan->panel, LEAST_PANEL) + spare_bytes(plan) / size;
     size_t end = 0;
     plan->scratch.x = region(&end, plan->stage_x, room * plan->c_pass, (size_t)size);
     plan->scratch.y = region(&end, plan->stage_y, room * width, (size_t)size);

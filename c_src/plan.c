@@ -24,8 +24,6 @@ enum {
     FEW_BLOCKS = 4,
     /* Added to a layout whose weights are packed a second time. */
     WITH_PRESENT = 1 << 16,
-    /* Slopes that kernels read past the last. */
-    PAD = PW_MAX_NV * 16,
 };
 
 static pw_epilogue epilogue_of(const pw_problem *p) {
@@ -277,50 +275,6 @@ static void cut_interleaved(pw_plan *plan) {
     }
 }
 
-static const char *keep_rounded(double *to, const double *from, int64_t n, int narrow) {
-    for (int64_t i = 0; i < n; i++)
-        if (narrow)
-            ((float *)to)[i] = (float)from[i];
-        else
-            to[i] = from[i];
-    return (const char *)to;
-}
-
-/* Copies of what the problem points to, for the caller may free it. */
-static int keep_constants(pw_plan *plan) {
-    pw_problem *p = &plan->problem;
-    const size_t slopes = p->slopes ? (size_t)p->K + PAD : 0, nodata = p->nodata ? (size_t)p->C : 0;
-    const size_t affine = plan->affine ? (size_t)p->C : 0;
-    if (!slopes && !nodata && !affine) return 1;
-    double *to = plan->constants =
-        calloc(1, (slopes + 2 * affine) * sizeof *to + nodata * sizeof *p->nodata);
-    if (!to) return 0;
-    if (slopes) plan->slopes = keep_rounded(to, p->slopes, p->K, p->dtype == PW_F32);
-    p->slopes = NULL;
-    to += slopes;
-    if (affine) {
-        const int narrow = p->dtype == PW_F32 && !plan->wide;
-        plan->scale = keep_rounded(to, p->scale, p->C, narrow);
-        plan->offset = keep_rounded(to + affine, p->offset, p->C, narrow);
-        to += 2 * affine;
-    }
-    p->scale = p->offset = NULL;
-    if (nodata) p->nodata = memcpy(to, p->nodata, nodata * sizeof *p->nodata);
-    return 1;
-}
-
-/* `fill` as sums are stored, in the dtype and byte order of y. */
-static void keep_fill(pw_plan *plan) {
-    const pw_problem *p = &plan->problem;
-    const pw_kernels *kernels = plan->kernels;
-    const float narrow = (float)p->fill;
-    const void *value = p->dtype == PW_F32 ? (const void *)&narrow : &p->fill;
-    const pw_matrix from = {p->dtype, (char *)value, 0, 0, NULL},
-                    to = {p->y_dtype, plan->fill, 0, 0,
-                          p->y_swapped ? kernels->swap[p->y_dtype] : NULL};
-    pw_copy(kernels->store[p->y_dtype], to, from, 1, 1, 0);
-}
-
 pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     pw_plan head = {.problem = *problem};
     head.kernels = set->dtype[problem->dtype];
@@ -332,12 +286,12 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     head.flags = problem->nodata || problem->has_mask;
     head.finishes = problem->head != PW_HEAD_NONE;
     head.whole = problem->in_place || head.finishes || head.flags || problem->parts > 1;
-    if (head.flags) keep_fill(&head);
+    if (head.flags) pw_keep_fill(&head);
     choose_path(&head);
     choose_affine(&head, set);
     const int n = count_blocks(&head);
     pw_plan *plan = malloc(sizeof *plan + (size_t)n * sizeof *plan->blocks);
-    if (!plan || !keep_constants(&head) || !pw_plan_present(&head, set)) {
+    if (!plan || !pw_keep_constants(&head) || !pw_plan_present(&head, set)) {
         free(head.constants);
         free(plan);
         return NULL;

@@ -86,6 +86,12 @@ pw_plan *pw_plan_packing(const pw_kernel_set *, const pw_problem *, int width);
  * left; 0 where rows kernels cannot read x. */
 int64_t pw_rows_channels(const pw_plan *);
 
+/* constants.c */
+/* Copies of what the problem points to, for the caller may free it. 0: no memory. */
+int pw_keep_constants(pw_plan *);
+/* `fill` as sums are stored, in the dtype and byte order of y. */
+void pw_keep_fill(pw_plan *);
+
 /* passes.c */
 /* From more planes memory is better read in long runs, of one after the other. A Cascade Lake reads 50
  * in runs of 128 bytes at 6.5 GB/s, from 1024 on at 12; 50 -> 20 of 600 x 600 went from 17.0 to 12.0

@@ -59,9 +59,8 @@ static void copy_panel(const pw_plan *plan, pw_convert convert, pw_matrix to, pw
  * vectors: of each run of pixels some are written past its end, where the next run's will be, or where
  * plan->room has a place. */
 static int turns(const pw_plan *plan, const pw_matrix *x) {
-    return !plan->interleaved && plan->problem.parts == 1 &&
-           x->dtype == plan->problem.dtype && !x->swap && x->i == (ptrdiff_t)pw_size(x->dtype) &&
-           x->j != x->i;
+    return !plan->interleaved && plan->problem.parts == 1 && x->dtype == plan->problem.dtype &&
+           !x->swap && x->i == (ptrdiff_t)pw_size(x->dtype) && x->j != x->i;
 }
 
 /* Where pixels lie pages apart, as of an array in Fortran order, hardware foresees none of them: those of

@@ -151,8 +151,6 @@ def _finish_of(problem: Problem) -> str | None:
         return f"head={problem.head!r}"
     if problem.missing is not None:
         return "missing data"
-    if problem.activation is not None and problem.activation.name == "prelu":
-        return "prelu"
     return None
 
 

@@ -120,6 +120,26 @@ def test_softmax_far_down(dtype: Any, backend: str) -> None:
 
 
 @needs_c
+@pytest.mark.parametrize("spread", [1, 10, 100])
+@pytest.mark.parametrize("K", [2, 17, 300])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_accuracy(dtype: Any, K: int, spread: float, rng: np.random.Generator) -> None:
+    """What docs/rasters.md states, against more digits than float64 has where there are any."""
+    x = (spread * rng.standard_normal((K, 3000))).astype(dtype)
+    below = x.astype(np.longdouble) - x.max(axis=0)
+    total = np.exp(below).sum(axis=0)
+    fractions, logs = np.exp(below) / total, below - np.log(total)
+    u = np.finfo(dtype).eps / 2
+    if np.finfo(np.longdouble).eps < np.finfo(dtype).eps:
+        same = np.eye(K, dtype=dtype)
+        found = pf.conv1x1(x, same, channel_axis=0, head="softmax", backend="c")
+        bound = (np.abs(below) + K + 8) * u * fractions + np.finfo(dtype).smallest_subnormal
+        assert np.all(np.abs(found - fractions) <= bound)
+        found = pf.conv1x1(x, same, channel_axis=0, head="log_softmax", backend="c")
+        assert np.all(np.abs(found - logs) <= (K + 8) * u * np.maximum(np.abs(logs), 1))
+
+
+@needs_c
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_threads_and_panels_do_not_show(head: str, layout: str, rng: np.random.Generator) -> None:
@@ -147,6 +167,31 @@ def test_prelu(layout: str, dtype: Any, backend: str, rng: np.random.Generator) 
     leaky = ("leaky_relu", 0.3)
     assert np.array_equal(
         same, pf.conv1x1(x, weight, activation=leaky, channel_axis=axis, backend=backend)
+    )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize(
+    ("C", "K", "pixels"), [(6, 48, (9, 11)), (3, 3, (20, 20)), (60, 9, (2, 3))]
+)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_prelu_of_groups_and_residuals(
+    layout: str, C: int, K: int, pixels: tuple[int, int], groups: int, dtype: Any, backend: str,
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    x, axis = arranged(numbers(rng, backend, C, *pixels).astype(dtype), layout)
+    residual, _ = arranged(numbers(rng, backend, K, *pixels).astype(dtype), layout)
+    weight, slopes = numbers(rng, backend, K, C // groups), rng.standard_normal(K)
+    settings: dict[str, Any] = {"groups": groups, "channel_axis": axis, "backend": backend}
+    y = pf.conv1x1(x, weight, residual=residual, **settings)
+    shape = [1, 1, 1]
+    shape[axis] = K
+    expected = np.where(y > 0, y, slopes.astype(dtype).reshape(shape) * y)
+    prelu = ("prelu", slopes)
+    assert np.array_equal(
+        pf.conv1x1(x, weight, residual=residual, activation=prelu, **settings), expected
     )
 
 

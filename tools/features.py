@@ -33,7 +33,7 @@ backend that is asked for by name refuses what it lacks, by name.
 _TAIL = """
 Stride, any number of axes, any strides of the arrays and `out=` are the same for every backend, for
 they are settled before one is chosen; so is `scale=` without an offset, which the weights take. The
-C backend leaves to NumPy: heads, PReLU and missing data with groups, with complex numbers, or with
+C backend leaves to NumPy: heads and missing data with groups, with complex numbers, or with
 more than 2048 channels (1024 of float64); complex weights of real input; chains with missing
 data or complex numbers. Where the CPU has no fused multiply-adds, Numba leaves `offset=`.
 """

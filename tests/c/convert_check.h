@@ -87,7 +87,7 @@ static void make_nans_plain(const pw_problem *p, char *y, int64_t channels) {
 
 static void draw_problem(conversion *v) {
     pw_problem *p = &v->problem;
-    const int parts = random_below(6) ? 1 : 2, large = random_below(12) == 0;
+    const int parts = random_below(6) ? 1 : 2, large = random_below(8) == 0;
     p->dtype = random_below(3) ? PW_F32 : PW_F64;
     p->x_dtype = parts == 2 ? p->dtype : (pw_dtype)random_below(PW_DTYPES);
     p->y_dtype = parts == 2 || random_below(3) == 0 ? p->dtype : random_store(p->dtype);
@@ -96,7 +96,11 @@ static void draw_problem(conversion *v) {
     p->C = parts * (1 + random_below(large ? 6 : 30));
     p->K = parts * (1 + random_below(large ? 6 : 30));
     p->P = 1 + random_below(large ? 9000 : 150);
-    if (large && random_below(2)) p->P = pw_round_up(p->P, 16); /* of whole lines */
+    if (large && random_below(2)) { /* of whole lines, for stores past the caches */
+        p->P = pw_round_up(p->P, 16);
+        place_only.cache_bytes = 1024;
+        if (random_below(2)) p->y_dtype = p->dtype;
+    }
     p->has_bias = random_below(2);
     p->activation = random_below(2) ? PW_ACT_NONE : PW_ACT_LEAKY_RELU;
     p->a = 0.25;
