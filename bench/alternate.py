@@ -28,7 +28,7 @@ _CASES = (HEADLINE, Case(C=64, H=56, W=56, K=64), Case(C=512, H=14, W=14, K=512)
 
 
 def _calls(case: Case, threads: int) -> dict[str, tuple[Call, Call]]:
-    """Of each kind a call on the first set of arrays and one on the second."""
+    """A call of each kind on the first set of arrays, and one on the second."""
     found: dict[str, list[Call]] = {"ours": [], "matmul": []}
     for _ in range(2):
         job = make_job(case, "planar", threads)

@@ -35,7 +35,7 @@ __all__ = ["Comparison", "changed", "confirmed", "main", "pooled_noise", "regime
 _MIXED = "mixed layouts"
 #: What is never called a change.
 _LEAST = 0.03
-#: Of a normal distribution, the standard deviation over the median absolute value.
+#: The standard deviation of a normal distribution over its median absolute value.
 _SIGMA = 1.4826
 
 
@@ -78,7 +78,7 @@ def changed(comparisons: Sequence[Comparison], noise: float) -> list[Comparison]
 
 
 def confirmed(first: Sequence[Comparison], second: Sequence[Comparison]) -> list[Comparison]:
-    """Of what changed at first, that which changed in the same direction once more."""
+    """What changed at first and then in the same direction once more."""
     faster = {c.name: c.gain > 0 for c in first}
     return [c for c in second if faster.get(c.name) == (c.gain > 0)]
 

@@ -72,7 +72,7 @@ class Measured:
 
     @cached_property
     def fraction(self) -> float | None:
-        """Of the roof."""
+        """The fraction of the roof."""
         return self.panel.fraction(self.ours)
 
     @property

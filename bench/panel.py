@@ -102,12 +102,12 @@ class Panel:
         return "arithmetic" if self.roof == min(self.fma) else "bandwidth"
 
     def fraction(self, row: Row) -> float | None:
-        """Of the roof, best against best."""
+        """The fraction of the roof, best against best."""
         roof = self.roof
         return None if roof is None else roof / row.best
 
     def middle_fraction(self, row: Row) -> float | None:
-        """Of the roof, the median of the rounds' own fractions."""
+        """The fraction of the roof: the median of the rounds' own."""
         if not self.fma:
             return None
         streams = [min(times) for times in zip(*self.streams.values(), strict=True)]
@@ -116,7 +116,7 @@ class Panel:
         return float(median(fractions))
 
     def fastest_peer(self) -> Row | None:
-        """Of those that compute the whole layer."""
+        """The fastest of those that compute the whole layer."""
         peers = [row for row in self.rows if row.whole and not row.ours]
         return min(peers, key=lambda row: row.best, default=None)
 

@@ -27,7 +27,7 @@ __all__ = ["BASE", "KINDS", "SIZES", "Kind", "draw_sizes", "measure_sizes", "siz
 SIZES = (100_000, 300_000, 1_000_000, 4_000_000, 16_000_000, 60_000_000, 120_000_000)
 #: What the others are a multiple of.
 BASE = 1_000_000
-#: Of the memory that is free, what arrays may take.
+#: The share of free memory that arrays may take.
 _SHARE = 0.85
 _INKS = ("blue", "vermilion", "green", "purple", "grey", "orange")
 

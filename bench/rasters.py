@@ -36,7 +36,7 @@ _BANDS = ((12, 10), (50, 20))
 _DTYPES = ("float32", "uint16")
 _SIDE = 1000
 _LAYOUTS = {"planar": 0, "interleaved": -1}
-#: Of the values of `raster`, none is this one but where a band is missing.
+#: No value of `raster` is this one but where a band is missing.
 NODATA = 65535
 
 

@@ -25,7 +25,7 @@ from .report import RESULTS, write_json
 
 __all__ = ["PARTS", "main", "read_scaling"]
 
-#: Of the memory that is free, what a case's arrays may take: as many bytes go to the roof's.
+#: The share of free memory that a case's arrays may take: as many bytes go to the roof's.
 _SHARE = 0.4
 #: Cases whose threads are counted: on the ridge, large and deep.
 _THREADED = (HEADLINE, Case(C=256, H=56, W=56, K=64), Case(C=512, H=14, W=14, K=512))

@@ -35,7 +35,7 @@ static double weight_bytes(const pw_problem *p) {
     return (double)p->K * (double)(1 + p->C / p->groups) * (double)pw_size(p->dtype);
 }
 
-/* Of a pixel, hidden: the most that two layers in a row leave in scratch. */
+/* The most hidden bytes of a pixel that two layers in a row leave in scratch. */
 static int64_t pixel_bytes(const pw_problem *const *layers, int n) {
     int64_t most = 0;
     for (int i = 0; i + 1 < n; i++)
@@ -241,7 +241,8 @@ static pw_plan *shortened(const pw_plan *plan, int64_t count, int64_t most) {
     pw_plan *copy = malloc(bytes);
     if (!copy) return NULL;
     memcpy(copy, plan, bytes);
-    copy->constants = NULL; /* the other's, which is freed with this one */
+    copy->constants = NULL; /* the other's, which is freed with this one, */
+    copy->present = NULL;   /* as is this */
     int64_t *extent = copy->problem.outer ? &copy->problem.outer_n[0] : &copy->problem.P;
     *extent = *extent / most * count;
     copy->outer = pw_product(copy->problem.outer_n, copy->problem.outer);

@@ -234,8 +234,15 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
     const int stream = plan->stream && (plan->blends || !missing) && r.at != y.at;
     int64_t present = 0;
     if (missing && plan->present) {
-        const pw_present_panel panel = {
-            it->packed + plan->present_at, x, it->mask, y, r, it->c, it->k, it->from, it->pixels};
+        const pw_present_panel panel = {it->packed + plan->present_at,
+                                        x,
+                                        it->mask,
+                                        r,
+                                        y.swap,
+                                        it->c,
+                                        it->k,
+                                        it->from,
+                                        it->pixels};
         present = pw_sum_present(plan, &panel, flags, scratch + plan->scratch.present);
     }
     if (missing == PW_ALL_MISSING) {
@@ -363,7 +370,7 @@ pw_status pw_run(const pw_plan *plan, const void *packed, const void *x, const v
     if (plan->scratch.bytes && !pw_thread_scratch(plan->scratch.bytes)) return PW_NO_MEMORY;
     const double multiply_adds =
         (double)plan->outer * (double)p->P * (double)p->K * (double)plan->C;
-    if (pw_packed_bytes(plan) < PARALLEL_FROM_BYTES)
+    if ((int64_t)plan->present_at * p->groups < PARALLEL_FROM_BYTES)
         threads = pw_worth_threads(multiply_adds, threads);
     cut(&call, threads);
     return pw_spread(&call.shares, call.items, multiply_adds, threads, work, &call);

@@ -169,7 +169,7 @@ static void add_products(const pw_gradient *plan, const tile *t, pw_matrix a, co
     }
 }
 
-/* Of y's channels in a panel. */
+/* The sums of y's channels in a panel. */
 static void add_panel_bias(const pw_gradient *plan, const tile *t, const char *panel, int64_t n,
                            const sums *to, int add, const char *ones) {
     const ptrdiff_t size = pw_gradient_size(plan), vector = plan->kernels->vector * size;

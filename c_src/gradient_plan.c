@@ -11,7 +11,7 @@ enum {
     PAGE = 4096,
     /* Pixels of a panel, which stays in level 2 with its part of a. */
     PANEL_PIXELS = 256,
-    /* Of a plane: a tile of dot products stays in level 1. */
+    /* Bytes of a plane: a tile of dot products stays in level 1. */
     PLANE_BYTES = 2048,
     /* Rows shorter than this are joined: blocks that short are mostly overhead. */
     JOINED_BELOW = 128,
@@ -24,7 +24,7 @@ enum {
     /* Planes that dot products go over while a block is in level 2. */
     MOST_PLANES_A = 128,
     MOST_PLANES_B = 512,
-    /* Of each interleaved kernel's rows a multiple. */
+    /* A multiple of each interleaved kernel's rows. */
     PANEL_ROWS = 24,
     /* Planes so many of which a page apart do not fit level 1. */
     MOST_ALIASED = 4,

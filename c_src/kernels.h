@@ -12,8 +12,8 @@ enum { PW_MAX_KR = 14, PW_MAX_NV = 4, PW_MAX_ROWS_KR = 24, PW_MAX_DENSE = 4 };
  * channels, and any number of others. */
 enum { PW_MAX_PAIR = 8, PW_PAIR_CHANNELS = 16, PW_MAX_NARROW = 24 };
 
-/* Pixels whose missing data are looked for at once. */
-enum { PW_FLAGGED = 256, PW_AT_ONCE = 16 };
+/* Pixels whose missing data are looked for at once: of planes, and of pixels one behind the other. */
+enum { PW_FLAGGED = 256, PW_FLAGGED_ROWS = 16 };
 
 /* From so many bytes ahead on, interleaved and rows kernels fetch x into level 2, else into level 1. */
 enum { PW_FAR = 16 << 10 };

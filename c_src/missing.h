@@ -16,7 +16,7 @@ void pw_flag_absent(const pw_plan *, pw_matrix x, const pw_nodata *nodata, int64
                     uint8_t *flags, int64_t n);
 /* The flags of n pixels in scratch, as planar kernels want them. */
 const char *pw_gaps(const pw_plan *, const uint8_t *flags, int64_t n, char *scratch);
-/* n elements of a row of y become plan->fill where flags are set; */
+/* n elements of a row of y become plan->fill where flags are set. */
 void pw_fill_row(const pw_plan *, char *row, const uint8_t *flags, int64_t n);
 /* n pixels of y, of so many channels, become plan->fill where flags are set. */
 void pw_fill_missing(const pw_plan *, pw_matrix y, int64_t channels, const uint8_t *flags,

@@ -1,6 +1,6 @@
 /* Packed weights: the bias first, then the weights in the order in which kernels read them.
  *
- * Of each group of channels in turn, block by block (plan.c cuts them):
+ * Each group of channels in turn, block by block (plan.c cuts them):
  *
  *     planar, rows, dense: KR       interleaved: n vectors of channels
  *     bias[k0 .. k0+KR)             bias[k0 .. k0+width), 0 past K
@@ -35,7 +35,7 @@ size_t pw_packed_bytes(const pw_plan *plan) {
                 memcpy(at, from, sizeof(T));                                                   \
         }                                                                                      \
     }
-/* Of float32: the bias, then the channels in pairs of bfloat16. */
+/* The bias as float32, then the channels in pairs of bfloat16. */
 static void pack_pairs(const pw_block *block, int64_t C, const char *w, ptrdiff_t w_k,
                        ptrdiff_t w_c, const char *bias, ptrdiff_t step, char *to) {
     for (int i = 0; i < block->width; i++, to += sizeof(float)) {

@@ -19,7 +19,7 @@ enum {
      * LEAST_PANEL, a whole vector, and have a line to spare for those before y is aligned. */
     REGION_BYTES = 256 << 10,
     LEAST_PANEL = 16,
-    /* Of interleaved pixels that are staged as one row: level 1 holds it. */
+    /* The same for interleaved pixels that are staged as one row: level 1 holds it. */
     DENSE_REGION_BYTES = 20 << 10,
     /* Sums in scratch that a head reads again. Zen 4, 12 and 50 channels of float32: 16 to 64 KiB
      * were equal, 128 cost softmax a tenth. */
@@ -32,7 +32,7 @@ enum {
      * were equal (6.7 ms; without 10.8); along rows of pixels, rows kernels 7.4 ms from 5/4 of
      * their tile on (2048: 8.9, without: 13.5). */
     AHEAD_PLANAR = 512,
-    /* Of many planes so much is fetched together of each, where level 2 has room for it. */
+    /* Many planes are fetched in runs of so many bytes, where level 2 has room for them. */
     MANY_BROADCAST = 32, /* of which interleaved kernels read a few pixels each */
     RUN_BYTES = 2048,
     LEAST_RUN_BYTES = 1024,
@@ -74,8 +74,8 @@ static int is_aliased(const pw_plan *plan) {
     return !plan->stage_x && p->x_c % PAGE == 0 && bytes >= ALIASED_FROM_BYTES;
 }
 
-/* Of a row in scratch, past a panel: for the head, and of rows of x, which may end anywhere, for a
- * vector that is written past the last. */
+/* What a row in scratch has past a panel: room for the head and, where rows of x may end anywhere, for
+ * a vector that is written past the last. */
 static int64_t spare_bytes(const pw_plan *plan) {
     return plan->row ? 2 * LINE : LINE;
 }
@@ -84,8 +84,9 @@ static void choose_passes(pw_plan *plan) {
     const int64_t size = (int64_t)pw_size(plan->problem.dtype);
     int64_t most; /* channels in a pass */
     if (plan->interleaved) {
-        plan->tile = 96; /* of every kernel's rows a multiple, as is 48 */
         plan->step = pw_rows_channels(plan) || plan->dense ? 48 : 24;
+        /* A multiple of every kernel's rows, as is 48; tiles' panels are of few pixels. */
+        plan->tile = plan->tiled ? plan->step : 96;
         most = pw_max(64, pass_weight_bytes() / (plan->blocks[0].width * size));
     } else {
         plan->tile = plan->step = planar_tile(plan);
@@ -175,7 +176,8 @@ static void lay_out_scratch(pw_plan *plan) {
     }
     plan->parts = fewest_parts(plan, width);
     /* Brief enough for a call to be interrupted between two of them; of whole lines. */
-    const int64_t brief = PW_ITEM_WORK / (plan->K * (plan->C + OUTPUT_WORK));
+    const int64_t products = plan->present ? 3 : 1; /* of a pixel that misses a channel */
+    const int64_t brief = PW_ITEM_WORK / (products * plan->K * (plan->C + OUTPUT_WORK));
     plan->panel = pw_min(plan->problem.P, pw_round_up(pw_max(brief, 1), 4 * plan->step));
     if (per_channel || plan->stage_x || plan->flags) {
         const int dense = stages_dense(plan) && !plan->present;

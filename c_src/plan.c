@@ -13,13 +13,13 @@ enum {
      * of whole vectors goes to them only where padding costs more. */
     ROWS_CHANNELS = 4,
     GROUP = 4, /* channels that kernels transpose at once */
-    /* Of an element of x that is staged; of a vector of sums that is transposed. */
+    /* What staging an element of x costs, and transposing a vector of sums. */
     GATHER_CYCLES = 1,
     FINISH_CYCLES = 8,
     /* Fewer channels do not pay for making pairs of x. Zen 4: 50 x 600 x 600 -> 20 6.8 -> 9.5 ms,
      * 256 x 56 x 56 -> 64 0.89 -> 0.57, 64 x 56 x 56 -> 256 0.91 -> 0.51. */
     PAIRS_FROM = 48,
-    /* Of staged planes: for more blocks scale * x + offset is computed once for all. Interleaved
+    /* For more blocks than these, scale * x + offset of staged planes is computed once for all. Interleaved
      * uint16, 50 x 600 x 600 -> 20, rows kernels on Zen 4: on panels 1.4 times the time without. */
     FEW_BLOCKS = 4,
     /* Added to a layout whose weights are packed a second time. */
@@ -318,7 +318,10 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
              plan->n_blocks, plan->blocks[0].channels, (long long)plan->c_pass,
              (long long)plan->tile, plan->row ? ", rows merged" : "",
              plan->stage_x ? ", x staged" : "", plan->stage_y ? ", y staged" : "",
-             plan->stage_r ? ", residual staged" : "", plan->finishes ? ", finished" : "",
+             plan->stage_r ? ", residual staged" : "",
+             plan->tiled      ? ", finished in tiles"
+             : plan->finishes ? ", finished"
+                              : "",
              plan->converts ? ", converted in registers"
              : plan->pairs  ? ", in pairs of bfloat16"
                             : "",

@@ -43,7 +43,7 @@ struct pw_plan {
     pw_affine_step affine;
     const pw_kernels *wide;     /* of float64, in which it is computed; NULL: in the sums' dtype */
     const char *scale, *offset; /* C values each of that dtype */
-    const char *slopes;         /* K of the sums' dtype, and a vector's more; NULL: none */
+    const char *slopes;         /* K of the sums' dtype, and some more to be read; NULL: none */
     void *constants;            /* owned: what these and the problem's nodata point to */
     int stream;                 /* where y turns out to be aligned to a line */
     ptrdiff_t prefetch;         /* bytes ahead, */

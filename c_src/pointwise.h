@@ -17,6 +17,8 @@
  * Scale      and offset: fma(scale[c], x, offset[c]), rounded once to the dtype of the sums, takes the
  *            place of x. Where x has more bits than float32 sums it is computed in float64 first.
  * Then       PReLU, the head over all channels of a pixel, and the fill where a channel is missing.
+ *            With valid_any a pixel that misses some has a chain from 0 over those there, times a
+ *            quotient of such chains over the weights' sizes; the bias is added after it.
  *            Stored values are rounded to the nearest, half to even; integers saturate, NaN is 0.
  * Gradients  Sums over pixels are summed by blocks, blocks by segments: all cut where no thread count
  *            matters, and added up in order. Their bits depend on layout and kernel set; for n

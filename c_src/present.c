@@ -89,11 +89,12 @@ int pw_plan_present(pw_plan *plan, const pw_kernel_set *set) {
         .y_k = (ptrdiff_t)(n * size),
         .y_p = (ptrdiff_t)size,
     };
-    plan->present = pw_plan_new(set, &product);
     while (plan->channels_needed < plan->C &&
            (double)plan->channels_needed / (double)plan->C < p->min_valid)
         plan->channels_needed++;
     plan->channels_needed = pw_max(plan->channels_needed, 1);
+    if (plan->channels_needed >= plan->C) return 1; /* all of them */
+    plan->present = pw_plan_new(set, &product);
     return plan->present != NULL;
 }
 
@@ -128,7 +129,7 @@ void pw_pack_present(const pw_plan *plan, const char *w, ptrdiff_t w_k, ptrdiff_
     const pw_plan *product = plan->present;
     const size_t size = pw_size(plan->problem.dtype), bytes = product->group_bytes;
     char *sizes = packed + bytes, *total = sizes + bytes, *b = total + constant_bytes(plan);
-    memset(packed, 0, 2 * bytes + 2 * constant_bytes(plan));
+    memset(total, 0, 2 * constant_bytes(plan));
     pw_pack(product, w, w_k, w_c, NULL, 0, packed);
     memcpy(sizes, packed, bytes);
     if (size == sizeof(float))
@@ -259,6 +260,11 @@ static void sum_block(const pw_plan *plan, const pw_present_panel *in, const lay
     char *sums = scratch + l->y, *sizes = scratch + l->sizes;
     uint8_t *lost = (uint8_t *)scratch + l->lost, *none = (uint8_t *)scratch + l->none;
     gather_block(plan, in, l, pixels, n, scratch);
+    if (!memchr(lost, 0, (size_t)n)) { /* as beyond the edges of a scene */
+        for (int64_t k = 0; k < plan->y_channels; k++)
+            pw_fill_row(plan, scratch + l->results + (k * plan->room + at) * y_size, lost, n);
+        return;
+    }
     multiply(product, in->packed, scratch + l->x, sums, n, scratch + l->product);
     multiply(product, of_sizes, scratch + l->there, sizes, n, scratch + l->product);
     for (int64_t k = 0; k < plan->K; k++) {
@@ -280,7 +286,7 @@ static void sum_block(const pw_plan *plan, const pw_present_panel *in, const lay
     if (plan->finishes) pw_finish_sums(plan, (pw_matrix){p->dtype, sums, step, size, NULL}, n);
     for (int64_t k = 0; k < plan->y_channels; k++) {
         char *to = scratch + l->results + (k * plan->room + at) * y_size;
-        const pw_matrix y = {p->y_dtype, to, 0, y_size, in->y.swap},
+        const pw_matrix y = {p->y_dtype, to, 0, y_size, in->y_swap},
                         from = {p->dtype, sums + k * step, 0, size, NULL};
         pw_copy(plan->kernels->store[p->y_dtype], y, from, 1, n, 0);
         memcpy(none, lost, (size_t)n);

@@ -8,8 +8,9 @@
 typedef struct pw_present_panel {
     const char *packed; /* pw_pack_present */
     pw_matrix x;        /* of the first pixel of P, */
-    const char *mask;   /* and of the first channel at that; NULL: none */
-    pw_matrix y, r;     /* of pixel `from`; r.at NULL: none */
+    const char *mask;   /* of the same, and of the first of all channels; NULL: none */
+    pw_matrix r;        /* of pixel `from`; r.at NULL: none */
+    pw_convert y_swap;  /* of y; NULL: none */
     int64_t c, k;       /* of x and y: the group's first channel */
     int64_t from, pixels;
 } pw_present_panel;

@@ -86,10 +86,10 @@ typedef struct {
     int has_mask;
     ptrdiff_t m_outer[64], m_c, m_p;
     double fill;
-    /* Set: only pixels get `fill` of whose channels less than the fraction `min_valid` is there, or
-     * none. Of others sums over what is there, before the bias, are multiplied by the sum of the
+    /* Set: a pixel gets `fill` only if it has no channel, or a smaller fraction of them than
+     * `min_valid`. For others, sums over what is there, before the bias, are multiplied by the sum of the
      * sizes of all weights over that of the weights of what is there; where the latter alone is 0,
-     * and of a head wherever it is for one channel, there is `fill`. Not with pairs of channels. */
+     * and of a head wherever it is for one channel, there is `fill`. Pairs of channels need all. */
     int valid_any;
     double min_valid;
     /* scale[c] * x + offset[c] takes the place of x, rounded once: C values each, both or none.

@@ -11,13 +11,13 @@ enum {
     ITEMS_PER_THREAD = 12,
     /* Channels that an item should have, or staging x for each would show. */
     PART_CHANNELS = 32,
-    /* Of staged x, of sums between passes and of staged y, each. */
+    /* Bytes of staged x, of sums between passes and of staged y, each. */
     REGION_BYTES = 256 << 10,
     /* Where pixels have so many channels side by side, a row of lanes for each is quicker. */
     ROW_CHANNELS = 32,
     /* What a sum in a dot kernel costs beside its products, in products. */
     DOT_COST = 8,
-    /* Of so few, one by one, dot kernels make channels side by side too: weights as they are. */
+    /* Dot kernels make so few channels one by one, side by side too: weights stay as they are. */
     FEW_PIXELS = 8,
     /* As in plan.c. */
     PREFETCH_FROM_BYTES = 512 << 10,
@@ -113,7 +113,7 @@ static void stage_x(const call *c, const char *x, int64_t g, int64_t groups, int
     }
 }
 
-/* Of the numbers of each pixel in staged x. */
+/* The sum of the numbers of each pixel in staged x. */
 static void sum_x(const call *c, const pw_qtile *t, int32_t *sums) {
     static const int32_t none[1];
     if (c->rows) {

@@ -6,7 +6,7 @@
 enum {
     LINE = 64,
     PAGE = 4096,
-    /* Of a row that is staged, what may be fetched ahead. */
+    /* The most of a staged row that is fetched ahead. */
     MOST_FETCHED = 4096,
 };
 

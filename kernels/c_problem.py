@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 _NULL: Any = None if ffi is None else ffi.NULL
 _from_buffer: Any = None if ffi is None else ffi.from_buffer
 
-#: Of dtypes.
+#: The C names of dtypes.
 _CODES = {
     "float32": "F32",
     "float64": "F64",

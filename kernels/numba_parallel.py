@@ -103,7 +103,7 @@ class Tile(NamedTuple):
     N: int
     #: Elements of a vector register.
     lanes: int
-    #: Of x there is scale * x + offset.
+    #: Whether scale * x + offset takes the place of x.
     affine: int = 0
 
     @property

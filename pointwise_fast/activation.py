@@ -73,7 +73,7 @@ def parse_activation(spec: Any) -> Activation | None:
     Parameters
     ----------
     spec : None, str, tuple or list
-        What a user passes as ``activation=``. Of clip's bounds, None is none.
+        What a user passes as ``activation=``. A bound of clip that is None is none.
 
     Returns
     -------

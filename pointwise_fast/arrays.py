@@ -158,7 +158,7 @@ def shares_itself(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: in
         extent += (n - 1) * step
     else:
         return False
-    # Of two elements that share memory, one is at the start of the first axis on which they differ,
+    # One of two elements that share memory is at the start of the first axis on which they differ,
     # and both are at the start of those before. Only addresses are looked at.
     steps, counts = zip(*reversed(axes), strict=True)
     anywhere = np.empty((), f"V{itemsize}")

@@ -53,7 +53,7 @@ _LABELS = tuple(np.dtype(name) for name in ("u1", "u2", "i4", "i8"))
 
 
 class Dtypes(NamedTuple):
-    """Of a call: its input, its sums (weights and bias too), its result (the residual too)."""
+    """A call's dtypes: input, sums (weights and bias too), result (the residual too)."""
 
     x: DType
     sums: DType

@@ -44,7 +44,7 @@ class Geometry(NamedTuple):
     dtype: np.dtype[Any]
 
 
-#: Of no mask, of one, or of that of a masked array and one besides.
+#: No mask, one, or that of a masked array and one besides.
 MaskGeometry = Geometry | tuple[Geometry, Geometry] | None
 Masks = Array | tuple[Array, Array] | None
 

@@ -152,7 +152,7 @@ class Problem:
 
     @property
     def out_channels(self) -> int:
-        """Of the output."""
+        """Channels of the output."""
         return 1 if self.head == "argmax" else self.K
 
     def x_view(self, x: Array) -> Array:
@@ -228,7 +228,7 @@ class QuantisedProblem:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the sums."""
+        """The dtype of the sums."""
         return np.dtype(np.int32)
 
     def x_view(self, x: Array) -> Array:

@@ -32,7 +32,7 @@ _PRECISIONS = "'bf16' or 'float64'"
 class Settings:
     """A layer's settings, checked."""
 
-    #: Of a chain: the layers before the last, which the other settings are of.
+    #: A chain's layers before the last; the other settings are the last one's.
     hidden: tuple[Hidden, ...] = ()
     #: That its first layer names.
     hidden_dtype: np.dtype[Any] | None = None

@@ -25,7 +25,7 @@ DTYPES = (np.float32, np.float64)
 #: Names of activations that are the same for every channel; test_heads.py has prelu.
 UNIFORM = tuple(name for name in ACTIVATIONS if name != "prelu")
 
-#: Of all random data: ``--seed``; `conftest` sets it.
+#: The seed of all random data: ``--seed``; `conftest` sets it.
 SEED = 0
 
 #: A precision in which the rounding errors of a dtype can be seen.

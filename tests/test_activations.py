@@ -187,7 +187,7 @@ def test_special_values(name: str, dtype: Any, backend: str) -> None:
         assert abs(value - at_zero) <= np.finfo(dtype).eps
 
 
-#: Of torch.nn.functional, at -2.5, -0.75, 0.25 and 3.5 with its defaults (clip is hardtanh).
+#: What torch.nn.functional gives at -2.5, -0.75, 0.25 and 3.5 by default (clip is hardtanh).
 TABLE = {
     "relu": (0, 0, 0.25, 3.5),
     "relu6": (0, 0, 0.25, 3.5),

@@ -159,7 +159,7 @@ def test_depthwise(backend: str, rng: np.random.Generator) -> None:
 def test_stride(
     shape: Any, axis: int, stride: Any, index: Any, backend: str, rng: np.random.Generator
 ) -> None:
-    """Of the spatial axes: not the channels, nor the batch."""
+    """A stride is of the spatial axes: not the channels, nor the batch."""
     x, weight = normal(rng, *shape), normal(rng, 4, 5)
     y = pf.conv1x1(x, weight, channel_axis=axis, stride=stride, backend=backend)
     assert_conv(y, x[index], weight, channel_axis=axis)

@@ -102,7 +102,7 @@ def test_finite_differences(
     """Of the loss ``sum(y * grad_out)``, which is linear in each input: any step will do."""
     axis = settings.get("channel_axis", -3)
     C = shape[axis] // settings.get("groups", 1)
-    # Of whole numbers and halves, whose sums are exact.
+    # Whole numbers and halves, whose sums are exact.
     x, weight, bias = (rng.integers(-9, 10, s).astype(np.float64) for s in (shape, (K, C), (K,)))
     grad_out = rng.integers(-9, 10, pf.conv1x1(x, weight, **settings).shape).astype(np.float64)
     found = pf.conv1x1_backward(grad_out, x, weight, backend=summing, **settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
 from typing import Any
 
 import numpy as np
@@ -117,6 +119,30 @@ def test_softmax_far_down(dtype: Any, backend: str) -> None:
     assert np.all(found[1] == 1)
     logs = pf.conv1x1(x[None, None], [[1.0], [0.0]], head="log_softmax", backend=backend)
     assert np.array_equal(logs[:, 0], np.stack([x, np.zeros_like(x)]))
+
+
+@needs_c
+@pytest.mark.parametrize("head", ["softmax", "log_softmax", "l2_normalize"])
+def test_rounding_upward(head: str, rng: np.random.Generator) -> None:
+    """A pixel's bits depend on no other pixel, and divisions round as they should, in any mode."""
+    upward = {"x86_64": 0x800, "AMD64": 0x200, "aarch64": 0x400000, "arm64": 0x400000}
+    set_mode = ctypes.CDLL(None).fesetround
+    x = rng.standard_normal((6, 639)).astype(np.float32)
+    x[:, ::3] *= 300  # logits that are far apart, beside others
+    layer = pf.Conv1x1(np.eye(6), channel_axis=-2, head=head, backend="c")
+    parts = [np.ascontiguousarray(x[:, i::3]) for i in range(3)]
+    before = layer(x, threads=1)
+    try:
+        set_mode(upward[platform.machine()])
+        whole = layer(x, threads=1)
+        apart = [layer(part, threads=1) for part in parts]
+        one = pf.conv1x1(np.full((1, 1, 40), 3, np.float32), [[1.0]], head=head, backend="c")
+    finally:
+        set_mode(0)
+    assert not np.array_equal(whole, before)
+    for i, part in enumerate(apart):
+        assert np.array_equal(whole[:, i::3], part)
+    assert np.all(one == (0 if head == "log_softmax" else 1))
 
 
 @needs_c

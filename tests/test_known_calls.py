@@ -71,7 +71,7 @@ def test_the_sign_of_zero(settings: dict[str, Any], backend: str) -> None:
             assert np.all(y == 0)
             assert np.array_equal(np.signbit(layer(X)), np.signbit(y))
             signs.append(np.signbit(y))
-        # Of leaky_relu and prelu a negative slope makes the positive zero.
+        # A negative slope of leaky_relu or prelu makes the positive zero.
         assert np.array_equal(signs[0], ~signs[1])
 
 

@@ -162,6 +162,28 @@ def test_some_channels_with_all_else(
     assert np.array_equal(is_lost, np.full_like(is_lost, lost), equal_nan=True)
 
 
+@needs_c
+@pytest.mark.parametrize("min_valid", [0, 0.5, 1])
+@pytest.mark.parametrize("view", ["window", "Fortran", "every second"])
+def test_some_channels_of_views(view: str, min_valid: float, rng: np.random.Generator) -> None:
+    """Rows of x that lie apart, of which y makes one run; a collar of nothing around them."""
+    cube = rng.standard_normal((45, 60, 90)).astype(np.float32)
+    cube[rng.random(cube.shape) < 0.02] = np.nan
+    cube[:, :20] = cube[:, :, :20] = np.nan
+    x = {
+        "window": cube[:, 5:55, 7:80],
+        "Fortran": np.asfortranarray(cube),
+        "every second": cube[:, ::2, ::2],
+    }[view]
+    weight, bias = rng.standard_normal((9, 45)), rng.standard_normal(9)
+    settings: dict[str, Any] = {"nodata": np.nan, "valid": "any", "min_valid": min_valid}
+    wanted = pf.conv1x1(x, weight, bias, backend="numpy", **settings)
+    assert 0.05 < np.isnan(wanted).mean() < 1
+    for threads in (1, 3):
+        y = pf.conv1x1(x, weight, bias, backend="c", threads=threads, **settings)
+        assert np.allclose(y, wanted, rtol=1e-4, atol=1e-4, equal_nan=True)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("groups", [1, 2])
 def test_scale_and_offset(groups: int, backend: str, rng: np.random.Generator) -> None:

@@ -148,7 +148,7 @@ def test_integers_are_exact(
 @pytest.mark.parametrize("layout", ["planar", "interleaved"])
 @pytest.mark.parametrize("activation", [*UNIFORM, "prelu"])
 def test_activations(activation: str, layout: str, rng: np.random.Generator) -> None:
-    """Of the same sums, the same results: products of integers have no rounding errors."""
+    """The same sums give the same results: products of integers have no rounding errors."""
     spec: Any = activation
     if activation == "prelu":
         spec = (activation, rng.uniform(-1, 1, 5))

@@ -20,7 +20,7 @@ needs_two_cpus = pytest.mark.skipif(
     reason="affinity shows where there are two CPUs",
 )
 
-#: Of our workers, which alone leave SIGINT to others.
+#: What tells our workers: they alone leave SIGINT to others.
 WORKERS = """
         import signal
 

@@ -53,7 +53,7 @@ class Peer(NamedTuple):
         return None
 
     def version(self) -> str:
-        """Of the distribution that has the first import, which may have another name."""
+        """The version of the distribution that has the first import; its name may be another."""
         name = self.package.split()[0]
         if self.imports:
             name = packages_distributions().get(self.imports[0], [name])[0]

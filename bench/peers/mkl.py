@@ -47,7 +47,7 @@ def _bind(product: Callable[..., Call], job: Job, arrays: Arrays) -> Call:
     def multiply(left: Array, right: Array, out: Array) -> Call:
         calls = []
         for i in np.ndindex(out.shape[:-2]):
-            # Of a batch and its weights, those without an axis are the same for all.
+            # What has no axis for the batch is the same for all of it.
             operands = (a[i[len(i) - (a.ndim - 2) :]] for a in (left, right))
             calls.append(product(job, *operands, out[i]))
         if len(calls) == 1:

@@ -62,7 +62,7 @@ static void FN(absent_in_rows)(uint8_t *restrict flags, const char *restrict fro
             return;                                                                           \
         }                                                                                     \
         for (int64_t p = 0, m; p < n; p += m) {                                               \
-            m = n - p < PW_AT_ONCE ? n - p : PW_AT_ONCE;                                      \
+            m = n - p < PW_FLAGGED_ROWS ? n - p : PW_FLAGGED_ROWS;                            \
             if (!FN(has_absent_##NAME)(from + p * pixel, nodata, m * C)) continue;            \
             for (int64_t j = p; j < p + m; j++)                                               \
                 flags[j] |= (uint8_t)FN(has_absent_##NAME)(from + j * pixel, nodata, C);      \

@@ -41,6 +41,7 @@
  *                                  vectors of the channels
  *     D_MERGE(n, lanes, from, to)  and back; both may change `from`
  */
+#include <fenv.h>
 #include <math.h>
 #include <string.h>
 

@@ -25,10 +25,10 @@ PW_INLINE V FN(largest)(const char *y, ptrdiff_t step, int64_t K) {
     return most;
 }
 
-/* K vectors by d > 0. A division takes as long as ten multiply-adds and more. `exact` says that nothing
- * underflows or overflows on the way of its replacement: 1 / d and two corrections, the second of
- * which rounds as the division does (Markstein, 1990), for the reciprocal is correctly rounded and
- * the first quotient within a unit in the last place by then. */
+/* Divides K vectors by d > 0. A division takes as long as ten multiply-adds and more. `exact` says that
+ * one rounds to the nearest and that nothing underflows or overflows on the way of its replacement:
+ * 1 / d and two corrections, the second of which rounds as the division does (Markstein, 1990), for
+ * the reciprocal is correctly rounded and the quotient within a unit in the last place by then. */
 PW_INLINE void FN(divide_all)(char *y, ptrdiff_t step, int64_t K, V d, int exact) {
     if (VW == 1 || !exact) {
         for (int64_t k = 0; k < K; k++) V_STORE(y + k * step, V_DIV(V_LOAD(y + k * step), d));
@@ -83,9 +83,10 @@ PW_INLINE V FN(exp_all)(char *y, ptrdiff_t step, int64_t K, V most, int near, in
 }
 
 static void FN(softmax)(char *y, ptrdiff_t step, int64_t K, int64_t n) {
+    const int nearest = fegetround() == FE_TONEAREST;
     for (int64_t p = 0; p < n; p += VW, y += VW * sizeof(T)) {
         const V most = FN(largest)(y, step, K);
-        const int near = FN(is_all_or_nothing)(y, step, K, most);
+        const int near = nearest && FN(is_all_or_nothing)(y, step, K, most);
         const V sum =
             near ? FN(exp_all)(y, step, K, most, 1, 1) : FN(exp_all)(y, step, K, most, 0, 1);
         FN(divide_all)(y, step, K, sum, near && K < 1 << 20);
@@ -93,9 +94,10 @@ static void FN(softmax)(char *y, ptrdiff_t step, int64_t K, int64_t n) {
 }
 
 static void FN(log_softmax)(char *y, ptrdiff_t step, int64_t K, int64_t n) {
+    const int nearest = fegetround() == FE_TONEAREST;
     for (int64_t p = 0; p < n; p += VW, y += VW * sizeof(T)) {
         const V most = FN(largest)(y, step, K);
-        const int near = FN(is_all_or_nothing)(y, step, K, most);
+        const int near = nearest && FN(is_all_or_nothing)(y, step, K, most);
         const V sum =
             near ? FN(exp_all)(y, step, K, most, 1, 0) : FN(exp_all)(y, step, K, most, 0, 0);
         T logs[VW];
@@ -116,6 +118,7 @@ PW_INLINE unsigned FN(within)(V v, int e) {
 
 /* Norms under 1e-12 count as that, as PyTorch has it. */
 static void FN(l2_normalize)(char *y, ptrdiff_t step, int64_t K, int64_t n) {
+    const int nearest = fegetround() == FE_TONEAREST;
     for (int64_t p = 0; p < n; p += VW, y += VW * sizeof(T)) {
         V sum = V_SET1(0);
         unsigned exact = FN(ALL);
@@ -126,7 +129,7 @@ static void FN(l2_normalize)(char *y, ptrdiff_t step, int64_t K, int64_t n) {
             exact &= FN(within)(v, e);
         }
         const V norm = V_MAX(C_(1e-12), V_SQRT(sum));
-        FN(divide_all)(y, step, K, norm, (exact & FN(within)(norm, e)) == FN(ALL));
+        FN(divide_all)(y, step, K, norm, nearest && (exact & FN(within)(norm, e)) == FN(ALL));
     }
 }
 

@@ -227,7 +227,7 @@ static void QN(stage)(pw_qbytes bytes, char *to, ptrdiff_t to_g, const char *x, 
 }
 
 #if Q_DEPTH == 4
-/* Of four rows at a time, the last repeated. */
+/* Four rows at a time, the last repeated. */
 PW_INLINE void QN(sum_rows)(const char *lanes, ptrdiff_t step, int64_t bytes, int64_t n,
                             int32_t *to, int are_x) {
     const Q_V ones = Q_SET1(0x01010101);

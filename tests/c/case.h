@@ -65,7 +65,7 @@ typedef struct {
     size_t bytes;
 } view;
 
-/* Of the case at hand. */
+/* The scales and offsets of the case at hand. */
 enum { MOST_CHANNELS = 1 << 17 };
 static double scales[MOST_CHANNELS], offsets[MOST_CHANNELS];
 

@@ -108,7 +108,7 @@ static char *place_result(arena a, size_t bytes) {
     return now->leading ? a.start : a.end - bytes;
 }
 
-/* Of weights and bias, or of the bias alone. */
+/* Gradients of weights and bias, or of the bias alone. */
 static void check_gradient(const test_case *t, int weights) {
     static const int threads[] = {1, 2, 3, 7};
     now = t;
