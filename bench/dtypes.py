@@ -102,7 +102,7 @@ def _measure(
         ours = Turn(partial(layer, x, out=out, threads=threads), binds=True)
         theirs = Turn(_numpy_way(job, x, sums, np.empty_like(out)))
         found = measure({"ours": ours, "numpy": theirs}, placing=placing, rounds=rounds, budget=1.0)
-        # Of a multiply-add of complex numbers four of real ones; of float64 half as many at once.
+        # A multiply-add of complex numbers is four of real ones; float64 has half as many at once.
         work = {"c": 4, "f": 1}[sums.kind] * (sums.itemsize // (8 if sums.kind == "c" else 4))
         share = (x.nbytes + out.nbytes) / job.case.bytes
         name = f"{x_name} -> {out.dtype.name}"

@@ -83,7 +83,7 @@ class Exchange:
 
     @property
     def bytes(self) -> int:
-        """Of all arrays."""
+        """Bytes of all arrays."""
         return self._content.nbytes
 
     def result(self) -> Array:

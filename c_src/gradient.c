@@ -267,7 +267,7 @@ static void gather(const call *call, const tile *t, const sums *from, int add) {
     if (t->bias) add_rows(call->db + k * size, 0, size, from->bias, 0, 1, n_k, add);
 }
 
-/* Of a segment, among those that are kept; of the only one, in the results. */
+/* Where a segment's sums are: among those that are kept, the only one's in the results. */
 static sums kept(const call *call, const tile *t, int64_t segment) {
     const pw_gradient *plan = call->plan;
     const ptrdiff_t size = pw_gradient_size(plan);

@@ -1,7 +1,7 @@
 /* Blocks of pixels on their way to the kernels of gradients. */
 #include "gradient_plan.h"
 
-/* Of the n pixels from `pixel` on, those that are p bytes apart. */
+/* How many of the n pixels from `pixel` on are p bytes apart. */
 static int64_t in_run(const pw_gradient *plan, const pw_operand *o, int64_t pixel, int64_t n) {
     return o->one_run ? n : pw_min(n, plan->problem.P - pixel % plan->problem.P);
 }

@@ -182,8 +182,9 @@ pw_status pw_qconv(const pw_qkernels *, const pw_qproblem *, const void *w, ptrd
                    int threads);
 
 /* A plan of n >= 2 layers in one pass over the pixels: layer i + 1 reads what layer i writes, which is
- * in scratch and never whole. All have the outer axes, P and dtype in common. Of the strides only
- * x's of the first layer, y's and the residual's of the last count. No pairs of channels, and nothing missing. */
+ * in scratch and never whole. All have the outer axes, P and dtype in common. Only the strides of the
+ * first layer's x and of the last layer's y and residual count. No pairs of channels, and nothing
+ * missing. */
 pw_plan *pw_chain_new(const pw_kernel_set *, const pw_problem *const *layers, int n);
 /* Layer i, to pack its weights with: those of all layers lie one behind the other. Valid as long
  * as the chain. */

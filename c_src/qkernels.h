@@ -80,7 +80,7 @@ struct pw_qkernels {
      * apart from group to group. Fetches what lies `ahead` bytes ahead, unless that is 0. */
     void (*stage)(pw_qbytes, char *to, ptrdiff_t to_g, const char *x, ptrdiff_t x_c, int64_t C,
                   int n, ptrdiff_t ahead);
-    /* Of the numbers in each of n rows of whole vectors of lanes, `bytes` long and `step` apart. Room
+    /* Sums of the numbers in each of n rows of whole vectors of lanes, `bytes` long and `step` apart. Room
      * for a multiple of four sums. S16: NULL. */
     void (*sum_w)(const char *rows, ptrdiff_t step, int64_t bytes, int64_t n, int32_t *to);
     void (*sum_x)(const char *rows, ptrdiff_t step, int64_t bytes, int64_t n, int32_t *to);

@@ -18,8 +18,8 @@ typedef struct pw_share {
 typedef struct pw_shares {
     int n;
     int alone; /* one thread, which need not lock the bus for an item: 5 ns of a call of 450 */
-    /* Of the caller's thread: items before it looks at the clock, now and each time; when it asks the
-     * hook next whether to stop, 0: not for the time being; and whether it was told to. */
+    /* What the caller's thread keeps: items before it looks at the clock, now and each time; when it asks
+     * the hook next whether to stop, 0: not for the time being; and whether it was told to. */
     int64_t until_look, look_every, next_question;
     atomic_int interrupted;
     pw_share share[PW_MOST_SHARES];

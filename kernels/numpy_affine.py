@@ -24,9 +24,9 @@ _SPLITTER = 134217729.0
 def scaled(problem: Problem, X: Array) -> Array:
     """``scale * X + offset`` of a panel, channels by pixels, in the dtype of the sums.
 
-    Of float32 the product is exact in float64; so is the sum, but for its last bits where terms
+    The product of float32 is exact in float64; so is the sum, but for its last bits where terms
     differ much. Rounded once more it differs from what is rounded once only where it is within
-    2**-29 of the middle between two float32. Of float64 what is lost by rounding product and sum is
+    2**-29 of the middle between two float32. What float64 loses by rounding product and sum is
     computed and added again, which leaves an error of an ulp at most.
     """
     assert problem.scale is not None

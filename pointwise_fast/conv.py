@@ -161,8 +161,8 @@ def conv1x1(
     Returns
     -------
     numpy.ndarray
-        `out`, or a new C-contiguous array: the shape of `x` with K on the channel axis. Of a
-        masked `x` a masked array over it: `fill` as data and as ``fill_value``, and masked where
+        `out`, or a new C-contiguous array: the shape of `x` with K on the channel axis. Where
+        `x` is masked it is a masked array: `fill` as data and as ``fill_value``, and masked where
         there is no result.
 
     Raises

@@ -77,7 +77,7 @@ def native(dtype: DType) -> DType:
 
 
 def choose_dtypes(x: DType, wanted: DType | None, precision: str | None = None) -> Dtypes:
-    """Of an input `x` and a result that was asked for, or None.
+    """The dtypes of a call, from those of its input `x` and of the result asked for, or None.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def check_result_dtype(dtype: npt.DTypeLike) -> DType:
 def label_dtype(
     K: int, wanted: DType | None, missing: bool = False, fill: float | None = None
 ) -> DType:
-    """Of labels 0 to K - 1: the one that was asked for, if it holds them, else the smallest.
+    """The dtype of labels 0 to K - 1: what was asked for, if it holds them, else the smallest.
 
     Where data may be `missing` it holds `fill` too, by default a value that is no label.
     """

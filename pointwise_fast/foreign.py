@@ -122,7 +122,7 @@ def _by_blocks(value: Any, library: str, kind: str, axis: int) -> str:
 
 
 def _result_dtype(value: Any) -> str:
-    """Of a layer without dtype=, that gets `value`."""
+    """The dtype of the result of a layer without dtype= that gets `value`."""
     return str(np.result_type(value.dtype, np.float32))
 
 

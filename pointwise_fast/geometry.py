@@ -48,7 +48,7 @@ class Geometry(NamedTuple):
 MaskGeometry = Geometry | tuple[Geometry, Geometry] | None
 Masks = Array | tuple[Array, Array] | None
 
-#: Of a residual that is a number of Python: its dtype is that of the array to which it is added, as
+#: A residual that is a number of Python: its dtype is that of the array to which it is added, as
 #: in NumPy. No array has these strides.
 NUMBER = Geometry((), (0,), np.dtype(float))
 

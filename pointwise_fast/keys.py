@@ -16,7 +16,7 @@ MOST_CALLS = 256
 
 #: Types whose values `==` tells apart once the types are known to be the same.
 _EXACT = frozenset((type(None), bool, int, str, *(np.dtype(c).type for c in "?bBhHiIlLqQ")))
-#: Of these but zeros and NaN.
+#: Types of which it tells all values apart but zeros and NaN.
 _FLOATS = frozenset((float, np.float32, np.float64))
 _PLAIN = _EXACT | _FLOATS
 #: Types without parts, whose bytes say all.

@@ -154,7 +154,7 @@ def in_series(
 
 
 def softened(y: Array, head: str) -> Array:
-    """Of the channels, on axis 0: every head but argmax, by its definition."""
+    """Every head but argmax of the channels, on axis 0, by its definition."""
     if head == "l2_normalize":
         return y / np.maximum(np.sqrt((y * y).sum(axis=0)), 1e-12)
     shifted = y - y.max(axis=0)
@@ -167,7 +167,7 @@ def headed(y: Bounded, head: str, dtype: npt.DTypeLike, axis: int = -3) -> Bound
 
     An error of E in each channel multiplies every quotient of two powers by at most ``exp(2 E)``;
     what moves a vector by e changes its direction by at most ``e / (norm - |e|)``, and ``|y|``
-    times that through its norm. Of its own a head has a unit for each of K sums, four for an
+    times that through its norm. A head of its own has a unit for each of K sums, four for an
     exponential and those of a logarithm's argument.
     """
     Y, E = (np.moveaxis(a, axis, 0) for a in y)

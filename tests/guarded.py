@@ -80,7 +80,7 @@ def cases(isa: str, rng: np.random.Generator) -> list[tuple[Any, ...]]:
 
 
 def draw_dtypes(dtype: Any, rng: np.random.Generator) -> list[np.dtype[Any]]:
-    """Of x, residual and out: `dtype`, and of the other byte order; of x, shorter ones too."""
+    """Dtypes of x, residual and out: `dtype`, in either byte order; of x shorter ones too."""
     orders = rng.choice(["=", "S"], 3) if rng.integers(2) else "==="
     kinds = [rng.choice([dtype, np.int16, np.int32]) if orders[0] == "S" else dtype, dtype, dtype]
     return [np.dtype(kind).newbyteorder(o) for kind, o in zip(kinds, orders, strict=True)]

@@ -170,7 +170,7 @@ def test_stride(
 @pytest.mark.parametrize("x_dtype", DTYPES)
 @pytest.mark.parametrize("dtype", ["float32", np.float64, np.dtype("f4"), None, float])
 def test_dtype(dtype: Any, x_dtype: Any, backend: str, rng: np.random.Generator) -> None:
-    """Of sums and results; x is converted on the way in, whatever its layout."""
+    """dtype= is of sums and results; x is converted on the way in, whatever its layout."""
     expected = x_dtype if dtype is None else dtype
     weight, bias = normal(rng, 4, 5, dtype=np.float64), normal(rng, 4)
     for x in (

@@ -26,7 +26,7 @@ needs_c = pytest.mark.skipif("c" not in pf.backends(), reason="the C kernels are
 
 
 def values(rng: np.random.Generator, dtype: Any, *shape: int) -> Array:
-    """Of the whole range of small dtypes, and more than float32 can hold of long ones."""
+    """The whole range of small dtypes, and more than float32 can hold of long ones."""
     kind = np.dtype(dtype)
     if kind.kind == "b":
         return rng.random(shape) < 0.5

@@ -99,7 +99,7 @@ CASES: list[tuple[tuple[int, ...], int, dict[str, Any]]] = [
 def test_finite_differences(
     summing: str, shape: tuple[int, ...], K: int, settings: dict[str, Any], rng: np.random.Generator
 ) -> None:
-    """Of the loss ``sum(y * grad_out)``, which is linear in each input: any step will do."""
+    """The loss ``sum(y * grad_out)`` is linear in each input: any step will do."""
     axis = settings.get("channel_axis", -3)
     C = shape[axis] // settings.get("groups", 1)
     # Whole numbers and halves, whose sums are exact.

@@ -86,7 +86,7 @@ def test_branches_of_zeros_of_either_sign_are_not_one(backend: str) -> None:
     assert np.signbit(out[2:]).all()
 
 
-#: Of a setting that is an object: shapes of x and weight, and two values that it has in turn.
+#: Settings that are objects: shapes of x and weight, and two values that the object has in turn.
 CHANGES: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...], int, int]] = {
     "a bound": (lambda v: {"activation": ("clip", v, 9)}, (2, 2, 2), (2, 2), 3, 4),
     "a slope": (lambda v: {"activation": ("leaky_relu", v)}, (2, 2, 2), (2, 2), 3, 4),
@@ -158,7 +158,7 @@ def test_quantised_of_an_object_that_changes() -> None:
 
 
 def test_keys() -> None:
-    """Of what is equal but not the same, and of what is the same but another object."""
+    """Keys of what is equal but not the same differ; those of two objects alike do not."""
     apart: list[Any] = [
         *(0, 0.0, -0.0, False, None, "0", "0x0.0p+0", b"0", np.float32(0), np.float64(-0.0)),
         *(np.float64(0), np.int8(0), np.zeros(()), np.zeros(1), np.zeros(1, "f4"), (0,), [0]),

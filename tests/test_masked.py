@@ -229,7 +229,7 @@ def test_masked_arrays_with_some_channels(backend: str, rng: np.random.Generator
     assert y.mask[1, 2, 2]
     assert not y.mask[0, 2, 2] or extra[:, 2, 2].any()
     assert y.mask[:, 1, 1].all()
-    # Of a chain, the outputs that a lost hidden channel goes into.
+    # A chain loses the outputs that a lost hidden channel goes into.
     last = pf.Conv1x1(np.ones((3, 1)), groups=3)
     chained = pf.Chain(pf.Conv1x1(W, **settings), last)(x, mask=extra)
     assert np.array_equal(chained.mask, y.mask)
@@ -338,7 +338,7 @@ def test_branches_of_masked_arrays(same: bool, backend: str, rng: np.random.Gene
 
 
 def test_two_masks_and_several_panels(rng: np.random.Generator) -> None:
-    """Of pixels that are no multiple of a panel's, by threads, with weights packed once."""
+    """Pixels are no multiple of a panel's, threads share them, weights are packed once."""
     x = masked(rng, (30, 3, 5003))
     extra = rng.random((3, 5003)) < 0.1
     layer = pf.Conv1x1(weights(rng, 40, 30))

@@ -243,7 +243,7 @@ def test_one_product_before_the_rest(products: list[Any], rng: np.random.Generat
 @pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("layout", ["planar", "interleaved", "every second pixel"])
 def test_a_chain(layout: str, rng: np.random.Generator) -> None:
-    """Of integers, so that the specification gives the same bits."""
+    """A chain of integers, so that the specification gives the same bits."""
 
     def integers(*shape: int) -> Array:
         return rng.integers(-4, 5, shape).astype(np.float32)

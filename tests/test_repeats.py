@@ -193,7 +193,7 @@ OVERLAPS: dict[str, Callable[[Array], tuple[Array, Array]]] = {
 def test_overlaps_come_later(
     overlap: str, which: str, make: Callable[..., Call], backend: str, rng: np.random.Generator
 ) -> None:
-    """Of the same shapes and strides, first apart, then not."""
+    """Arrays of the same shapes and strides, first apart, then not."""
     call = make(backend)
     x, out = OVERLAPS[overlap](normal(rng, 2056))
     apart = OVERLAPS[overlap](normal(rng, 2056))[1]
@@ -266,7 +266,7 @@ def test_errors_after_repeats(
 def test_the_other_byte_order(
     order: str, make: Callable[..., Call], backend: str, rng: np.random.Generator
 ) -> None:
-    """Of the same shape and strides: no repeat."""
+    """Another byte order with the same shape and strides is no repeat."""
     if backend == "numba" and not np.dtype(order).isnative:
         pytest.skip("the backend has no such feature")
     x, out, call = normal(rng, 5, 6, 7), normal(rng, 4, 6, 7), make(backend)
@@ -297,7 +297,7 @@ def test_out_becomes_read_only(
 
 
 def test_settings_that_equal_others(backend: str, rng: np.random.Generator) -> None:
-    """Of equal settings some are wrong, and a list is another one when it has been changed."""
+    """Some settings that equal others are wrong; a changed list is another setting."""
     x, stride = normal(rng, 5, 6, 8), [1, 1]
     for _ in range(3):
         assert pf.conv1x1(x, WEIGHT, stride=1, backend=backend).shape == (4, 6, 8)

@@ -17,7 +17,7 @@ from pointwise_fast.arrays import owners, shares_itself
 
 
 def addresses(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> list[int]:
-    """Of every byte."""
+    """The addresses of every byte."""
     starts = [
         sum(i * s for i, s in zip(index, strides, strict=True))
         for index in itertools.product(*map(range, shape))

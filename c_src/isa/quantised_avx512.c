@@ -14,7 +14,7 @@
 #pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,prefer-vector-width=512")
 #endif
 
-/* Of a vector of 32-bit elements, 4 i + l to l + 4 i and back. */
+/* Takes element 4 i + l of a vector of 32-bit elements to i + 4 l, and back. */
 PW_INLINE __m512i across_lanes(__m512i v) {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     return _mm512_permutexvar_epi32(order, v);

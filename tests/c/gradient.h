@@ -43,8 +43,8 @@ static void check_ways(void) {
     }
 }
 
-/* Of channels c and k of a group; c < 0: of ones. With the rounding errors of products and sums, as in
- * Dot2 of Ogita, Rump and Oishi, "Accurate sum and dot product", 2005. */
+/* The sum over channels c and k of a group; c < 0: over ones. With the rounding errors of products and
+ * sums, as in Dot2 of Ogita, Rump and Oishi, "Accurate sum and dot product", 2005. */
 static void sum_up(const data *d, int64_t g, int64_t k, int64_t c, double *sum, double *size) {
     const int64_t C = now->C / now->groups, K = now->K / now->groups;
     double high = 0, low = 0;
