@@ -81,14 +81,11 @@ def layout_ways(side: int) -> dict[str, Way]:
 
 def _numpy_line(way: Way, weight: Array) -> Callable[[], object]:
     """What one writes without us, in one line."""
-    x = np.moveaxis(way.x, way.axis, -3) if way.x.ndim == 4 else np.moveaxis(way.x, way.axis, 0)
+    x = np.moveaxis(way.x, way.axis, -3)
+    shape = np.moveaxis(way.out, way.axis, -3).shape
 
     def line() -> Array:
-        if x.ndim == 4:
-            found = np.matmul(weight, x.reshape(len(x), _C, -1))
-        else:
-            found = np.matmul(weight, x.reshape(_C, -1))
-        shape = np.moveaxis(way.out, way.axis, -3 if x.ndim == 4 else 0).shape
+        found = np.matmul(weight, x.reshape((*x.shape[:-2], -1)))
         result: Array = found.reshape(shape)
         return result if way.residual is None else np.add(result, way.residual, out=result)
 

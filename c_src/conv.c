@@ -234,15 +234,17 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
     const int stream = plan->stream && (plan->blends || !missing) && r.at != y.at;
     int64_t present = 0;
     if (missing && plan->present) {
-        const pw_present_panel panel = {it->packed + plan->present_at,
-                                        x,
-                                        it->mask,
-                                        r,
-                                        y.swap,
-                                        it->c,
-                                        it->k,
-                                        it->from,
-                                        it->pixels};
+        const pw_present_panel panel = {
+            .packed = it->packed + plan->present_at,
+            .x = x,
+            .mask = it->mask,
+            .r = r,
+            .y_swap = y.swap,
+            .c = it->c,
+            .k = it->k,
+            .from = it->from,
+            .pixels = it->pixels,
+        };
         present = pw_sum_present(plan, &panel, flags, scratch + plan->scratch.present);
     }
     if (missing == PW_ALL_MISSING) {

@@ -24,7 +24,7 @@ enum {
 typedef struct layout {
     size_t pixels;         /* int32_t: those of the panel that miss a channel */
     size_t results;        /* what becomes of them, planes of y's dtype as long as the panel */
-    size_t from;           /* ptrdiff_t: where x of a block's pixels lies */
+    size_t from;           /* ptrdiff_t: where x, then the residual, of a block's pixels lies */
     size_t row;            /* elements of an array, as they are */
     size_t gaps;           /* uint8_t: what a channel of the block misses, */
     size_t lost;           /* whose pixels have no result, */
@@ -142,7 +142,7 @@ void pw_pack_present(const pw_plan *plan, const char *w, ptrdiff_t w_k, ptrdiff_
         memcpy(b + (size_t)k * size, bias + k * bias_step, size);
 }
 
-/* Elements of `size` bytes at so many bytes from `from` each, or at so many steps. */
+/* What is done with elements of so many bytes, by copies of a known size. */
 #define EACH_SIZE(size, ACTION) \
     switch (size) {             \
     case 1: ACTION(1); break;   \
@@ -154,14 +154,6 @@ void pw_pack_present(const pw_plan *plan, const char *w, ptrdiff_t w_k, ptrdiff_
 static void gather(char *to, const char *from, const ptrdiff_t *offsets, int64_t n, size_t size) {
 #define GATHER(SIZE) \
     for (int64_t j = 0; j < n; j++) memcpy(to + j * (SIZE), from + offsets[j], SIZE)
-    EACH_SIZE(size, GATHER)
-#undef GATHER
-}
-
-static void gather_steps(char *to, const char *from, const int32_t *pixels, ptrdiff_t step,
-                         int64_t n, size_t size) {
-#define GATHER(SIZE) \
-    for (int64_t j = 0; j < n; j++) memcpy(to + j * (SIZE), from + pixels[j] * step, SIZE)
     EACH_SIZE(size, GATHER)
 #undef GATHER
 }
@@ -258,6 +250,7 @@ static void sum_block(const pw_plan *plan, const pw_present_panel *in, const lay
     const char *of_sizes = in->packed + product->group_bytes,
                *total = of_sizes + product->group_bytes, *bias = total + constant_bytes(plan);
     char *sums = scratch + l->y, *sizes = scratch + l->sizes;
+    ptrdiff_t *from_r = (ptrdiff_t *)(scratch + l->from); /* once x has been gathered */
     uint8_t *lost = (uint8_t *)scratch + l->lost, *none = (uint8_t *)scratch + l->none;
     gather_block(plan, in, l, pixels, n, scratch);
     if (!memchr(lost, 0, (size_t)n)) { /* as beyond the edges of a scene */
@@ -267,21 +260,20 @@ static void sum_block(const pw_plan *plan, const pw_present_panel *in, const lay
     }
     multiply(product, in->packed, scratch + l->x, sums, n, scratch + l->product);
     multiply(product, of_sizes, scratch + l->there, sizes, n, scratch + l->product);
+    for (int64_t j = 0; in->r.at && j < n; j++) from_r[j] = pixels[j] * in->r.j;
     for (int64_t k = 0; k < plan->K; k++) {
+        const int weighs = !is_zero(total + k * size, (size_t)size);
         char *r = in->r.at ? scratch + l->r : NULL;
         if (r) {
-            gather_steps(scratch + l->row, in->r.at + k * in->r.i, pixels, in->r.j, n,
-                         (size_t)y_size);
+            gather(scratch + l->row, in->r.at + k * in->r.i, from_r, n, (size_t)y_size);
             const pw_matrix from = {p->y_dtype, scratch + l->row, 0, y_size, in->r.swap},
                             to = {p->dtype, r, 0, size, NULL};
             pw_copy(plan->kernels->load[p->y_dtype], to, from, 1, n, 0);
         }
-        plan->kernels->rescale(sums + k * step,
-                               is_zero(total + k * size, (size_t)size) ? NULL : sizes + k * step,
-                               total + k * size, bias + k * size, r, n, &plan->epilogue,
+        plan->kernels->rescale(sums + k * step, weighs ? sizes + k * step : NULL, total + k * size,
+                               bias + k * size, r, n, &plan->epilogue,
                                plan->slopes ? plan->slopes + (in->k + k) * size : NULL);
-        if (p->head && !is_zero(total + k * size, (size_t)size))
-            flag_none(plan, sizes + k * step, lost, n);
+        if (p->head && weighs) flag_none(plan, sizes + k * step, lost, n);
     }
     if (plan->finishes) pw_finish_sums(plan, (pw_matrix){p->dtype, sums, step, size, NULL}, n);
     for (int64_t k = 0; k < plan->y_channels; k++) {
