@@ -1,12 +1,14 @@
 /* Template: which pixels miss a channel, by the values of x. */
 
+/* Every element's bit, as V_EQUAL has them. */
+enum { FN(ALL) = (1 << VW) - 1 };
+
 /* Pixels of C channels of the sums' dtype, one behind the other: the same steps for each, for where
  * those that miss one lie is not to be foreseen. */
 static void FN(absent_in_rows)(uint8_t *restrict flags, const char *restrict from,
                                const pw_nodata *nodata, int64_t C, int64_t n) {
     const V wanted = FN(load1)((const char *)nodata->value);
-    const unsigned all = VW < 32 ? (1u << VW % 32) - 1 : ~0u,
-                   turn = V_EQUAL(wanted, wanted) ? 0 : all;
+    const unsigned turn = V_EQUAL(wanted, wanted) ? 0 : FN(ALL);
     const int64_t whole = C / VW * VW;
     const int left = (int)(C - whole);
     for (int64_t p = 0; p < n; p++) {

@@ -44,9 +44,6 @@ PW_INLINE void FN(divide_all)(char *y, ptrdiff_t step, int64_t K, V d, int exact
     }
 }
 
-/* Every element's bit, as V_EQUAL has them. */
-enum { FN(ALL) = VW < 32 ? (1 << VW % 32) - 1 : -1 };
-
 /* What exp makes of y - most: something normal that is far from underflowing, or 0, for all of it? Then
  * it takes half the operations. */
 PW_INLINE int FN(is_all_or_nothing)(const char *y, ptrdiff_t step, int64_t K, V most) {
