@@ -24,7 +24,8 @@ typedef struct call {
 static void run_panel(const call *call, int i, int64_t panel, int64_t outer, char *scratch) {
     const pw_plan *plan = call->plans[i];
     const pw_problem *p = &plan->problem;
-    const int64_t unaligned = pw_unaligned_head(plan, call->y[i]);
+    char *y = (char *)call->y[i] + pw_outer_offset(p, p->y_outer, outer);
+    const int64_t unaligned = pw_unaligned_head(plan, y);
     const int64_t from = panel ? unaligned + panel * call->panel : 0;
     const int64_t to =
         panel + 1 == call->panels ? p->P : pw_min(p->P, unaligned + (panel + 1) * call->panel);
@@ -32,7 +33,7 @@ static void run_panel(const call *call, int i, int64_t panel, int64_t outer, cha
     const pw_strip strip = {
         .packed = call->packed[i],
         .x = call->x + pw_outer_offset(p, p->x_outer, outer),
-        .y = (char *)call->y[i] + pw_outer_offset(p, p->y_outer, outer) + from * p->y_p,
+        .y = y + from * p->y_p,
         .from = from,
         .pixels = to - from,
     };

@@ -21,6 +21,8 @@ enum {
     PAIR_MOST_CHANNELS = 32,
     PAIR_PANEL = 3072,
     AHEAD_PAIR = 4096,
+    /* The most that other kernels fetch ahead of a panel, in each plane. */
+    MOST_AHEAD = 2048,
 };
 
 /* Hidden channels are laid out as the kernels of the last layer want to read them. */
@@ -100,7 +102,8 @@ static pw_pair_kernel find_pair(pw_chain *chain) {
     const int few = K <= PW_MAX_PAIR && C <= PAIR_MOST_CHANNELS;
     if (chain->n != 2 || first->problem.groups > 1 || last->problem.groups > 1 || chain->row ||
         first->row || last->row || first->stage_x || last->stage_y || last->stage_r ||
-        first->transposed || last->transposed || C == 0 || !is_plain(first) || !is_plain(last))
+        first->transposed || last->transposed || first->rows_to_planes || last->rows_to_planes ||
+        C == 0 || !is_plain(first) || !is_plain(last))
         return NULL;
     const ptrdiff_t size = (ptrdiff_t)pw_size(whole->dtype);
     chain->widths[0] = first->kernels->pair_width;
@@ -176,8 +179,11 @@ static int plan_panels(pw_chain *chain, const pw_kernel_set *set, const pw_probl
         if (!plan) return 0;
         /* Only x comes from memory, and only y goes there. */
         if (i > 0) plan->prefetch = plan->run = 0;
-        if (plan->run > 1) plan->run = 1; /* panels are too short */
-        if (i + 1 < chain->n || chain->whole.in_place) plan->stream = 0;
+        if (plan->run > 1) { /* panels are too short */
+            plan->run = 1;
+            plan->prefetch = pw_min(plan->prefetch, MOST_AHEAD);
+        }
+        if (i + 1 < chain->n || chain->whole.in_place || plan->heads_differ) plan->stream = 0;
         scratch = (size_t)pw_max((int64_t)scratch, (int64_t)plan->scratch.bytes);
     }
     if (chain->layers[0]->row) chain->row = 0;

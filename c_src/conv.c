@@ -7,11 +7,10 @@
 #include "present.h"
 #include "shares.h"
 #include "stage.h"
+#include "tiles.h"
 
 enum {
     LINE = 64,
-    /* How far ahead residuals are fetched, in each plane. */
-    R_AHEAD = 1024,
     /* Packed weights that are worth waking a thread for: 240 -> 960 of one pixel 10.8 -> 6.1 us. */
     PARALLEL_FROM_BYTES = 192 << 10,
 };
@@ -21,22 +20,13 @@ typedef struct call {
     const pw_plan *plan;
     const char *packed, *x, *r, *mask;
     char *y;
-    int64_t head;   /* pixels before y is aligned, for streaming */
+    int64_t head;   /* pixels before y is aligned, for streaming; of the first outer index */
     int64_t panel;  /* pixels of an item */
     int64_t panels; /* in a row of P */
     int parts;      /* of the blocks */
     int64_t items;
     pw_shares shares;
 } call;
-
-typedef struct item {
-    const char *x, *mask; /* of the first pixel of P, y and r of the item's */
-    const char *packed, *r;
-    char *y;
-    int64_t c, k; /* of x and y: the group's first channel */
-    int64_t from, pixels;
-    int first_block, end_block;
-} item;
 
 ptrdiff_t pw_outer_offset(const pw_problem *p, const ptrdiff_t *strides, int64_t index) {
     ptrdiff_t offset = 0;
@@ -45,29 +35,28 @@ ptrdiff_t pw_outer_offset(const pw_problem *p, const ptrdiff_t *strides, int64_t
     return p->outer ? offset + (ptrdiff_t)index * strides[0] : 0;
 }
 
-/* Channels of an array before channel c, where they may come in pairs. */
-static int64_t per_part(const pw_problem *p, int64_t c) {
-    return p->parts == 1 ? c : c / 2;
-}
-
 static int first_of_part(const pw_plan *plan, int64_t part, int parts) {
     return parts == 1 ? (int)part * plan->n_blocks : (int)(plan->n_blocks * part / parts);
 }
 
-static item item_at(const call *call, int64_t index) {
+static pw_item item_at(const call *call, int64_t index) {
     const pw_plan *plan = call->plan;
     const pw_problem *p = &plan->problem;
     const int64_t panel = pw_take_digit(&index, call->panels);
     const int64_t part = pw_take_digit(&index, call->parts);
     const int64_t g = pw_take_digit(&index, p->groups), outer = index;
+    const int64_t c = pw_per_part(p, g * plan->C), k = pw_per_part(p, g * plan->K);
+    const ptrdiff_t x = pw_outer_offset(p, p->x_outer, outer);
+    char *y = call->y + pw_outer_offset(p, p->y_outer, outer) + k * p->y_k;
+    const int64_t head = plan->heads_differ ? pw_unaligned_head(plan, y) : call->head;
     /* The first panel takes the head on top. */
-    const int64_t from = panel ? call->head + panel * call->panel : 0;
-    const int64_t to = pw_min(p->P, call->head + (panel + 1) * call->panel);
-    const int64_t c = per_part(p, g * plan->C), k = per_part(p, g * plan->K);
-    return (item){
-        .x = call->x + pw_outer_offset(p, p->x_outer, outer) + c * p->x_c,
+    const int64_t from = panel ? head + panel * call->panel : 0;
+    const int64_t to = pw_min(p->P, head + (panel + 1) * call->panel);
+    const int fetches_next = plan->run > 1 && outer + 1 < plan->outer;
+    return (pw_item){
+        .x = call->x + x + c * p->x_c,
         .mask = call->mask ? call->mask + pw_outer_offset(p, p->m_outer, outer) : NULL,
-        .y = call->y + pw_outer_offset(p, p->y_outer, outer) + k * p->y_k + from * p->y_p,
+        .y = y + from * p->y_p,
         .r = call->r ? call->r + pw_outer_offset(p, p->r_outer, outer) + k * p->r_k + from * p->r_p
                      : NULL,
         .packed = call->packed + (size_t)g * plan->group_bytes,
@@ -75,133 +64,11 @@ static item item_at(const call *call, int64_t index) {
         .k = g * plan->K,
         .from = from,
         .pixels = to - from,
+        .head = panel ? 0 : head,
+        .to_next = fetches_next ? pw_outer_offset(p, p->x_outer, outer + 1) - x : 0,
         .first_block = first_of_part(plan, part, call->parts),
         .end_block = first_of_part(plan, part + 1, call->parts),
     };
-}
-
-typedef struct pass {
-    int64_t c, channels;
-    int first, last;
-    int stream;        /* where y is aligned */
-    const char *gaps;  /* for kernels that fill them */
-    const char *next;  /* rows of x to fetch; NULL: none */
-    pw_matrix x, y, r; /* as the kernels shall see them; from the item's first channel on */
-    char *acc;
-} pass;
-
-/* What kernels fetch while they compute pixels from p on, of an item: of long runs nothing past the
- * rows' ends, where short ones may find the next plane of a small image. */
-static pw_ahead *fetch_ahead(const pw_plan *plan, const item *it, const pass *pass, int64_t p,
-                             pw_ahead *ahead) {
-    const ptrdiff_t size = pass->x.j, tile = plan->step * size, run = plan->run * tile;
-    const int64_t next = it->from + p + plan->prefetch / size;
-    if (plan->run > 1 && next >= plan->problem.P) return NULL;
-    if (!ahead->at)
-        *ahead = (pw_ahead){
-            .at = pass->x.at + p * size + plan->prefetch,
-            .left = plan->run,
-            .tiles = plan->run,
-            .run = plan->run,
-            .jump = pass->x.i - run,
-            .wrap = run - pass->channels * pass->x.i,
-        };
-    return ahead;
-}
-
-/* The same, at once, for kernels that do not fetch planes. */
-static void fetch_now(const pw_plan *plan, pw_ahead *ahead, int64_t channels, int64_t pixels) {
-    const ptrdiff_t step = plan->step * (ptrdiff_t)pw_size(plan->problem.x_dtype);
-    for (int64_t tiles = pixels / plan->step; tiles > 0; tiles--) {
-        for (int64_t c = 0; c < channels; c++) {
-            for (ptrdiff_t i = 0; i < step; i += LINE) __builtin_prefetch(ahead->at + i, 0, 2);
-            ahead->at += step;
-            if (--ahead->left == 0) ahead->at += ahead->jump, ahead->left = ahead->run;
-        }
-        if (--ahead->tiles == 0) ahead->at += ahead->wrap, ahead->tiles = ahead->run;
-    }
-}
-
-/* All blocks of an item over one tile of pixels after the other. */
-static void run_tiles(const pw_plan *plan, const item *it, const pass *pass, int64_t head) {
-    const ptrdiff_t size = (ptrdiff_t)pw_size(plan->problem.dtype);
-    const int64_t room = plan->room;
-    const pw_block *first = &plan->blocks[it->first_block], *end = &plan->blocks[it->end_block];
-    const int single = end - first == 1 && !(plan->interleaved && plan->run);
-    const int64_t tile = !single ? plan->tile : plan->run > 1 ? plan->run * plan->step : it->pixels;
-    pw_ahead ahead = {pass->next, INT64_MAX, INT64_MAX, INT64_MAX, 0, 0};
-    const int scales = plan->affine == PW_AFFINE_IN_KERNELS;
-    /* All of it: to clear what an initialiser leaves out takes as long as a small tile's sums. */
-    pw_tile t = {
-        .x = NULL,
-        .x_c = pass->x.i,
-        .x_p = pass->x.j,
-        .row = plan->stage_x ? 0 : plan->row,
-        .in_row = 0,
-        .x_row = plan->x_row,
-        .scale = scales ? pw_scale(plan, it->c + pass->c) : NULL,
-        .offset = scales ? pw_offset(plan, it->c + pass->c) : NULL,
-        .bias = NULL,
-        .w = NULL,
-        .y = NULL,
-        .y_step = plan->planes ? pass->y.i : pass->y.j,
-        .r = NULL,
-        .r_step = plan->planes ? pass->r.i : pass->r.j,
-        .r_ahead = plan->prefetch && !plan->stage_r ? R_AHEAD : 0,
-        .acc = NULL,
-        .acc_step = 0,
-        .C = plan->pairs ? pw_ceil_div(pass->channels, 2) : pass->channels,
-        .n = 0,
-        .channels = 0,
-        .first = pass->first,
-        .last = pass->last && !plan->tiled,
-        .transposed = plan->transposed,
-        .stream = 0,
-        .prefetch = 0,
-        .ahead = NULL,
-        .epilogue = &plan->epilogue,
-        .slopes = NULL,
-        .gaps = NULL,
-        .fill = plan->problem.fill,
-    };
-    for (int64_t p = 0, n; p < it->pixels; p += n) {
-        n = pw_min(p == 0 && head ? head : tile, it->pixels - p);
-        t.n = n;
-        if (t.row) {
-            t.x = pass->x.at + (it->from + p) / t.row * t.x_row;
-            t.in_row = (it->from + p) % t.row;
-        } else {
-            t.x = pass->x.at + p * pass->x.j;
-        }
-        t.prefetch = plan->interleaved && plan->run ? 0 : plan->prefetch;
-        if (plan->run && p >= head)
-            t.ahead = fetch_ahead(plan, it, pass, p, &ahead);
-        else if (pass->next)
-            t.ahead = &ahead;
-        if (t.ahead && plan->interleaved) fetch_now(plan, t.ahead, pass->channels, n);
-        t.gaps = pass->gaps ? pass->gaps + p * size : NULL;
-        t.stream = pass->stream && ((uintptr_t)(pass->y.at + p * pass->y.j) % LINE) == 0;
-        for (const pw_block *block = first; block < end; block++) {
-            const ptrdiff_t k = (ptrdiff_t)(block->k - first->k);
-            t.bias = it->packed + block->offset;
-            t.w = it->packed + block->offset +
-                  (1 + (plan->pairs ? pass->c / 2 : pass->c)) * block->width * size;
-            t.channels = block->channels;
-            if (plan->slopes) t.slopes = plan->slopes + (it->k + block->k) * size;
-            t.y = pass->y.at + k * pass->y.i + p * pass->y.j;
-            t.r = pass->r.at ? pass->r.at + k * pass->r.i + p * pass->r.j : NULL;
-            if (pass->acc) {
-                /* Whole vectors go there: what follows the head must not share one with it. */
-                const int64_t slot = p && head ? p - head + LINE / size : p;
-                t.acc = pass->acc + (block->at - first->at) * room * size +
-                        slot * size * (plan->interleaved ? block->width : 1);
-                t.acc_step = size * (plan->interleaved ? block->width : room);
-            }
-            block->kernel(&t);
-            t.prefetch = 0;
-            t.ahead = NULL;
-        }
-    }
 }
 
 /* The pixels that flags are set of: `fill`, or what the channels gave that are there, of `present`. */
@@ -213,7 +80,7 @@ static void put_missing(const pw_plan *plan, pw_matrix y, int64_t channels, cons
         pw_fill_missing(plan, y, channels, flags, n);
 }
 
-static void run_item(const pw_plan *plan, const item *it, int64_t head, char *scratch) {
+static void run_item(const pw_plan *plan, const pw_item *it, char *scratch) {
     const pw_problem *p = &plan->problem;
     const pw_block *first = &plan->blocks[it->first_block],
                    *last = &plan->blocks[it->end_block - 1];
@@ -251,7 +118,7 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
         put_missing(plan, y, y_channels, flags, it->pixels, present, scratch);
         return;
     }
-    pass pass = {
+    pw_pass pass = {
         .c = 0,
         .channels = 0,
         .first = 0,
@@ -271,7 +138,7 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
         pass.last = pass.c + pass.channels == plan->C;
         pass.x = x;
         pass.x.at +=
-            per_part(p, pass.c) * p->x_c + (plan->row || plan->stage_x ? 0 : it->from * p->x_p);
+            pw_per_part(p, pass.c) * p->x_c + (plan->row || plan->stage_x ? 0 : it->from * p->x_p);
         if (plan->stage_x) {
             const pw_matrix panel =
                 pw_staged(plan, scratch + plan->scratch.x, pass.channels, !plan->interleaved);
@@ -282,14 +149,14 @@ static void run_item(const pw_plan *plan, const item *it, int64_t head, char *sc
                 plan->kernels->pairs->make_pairs(panel.at, panel.i, pass.channels, it->pixels);
             pass.x = panel;
         }
-        run_tiles(plan, it, &pass, head);
+        pw_run_tiles(plan, it, &pass);
         pass.c += pass.channels;
     } while (!pass.last);
     if (plan->tiled)
         pw_finish_tiles(plan, y, pass.acc, it->pixels);
     else if (plan->finishes)
         pw_finish_sums(plan, pass.y, it->pixels);
-    if (plan->stage_y) pw_store_y(plan, y, pass.y, y_channels, it->pixels, stream, head);
+    if (plan->stage_y) pw_store_y(plan, y, pass.y, y_channels, it->pixels, stream, it->head);
     if (missing && !pass.gaps)
         put_missing(plan, y, y_channels, flags, it->pixels, present, scratch);
 }
@@ -301,8 +168,9 @@ static void work(void *argument, int number) {
     if (plan->scratch.bytes && !(scratch = pw_thread_scratch(plan->scratch.bytes))) return;
     int64_t index;
     for (int turn = 0; (index = pw_next_item(&call->shares, number, &turn)) >= 0;) {
-        const item it = item_at(call, index);
-        run_item(plan, &it, it.from ? 0 : call->head, scratch);
+        const pw_item it = item_at(call, index);
+        /* A row with a longer head may need one panel less than the first. */
+        if (it.pixels > 0) run_item(plan, &it, scratch);
     }
     pw_end_streaming(plan);
 }
@@ -314,20 +182,22 @@ void pw_run_strip(const pw_plan *plan, const pw_strip *strip, int64_t head, char
             for (int64_t done = 0, n; done < strip->pixels; done += n) {
                 const int64_t before = done ? 0 : head;
                 n = pw_min(strip->pixels - done, plan->panel + before);
-                const item it = {
-                    .x = strip->x + per_part(p, g * plan->C) * p->x_c,
-                    .y = strip->y + per_part(p, g * plan->K) * p->y_k + done * p->y_p,
-                    .r = strip->r ? strip->r + per_part(p, g * plan->K) * p->r_k + done * p->r_p
+                const pw_item it = {
+                    .x = strip->x + pw_per_part(p, g * plan->C) * p->x_c,
+                    .y = strip->y + pw_per_part(p, g * plan->K) * p->y_k + done * p->y_p,
+                    .r = strip->r ? strip->r + pw_per_part(p, g * plan->K) * p->r_k + done * p->r_p
                                   : NULL,
                     .packed = strip->packed + (size_t)g * plan->group_bytes,
                     .c = g * plan->C,
                     .k = g * plan->K,
                     .from = strip->from + done,
                     .pixels = n,
+                    .head = before,
+                    .to_next = 0,
                     .first_block = first_of_part(plan, part, plan->parts),
                     .end_block = first_of_part(plan, part + 1, plan->parts),
                 };
-                run_item(plan, &it, before, scratch);
+                run_item(plan, &it, scratch);
             }
 }
 
@@ -357,7 +227,7 @@ static void cut(call *call, int threads) {
         call->panel = pw_min(call->panel, pw_round_up(pw_max(pixels, 1), unit));
     }
     call->parts = (int)parts;
-    const int64_t after_head = p->P - call->head;
+    const int64_t after_head = p->P - (plan->heads_differ ? 0 : call->head);
     call->panels = after_head <= call->panel ? 1 : pw_ceil_div(after_head, call->panel);
     call->items = rows * call->parts * call->panels;
 }

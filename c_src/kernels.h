@@ -34,6 +34,7 @@ typedef struct pw_ahead {
     int64_t run;
     ptrdiff_t jump, wrap; /* from the end of a run to the next plane's, of the last plane's to the
                              next run of the first */
+    int crossed;          /* whether `at` is of the next outer index */
 } pw_ahead;
 
 /* A block of output channels for a run of n pixels. Strides are in bytes.
@@ -172,6 +173,7 @@ typedef struct pw_kernels {
     int kr_max;                                    /* planar[1..kr_max] */
     pw_kernel planar[PW_MAX_KR + 1];               /* by channels */
     pw_kernel planar_of[PW_DTYPES][PW_MAX_KR + 1]; /* that convert x; NULL: none */
+    pw_kernel planar_reversed[PW_MAX_KR + 1];      /* of pixels of x in reverse; NULL: none */
     int8_t planar_nv[PW_MAX_KR + 1];               /* vectors of pixels in a full tile of each */
     const pw_pair_kernels *pairs;                  /* with as many vectors in a tile; NULL: none */
     int nv_max;                                    /* interleaved[1..nv_max] */

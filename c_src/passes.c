@@ -143,17 +143,33 @@ static int fetches(const pw_plan *plan) {
     return plan->outer * p->C * p->P * (int64_t)pw_size(p->dtype) >= PREFETCH_FROM_BYTES;
 }
 
+/* Whether a row of each plane, of so many bytes at most, is best fetched while the row before it is computed:
+ * of many planes, or of small images, whose planes are contiguous. */
+static int fetches_next(const pw_plan *plan, int64_t most) {
+    const pw_problem *p = &plan->problem;
+    const int64_t size = (int64_t)pw_size(p->x_dtype);
+    const int64_t tiles = p->P / plan->step, row = tiles * plan->step * size;
+    if (plan->interleaved || plan->outer == 1 || plan->panel < p->P || tiles < 2 || row > most)
+        return 0;
+    return p->x_c == p->P * size || (plan->C > PW_MANY_PLANES && row >= LEAST_RUN_BYTES);
+}
+
 /* Runs that planar kernels fetch, of which panels are whole numbers then. */
 static void choose_run(pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const int64_t tile = plan->step * (int64_t)pw_size(p->x_dtype);
     const int is_planar = !plan->interleaved || p->x_p == (ptrdiff_t)pw_size(p->x_dtype);
-    if (!is_planar || plan->stage_x || !fetches(plan)) return;
+    if (!is_planar || plan->stage_x || plan->row || !fetches(plan)) return;
     plan->run = !plan->interleaved;
+    const int64_t fits = level_2_bytes() / 4 / plan->C;
+    if (fetches_next(plan, pw_min(2 * RUN_BYTES, fits))) {
+        plan->run = p->P / plan->step;
+        return;
+    }
     if (plan->C <= (plan->interleaved ? MANY_BROADCAST : PW_MANY_PLANES) || is_aliased(plan))
         return;
-    const int64_t fits = level_2_bytes() / 4 / plan->C;
-    const int64_t pixels = pw_min(plan->panel, p->P / 8);
+    /* What the last run of a row would fetch is the next row's, if there is one. */
+    const int64_t pixels = pw_min(plan->panel, p->P / (plan->outer > 1 ? 2 : 8));
     int64_t run = 1;
     while (2 * run * tile <= pw_min(RUN_BYTES, fits) && 2 * run * plan->step <= pixels) run *= 2;
     if (run * tile < LEAST_RUN_BYTES) return;
@@ -217,9 +233,7 @@ static int may_stream(const pw_plan *plan) {
     const int from_scratch = plan->finishes && p->y_dtype == p->dtype && p->parts == 1 &&
                              !p->y_swapped && p->y_p == (ptrdiff_t)pw_size(p->dtype);
     if ((plan->stage_y && !from_scratch) || p->in_place) return 0;
-    if (!plan->dense && (plan->interleaved || p->y_k % LINE)) return 0;
-    for (int64_t i = 0; i < p->outer; i++)
-        if (p->y_outer[i] % LINE) return 0;
+    if (!plan->dense && ((plan->interleaved && !plan->rows_to_planes) || p->y_k % LINE)) return 0;
     const int64_t pixels = plan->outer * p->P * (int64_t)pw_size(p->dtype);
     return pw_worth_streaming(pixels * p->groups * plan->y_channels,
                               plan->dense ? pixels * p->C : 0);
@@ -241,12 +255,15 @@ static ptrdiff_t choose_prefetch(const pw_plan *plan) {
     if (plan->stage_x) return 0;
     if (!plan->interleaved || plan->run) {
         const ptrdiff_t pixel = (ptrdiff_t)pw_size(p->x_dtype);
+        const int whole_row = plan->run > 1 && plan->run == p->P / plan->step;
+        if (whole_row) return p->P * pixel; /* the next row */
         const ptrdiff_t run = plan->run > 1 ? plan->run * plan->step * pixel : AHEAD_PLANAR;
         return at_least_panel(plan, run, pixel);
     }
     /* Rows of x and y lie one behind the other, else there is no telling what comes next. */
     const ptrdiff_t row = (ptrdiff_t)plan->y_channels * (ptrdiff_t)pw_size(p->y_dtype);
-    if (p->x_c != size || p->x_p != plan->C * size || p->y_p != row) return 0;
+    if (p->x_c != size || p->x_p != plan->C * size) return 0;
+    if (!plan->rows_to_planes && p->y_p != row) return 0;
     const ptrdiff_t rows = p->x_p * plan->kernels->vector;
     const ptrdiff_t ahead = pw_rows_channels(plan) < plan->K
                                 ? (p->x_p < FAR_PIXEL ? AHEAD_INTERLEAVED : PW_FAR)
@@ -267,6 +284,8 @@ void pw_choose_passes(pw_plan *plan) {
     choose_passes(plan);
     lay_out_scratch(plan);
     plan->stream = may_stream(plan);
+    for (int64_t i = 0; plan->stream && i < plan->problem.outer; i++)
+        plan->heads_differ |= plan->problem.y_outer[i] % LINE != 0;
     plan->prefetch = choose_prefetch(plan);
     plan->fetches_rows = fetches_rows(plan);
 }

@@ -31,6 +31,7 @@ struct pw_plan {
     pw_epilogue epilogue;
     int interleaved;               /* the kernels, or planar */
     int transposed;                /* interleaved kernels that write planes */
+    int rows_to_planes;            /* rows kernels that do */
     int planes;                    /* y and r are written and read in planes */
     int dense;                     /* interleaved, by kernels of few channels without gaps */
     int paired;                    /* blocks of so many channels, for pw_pair_kernel; 0: not */
@@ -46,6 +47,7 @@ struct pw_plan {
     const char *slopes;         /* K of the sums' dtype, and some more to be read; NULL: none */
     void *constants;            /* owned: what these and the problem's nodata point to */
     int stream;                 /* where y turns out to be aligned to a line */
+    int heads_differ;           /* pixels before that, from one outer index to the next */
     ptrdiff_t prefetch;         /* bytes ahead, */
     int64_t run;      /* of each plane of x the pixels of so many steps together; 0: no planes */
     int fetches_rows; /* x is staged from rows without gaps: the next panel's while this one is summed */
@@ -68,7 +70,7 @@ struct pw_plan {
     int parts;          /* of the blocks at least, for scratch to hold the channels of each */
     pw_scratch_layout scratch;
     size_t group_bytes; /* packed weights of a group */
-    char description[192];
+    char description[224];
     int n_blocks;
     pw_block blocks[];
 };
@@ -82,6 +84,12 @@ static const double pw_parallel_from = 0.5e6;
 /* A plan that weights can be packed with, in blocks of `width` channels and then of one. It cannot
  * be run. */
 pw_plan *pw_plan_packing(const pw_kernel_set *, const pw_problem *, int width);
+
+/* path.c */
+void pw_choose_path(pw_plan *);
+int pw_is_reversed(const pw_problem *);
+/* Planar kernels, by channels, that convert x in registers or read its pixels in reverse. */
+const pw_kernel *pw_converters_of(const pw_plan *);
 /* Channels for rows kernels, the others being whole vectors: all that fit one block, else what is
  * left; 0 where rows kernels cannot read x. */
 int64_t pw_rows_channels(const pw_plan *);

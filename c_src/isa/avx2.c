@@ -143,6 +143,13 @@ PW_INLINE const char *load_bytes(const char *from, int n, char *buffer) {
 #define V_LOADN_U8(p, n) V_LOAD_U8(load_bytes(p, n, (char[16]){0}))
 #define V_LOADN_U16(p, n) V_LOAD_U16(load_bytes(p, 2 * (n), (char[16]){0}))
 #define V_LOADN_I16(p, n) V_LOAD_I16(load_bytes(p, 2 * (n), (char[16]){0}))
+#define LANES_BACK _mm256_set_epi32(0, 1, 2, 3, 4, 5, 6, 7)
+#define V_LOAD_REVERSED(p) \
+    _mm256_permutevar8x32_ps(_mm256_loadu_ps((const float *)((p) - 28)), LANES_BACK)
+#define V_LOADN_REVERSED(p, n)                                                                     \
+    _mm256_permutevar8x32_ps(_mm256_maskload_ps((const float *)((p) - 28),                         \
+                                                _mm256_permutevar8x32_epi32(MASK(n), LANES_BACK)), \
+                             LANES_BACK)
 #define V_FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define V_ADD(a, b) _mm256_add_ps(a, b)
 #define V_SUB(a, b) _mm256_sub_ps(a, b)

@@ -20,6 +20,11 @@
     _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(MASK(n), p)))
 #define V_LOADN_I16(p, n) \
     _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(MASK(n), p)))
+#define REVERSE(v) \
+    _mm512_permutexvar_ps(_mm512_set_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), v)
+#define V_LOAD_REVERSED(p) REVERSE(_mm512_loadu_ps((p) - 60))
+#define V_LOADN_REVERSED(p, n) \
+    REVERSE(_mm512_maskz_loadu_ps((__mmask16)(0xffffu << (16 - (n))), (p) - 60))
 #define V_FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define V_ADD(a, b) _mm512_add_ps(a, b)
 #define V_SUB(a, b) _mm512_sub_ps(a, b)

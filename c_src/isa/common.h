@@ -22,6 +22,7 @@
  *
  *     V_LOAD_U8(p) V_LOAD_U16(p) V_LOAD_I16(p)         VW integers
  *     V_LOADN_U8(p, n) V_LOADN_U16(p, n) V_LOADN_I16(p, n)
+ *     V_LOAD_REVERSED(p) V_LOADN_REVERSED(p, n)        from p on towards lower addresses
  *     PAIR_U PAIR_NV(K)                    hidden channels at a time of two layers at once, vectors
  *                                          of pixels in a tile of K channels
  *     NARROW_MAX NARROW_U                  optional: hidden channels that fit into registers beside

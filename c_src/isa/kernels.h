@@ -38,6 +38,17 @@
 #include "planar_from.h"
 #endif
 
+/* Pixels in reverse, as of a flipped image. */
+#if defined(V_LOAD_REVERSED)
+#define X_(name) PW_PASTE(name##_reversed, SUFFIX)
+#define X_SIZE -(ptrdiff_t)sizeof(T)
+#define X_LOAD(p) V_LOAD_REVERSED(p)
+#define X_LOADN(p, n) V_LOADN_REVERSED(p, n)
+#define X_FMA(w, x, s) V_FMA(w, x, s)
+#define X_LEAST LEAST_CONVERTED
+#include "planar_from.h"
+#endif
+
 #if defined(GROUP)
 #include "groups.h"
 #endif
@@ -93,7 +104,7 @@ static const pw_kernels FN(kernels) = {
             FN(planar_14),
 #endif
         },
-#if defined(V_LOAD_U8)
+#if defined(LEAST_CONVERTED)
 #define OF_LARGE(x)                                                                        \
     FN(planar_7##x), FN(planar_8##x), FN(planar_9##x), FN(planar_10##x), FN(planar_11##x), \
         FN(planar_12##x), FN(planar_13##x), FN(planar_14##x)
@@ -102,7 +113,10 @@ static const pw_kernels FN(kernels) = {
 #else
 #define OF(x) {NULL, NULL, NULL, FN(planar_3##x), FN(planar_4##x), FN(planar_5##x), FN(planar_6##x)}
 #endif
+#if defined(V_LOAD_U8)
     .planar_of = {[PW_U8] = OF(_u8), [PW_U16] = OF(_u16), [PW_I16] = OF(_i16)},
+#endif
+    .planar_reversed = OF(_reversed),
 #undef OF
 #undef OF_LARGE
 #endif
@@ -220,5 +234,8 @@ static const pw_kernels FN(kernels) = {
 #undef V_LOADN_U16
 #undef V_LOAD_I16
 #undef V_LOADN_I16
+#undef V_LOAD_REVERSED
+#undef V_LOADN_REVERSED
+#undef LEAST_CONVERTED
 #undef PLANAR_NV_MAX
 #undef ROWS_MAX

@@ -55,6 +55,15 @@ PW_INLINE void storen_f32(char *p, int n, float32x4_t v) {
     vst1q_f32(part, v);
     store_part_float(p, part, n);
 }
+PW_INLINE float32x4_t reverse_f32(float32x4_t v) {
+    const float32x4_t halves = vrev64q_f32(v);
+    return vextq_f32(halves, halves, 2);
+}
+PW_INLINE float32x4_t loadn_reversed_f32(const char *p, int n) {
+    float part[4] = {0};
+    for (int i = 0; i < n; i++) memcpy(part + i, p - i * (ptrdiff_t)sizeof(float), sizeof(float));
+    return vld1q_f32(part);
+}
 
 #define T float
 #define V float32x4_t
@@ -66,6 +75,9 @@ PW_INLINE void storen_f32(char *p, int n, float32x4_t v) {
 #define V_STREAM(p, v) V_STORE(p, v)
 #define V_LOADN(p, n) loadn_f32(p, n)
 #define V_STOREN(p, n, v) storen_f32(p, n, v)
+#define LEAST_CONVERTED 7
+#define V_LOAD_REVERSED(p) reverse_f32(load_f32((p) - 12))
+#define V_LOADN_REVERSED(p, n) loadn_reversed_f32(p, n)
 #define V_FMA(a, b, c) vfmaq_f32(c, a, b)
 #define V_ADD(a, b) vaddq_f32(a, b)
 #define V_SUB(a, b) vsubq_f32(a, b)

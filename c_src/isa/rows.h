@@ -1,8 +1,8 @@
 /* Template: interleaved kernels for few output channels, or for what fills no vector.
  *
  * Vectors run over pixels, as in planar kernels; rows of x are transposed in registers on their
- * way in, GROUP channels of VW pixels at a time (groups.h), and sums on their way out. So no lane
- * idles, whatever the number of channels. Input channels must lie one behind the other.
+ * way in, GROUP channels of VW pixels at a time (groups.h), and sums on their way out, unless y is
+ * planar. So no lane idles, whatever the number of channels. Input channels must be contiguous.
  */
 
 PW_INLINE void FN(rows_finish)(const pw_tile *t, int64_t p, int KR, int rows, V *s) {
@@ -10,6 +10,13 @@ PW_INLINE void FN(rows_finish)(const pw_tile *t, int64_t p, int KR, int rows, V 
     PW_UNROLL
         for (int k = 0; k < KR; k++)
             V_STORE(t->acc + p * t->acc_step + k * VW * (ptrdiff_t)sizeof(T), s[k]);
+        return;
+    }
+    if (t->transposed) {
+        V v[ROWS_KR_MAX][PLANAR_NV_MAX];
+        PW_UNROLL
+        for (int k = 0; k < KR; k++) v[k][0] = s[k];
+        FN(planar_finish)(t, p * (ptrdiff_t)sizeof(T), KR, 1, rows, v);
         return;
     }
     PW_UNROLL
@@ -35,7 +42,7 @@ PW_INLINE void FN(rows_tile)(const pw_tile *t, int64_t p, int KR, int rows, int 
     const T *w = t->w;
     const char *from = t->x + p * x_p, *ahead = from + t->prefetch;
     /* Lines of y too: stores that wait for theirs would hold up the next tile. */
-    if (fetch)
+    if (fetch && !t->transposed)
         for (ptrdiff_t i = 0; i < VW * t->y_step; i += PW_CACHE_LINE)
             __builtin_prefetch(t->y + p * t->y_step + i, 1, 3);
     const int far = t->prefetch >= PW_FAR;

@@ -149,6 +149,33 @@ static void check_dense(pw_dtype dtype) {
         check_shape(dtype, INTERLEAVED, INTERLEAVED, 4, 1 + i, 70000 + random_below(100));
 }
 
+/* Windows of many planes: of rows that start in the middle of a line every other time, each is fetched
+ * while the row before it is computed. */
+static void check_windows(pw_dtype dtype) {
+    static const row_kind kinds[] = {ROWS_APART, ROWS_BACKWARDS, EVERY_SECOND_ROW};
+    const int size = (int)size_of(dtype), line = 64 / size;
+    for (int i = 0; i < 12; i++) {
+        const test_case t = {.dtype = dtype,
+                             .x_dtype = dtype,
+                             .groups = 1,
+                             .bias = 1,
+                             .outer = 1,
+                             .C = 41 + random_below(20),
+                             .K = 10 + random_below(30),
+                             .rows = 8 + 2 * random_below(3),
+                             .x = i % 4 ? PLANAR : REVERSED,
+                             .x_rows = kinds[i % 3],
+                             .y = PLANAR,
+                             .leading = 1,
+                             .P = line * (17 + random_below(40)) + line / 2,
+                             .skew = size * random_below(line),
+                             .activation = PW_ACT_RELU,
+                             .residual = (residual_kind)random_below(2),
+                             .cache_bytes = 400 << 10};
+        if (!rarely()) check(&t);
+    }
+}
+
 /* Past the caches, rows of whole lines: where streaming stores may set in; some pixels before the
  * first of them, and behind the last. */
 static void check_streaming(pw_dtype dtype) {
@@ -175,10 +202,13 @@ static void check_streaming(pw_dtype dtype) {
         if (i % 3 == 1) t.C = 900, t.K = 1, t.x = PLANAR; /* sums that wait between passes */
         if (i % 3 == 2) t.rows = line * (1 + random_below(3)), t.P = 1 + random_below(50);
         check(&t);
+        t.x = INTERLEAVED;
+        check(&t);
         t.x = t.y = INTERLEAVED, t.K = 1 + i % 4, t.C = 1 + i / 4 % 4;
         t.rows = 1, t.P += random_below(30);
         check(&t);
     }
+    check_windows(dtype);
     if (every > 1) return;
     /* Caches as they are. */
     const int64_t cache = pw_cache_bytes(3), largest = 40 << 20;
