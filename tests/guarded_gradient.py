@@ -1,6 +1,6 @@
 """Gradients of arrays that end, or begin, at a page which may not be touched.
 
-Run as a program by `test_gradient`: a stray read kills the process, and the last line printed
+Run as a program by `test_gradient_calls`: a stray read kills the process, and the last line printed
 names the case.
 """
 

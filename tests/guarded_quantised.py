@@ -6,8 +6,7 @@ import sys
 
 import numpy as np
 from guarded import LAYOUTS, Guarded, strides_of
-from quantised import expected, random_case
-from test_quantised_kernels import problem_of
+from quantised import expected, problem_of, random_case
 
 from pointwise_fast.kernels.c_quantised import CQuantised
 

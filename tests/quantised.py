@@ -5,9 +5,19 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from support import Array
+import pytest
+from support import WITHOUT_NUMBA, Array
+
+from pointwise_fast.problem import QuantisedProblem
+from pointwise_fast.quantisation import Quantisation
 
 BYTES = (np.dtype(np.uint8), np.dtype(np.int8))
+
+
+@pytest.fixture(params=WITHOUT_NUMBA)
+def backend(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
 
 
 class Case(NamedTuple):
@@ -75,3 +85,33 @@ def expected(case: Case, axis: int = -3) -> Array:
     limits = np.iinfo(case.out_zero_point.dtype)
     y = np.clip(steps.astype(np.float64) + int(case.out_zero_point), limits.min, limits.max)
     return np.moveaxis(y.astype(limits.dtype), -1, axis)
+
+
+def problem_of(case: Case, out: Array, **changes: Any) -> QuantisedProblem:
+    """The problem of arrays that are ``(*outer, channels, P)`` already."""
+    K, C = case.weight.shape
+    quantisation = Quantisation(
+        (case.x_scale, case.weight_scale, case.out_scale),
+        (case.x_zero_point, case.weight_zero_point, case.out_zero_point),
+        (case.x.dtype, case.weight.dtype),
+        K,
+    )
+    limits = np.iinfo(out.dtype)
+    settings: dict[str, Any] = {
+        "x_dtype": case.x.dtype,
+        "weight_dtype": case.weight.dtype,
+        "out_dtype": out.dtype,
+        "outer": case.x.shape[:-2],
+        "C": C,
+        "K": K,
+        "P": case.x.shape[-1],
+        "x_strides": case.x.strides,
+        "out_strides": out.strides,
+        "x_zero": quantisation.x_zero,
+        "weight_zero": quantisation.weight_zero,
+        "multiplier": quantisation.multiplier,
+        "out_zero": quantisation.out_zero,
+        "lo": limits.min,
+        "hi": limits.max,
+    }
+    return QuantisedProblem(**{**settings, **changes})

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Array
+from support import ISAS, Array
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
-
-ISAS = c_simd.isas() or ("none",)
 
 #: How (N, C, H, W) lies in memory.
 LAYOUTS = ("planar", "interleaved", "cropped", "backwards", "strided", "turned", "channels apart")
@@ -97,3 +95,11 @@ def assert_only_wrote(view: Array) -> None:
     """What is not in `view` is NaN still; a base of `room`."""
     base = beside(view)
     assert np.isnan(base).sum() == base.size - view.size
+
+
+def alone(found: list[pf.Conv1x1], x: Array) -> list[Array]:
+    return [layer(x) for layer in found]
+
+
+def conv(k: int, c: int, **settings: Any) -> pf.Conv1x1:
+    return pf.Conv1x1(np.ones((k, c)), **settings)

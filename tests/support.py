@@ -13,14 +13,22 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 import pointwise_fast as pf
 from pointwise_fast.activation import ACTIVATIONS
+from pointwise_fast.kernels import c_simd
 
 Array = npt.NDArray[Any]
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKENDS = pf.backends()
+#: Numba has no heads, missing data, quantised layers or sums over pixels.
+WITHOUT_NUMBA = [name for name in BACKENDS if name != "numba"]
+without_numba = pytest.mark.parametrize("backend", WITHOUT_NUMBA)
+#: Instruction sets of the C backend on this CPU.
+ISAS = c_simd.isas() or ("none",)
+needs_c = pytest.mark.skipif(c_simd.available() is not None, reason=str(c_simd.available()))
 DTYPES = (np.float32, np.float64)
 #: Names of activations that are the same for every channel; test_heads.py has prelu.
 UNIFORM = tuple(name for name in ACTIVATIONS if name != "prelu")

@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from exact import fma_chain
-from support import DTYPES, UNIFORM, Array, Memory, assert_conv, problem_of
+from support import DTYPES, ISAS, UNIFORM, Array, Memory, assert_conv, problem_of
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
 
 pytestmark = pytest.mark.skipif(c_simd.available() is not None, reason=str(c_simd.available()))
 
-ISAS = c_simd.isas() or ("none",)
 SPECS = [None, *(("clip", -0.5, 0.75) if name == "clip" else name for name in UNIFORM)]
 
 

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Array, Memory, numbers
-from test_dtypes import LAYOUTS, arranged, needs_c, positive, values, whole
+from images import LAYOUTS, arranged, positive, values, whole
+from support import Array, Memory, needs_c, numbers, without_numba
 
 import pointwise_fast as pf
 
 DTYPES = ["u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", "c8", "c16"]
 #: That have the other byte order.
-BACKENDS = [name for name in pf.backends() if name != "numba"]
 
 
 def swapped(array: Array) -> Array:
@@ -55,7 +54,7 @@ def test_input(dtype: str, layout: str, backend: str, rng: np.random.Generator) 
         assert np.array_equal(layer(x, threads=threads), expected)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_output(dtype: str, layout: str, backend: str, rng: np.random.Generator) -> None:
@@ -87,7 +86,7 @@ def test_output(dtype: str, layout: str, backend: str, rng: np.random.Generator)
         assert np.array_equal(sums, wanted)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["u2", "f4", "i8", "c8"])
 def test_in_place(dtype: str, layout: str, backend: str, rng: np.random.Generator) -> None:
@@ -110,7 +109,7 @@ def test_in_place(dtype: str, layout: str, backend: str, rng: np.random.Generato
         assert np.array_equal(view, wanted)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 def test_memory_maps(backend: str, tmp_path: Path, rng: np.random.Generator) -> None:
     plain = values(rng, "u2", 5, 30, 41)
     plain.astype(">u2").tofile(tmp_path / "x")
@@ -138,7 +137,7 @@ def test_parameters(backend: str, rng: np.random.Generator) -> None:
         assert np.array_equal(layer(x), expected)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 def test_slopes_and_nodata(backend: str, rng: np.random.Generator) -> None:
     x = rng.integers(0, 4, (4, 3, 70)).astype(np.int32)
     weight, slopes = numbers(rng, backend, 2, 4), np.array([0.5, 0.25])
@@ -155,7 +154,7 @@ def test_slopes_and_nodata(backend: str, rng: np.random.Generator) -> None:
         assert np.array_equal(y, expected)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
     ("dtype", "nodata"), [("u2", 258), ("f4", np.nan), ("f8", -9999), ("i8", -(2**63))]
@@ -178,7 +177,7 @@ def test_missing_data(
     assert np.array_equal(y, plain_y)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 def test_heads_and_labels(backend: str, rng: np.random.Generator) -> None:
     x, weight = whole(values(rng, "f4", 6, 5, 29), backend), numbers(rng, backend, 9, 6)
     for head in ("softmax", "argmax"):
@@ -189,7 +188,7 @@ def test_heads_and_labels(backend: str, rng: np.random.Generator) -> None:
     assert np.array_equal(labels, expected)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_chains_and_branches(layout: str, backend: str, rng: np.random.Generator) -> None:
     plain = rng.integers(0, 30, (6, 31, 97)).astype("u2")
@@ -232,7 +231,7 @@ def test_threads_and_panels_do_not_show(dtype: str, layout: str, rng: np.random.
     assert np.array_equal(layer(x[part]), whole[part])
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("dtype", [">u2", ">f4", ">f8", ">c8"])
 def test_nothing_is_written_beside_the_output(
     dtype: str, backend: str, rng: np.random.Generator
@@ -255,7 +254,7 @@ def test_nothing_is_written_beside_the_output(
         memory.assert_holds(expected, f"{dtype} {layout}")
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
     ("C", "K", "P"), [(3, 5, 900), (20, 9, 33), (40, 70, 400), (1, 1, 7), (300, 20, 2)]
@@ -279,7 +278,7 @@ def test_gradients(
             assert np.array_equal(gradient, wanted)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 def test_quantised(backend: str, rng: np.random.Generator) -> None:
     x = rng.integers(0, 256, (4, 3, 7)).astype(np.uint8)
     weight, bias = rng.integers(-9, 9, (5, 4)).astype(np.int8), rng.integers(-900, 900, 5)
@@ -293,7 +292,7 @@ def test_quantised(backend: str, rng: np.random.Generator) -> None:
     assert np.array_equal(call(">"), call("<"))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 def test_bfloat16(backend: str, rng: np.random.Generator) -> None:
     ml_dtypes = pytest.importorskip("ml_dtypes")
     x = rng.standard_normal((4, 3, 37)).astype(ml_dtypes.bfloat16)

@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 from bounds import in_series
 from scenes import LAYOUTS, assert_only_wrote, assert_same_bits, image, isa, layers, room
-from support import DTYPES, Array, assert_within, run_python
+from support import DTYPES, Array, assert_within, needs_c, run_python
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
 
 __all__ = ["isa"]  # a fixture
-
-needs_c = pytest.mark.skipif(c_simd.available() is not None, reason=str(c_simd.available()))
 
 
 def in_turn(found: list[pf.Conv1x1], x: Array, residual: Array | None = None) -> Array:

@@ -11,14 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from peaks import MALLOC, MEASURE
 from scenes import assert_same_bits, layers
-from support import BACKENDS, python_environment, run_python
-from test_memory import MALLOC, MEASURE
+from support import BACKENDS, needs_c, python_environment, run_python
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
-
-needs_c = pytest.mark.skipif(c_simd.available() is not None, reason=str(c_simd.available()))
 
 
 def conv(k: int, c: int, **settings: Any) -> pf.Conv1x1:

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 from exact import fma, fma_chains
-from support import DTYPES, Array, Memory, assert_conv, problem_of
+from support import DTYPES, ISAS, Array, Memory, assert_conv, problem_of
 
 from pointwise_fast.kernels import c_simd
 
 pytestmark = pytest.mark.skipif(c_simd.available() is not None, reason=str(c_simd.available()))
 
-ISAS = c_simd.isas() or ("none",)
 
 #: Past every vector, tile and K block; `CHANNELS` past the C block.
 KS = range(1, 41)

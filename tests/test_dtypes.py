@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Array, Memory, assert_conv, numbers, reference
+from images import LAYOUTS, arranged, positive, supported, values, whole
+from support import Array, Memory, assert_conv, needs_c, numbers, reference
 
 import pointwise_fast as pf
 
@@ -20,62 +21,6 @@ REAL_OUTPUTS: list[Any] = [
     *("f2", "f4", "f8", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"),
     BFLOAT16,
 ]
-LAYOUTS = ["planar", "interleaved", "strided"]
-#: Whose bits do not depend on threads and panels.
-needs_c = pytest.mark.skipif("c" not in pf.backends(), reason="the C kernels are not built")
-
-
-def values(rng: np.random.Generator, dtype: Any, *shape: int) -> Array:
-    """The whole range of small dtypes, and more than float32 can hold of long ones."""
-    kind = np.dtype(dtype)
-    if kind.kind == "b":
-        return rng.random(shape) < 0.5
-    if kind.kind in "ui":
-        limits = np.iinfo(kind)
-        low, high = max(limits.min, -(2**40)), min(limits.max, 2**40)
-        return rng.integers(low, high, shape, kind.type if kind.itemsize < 8 else np.int64).astype(
-            kind
-        )
-    if kind.kind == "c":
-        return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(kind)
-    return rng.standard_normal(shape).astype(kind)
-
-
-def whole(x: Array, backend: str) -> Array:
-    """Whole numbers instead of floats for NumPy: see `support.numbers`."""
-    return np.rint(4 * x).astype(x.dtype) if backend == "numpy" and x.dtype.kind in "fc" else x
-
-
-def positive(x: Array, backend: str) -> Array:
-    """`whole`, from 1 on: where bytes are compared, for the sign of 0 depends on the order, too."""
-    x = whole(x, backend)
-    if backend != "numpy" or x.dtype.kind not in "fc":
-        return x
-    parts = abs(x.real) + 1 + (1j * (abs(x.imag) + 1) if x.dtype.kind == "c" else 0)
-    return parts.astype(x.dtype)
-
-
-def arranged(x: Array, layout: str) -> tuple[Array, int]:
-    """(C, H, W) as another layout, and its channel axis."""
-    if layout == "planar":
-        return x, -3
-    if layout == "interleaved":
-        return np.ascontiguousarray(np.moveaxis(x, 0, -1)), -1
-    wide = np.zeros((x.shape[0], 2 * x.shape[1], 3 * x.shape[2]), x.dtype)
-    view = wide[:, ::2, ::-3]
-    view[...] = x
-    return view, -3
-
-
-def supported(backend: str, x: Array, weight: Array, **settings: Any) -> bool:
-    """Whether `backend` takes it; that it refuses by name, if not."""
-    floats = (np.float32, np.float64)
-    wanted = settings.get("dtype", np.float32)
-    if backend != "numba" or (x.dtype in floats and np.dtype(wanted) in floats):
-        return True
-    with pytest.raises(ValueError, match="backend 'numba' does not support"):
-        pf.conv1x1(x, weight, backend=backend, **settings)
-    return False
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

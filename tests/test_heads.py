@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from bounds import Bounded, assert_labels, convolved, headed
-from support import DTYPES, WIDE, assert_within, numbers
-from test_dtypes import LAYOUTS, arranged, needs_c
+from images import LAYOUTS, arranged
+from support import DTYPES, WIDE, assert_within, needs_c, numbers, without_numba
 
 import pointwise_fast as pf
 from pointwise_fast.head import HEADS
 
-BACKENDS = [name for name in pf.backends() if name != "numba"]
 
-
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("head", HEADS)
@@ -47,7 +45,7 @@ def test_heads(
     assert_within(found, *headed(exact, head, dtype, axis))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_argmax_of_ties_and_nan(layout: str, backend: str, rng: np.random.Generator) -> None:
     plain = rng.integers(-2, 3, (9, 8, 40)).astype(np.float32)
@@ -65,7 +63,7 @@ def test_argmax_of_ties_and_nan(layout: str, backend: str, rng: np.random.Genera
     assert np.array_equal(found, ties.argmax(axis=axis))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 def test_one_nan_is_the_largest(backend: str) -> None:
     """As `np.argmax` has it, wherever it stands."""
     for at in range(5):
@@ -76,7 +74,7 @@ def test_one_nan_is_the_largest(backend: str) -> None:
         assert np.all(found == at)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "int64"])
 def test_label_dtypes(dtype: str, backend: str, rng: np.random.Generator) -> None:
     x, weight = rng.standard_normal((6, 5, 31)), rng.standard_normal((11, 6))
@@ -89,7 +87,7 @@ def test_label_dtypes(dtype: str, backend: str, rng: np.random.Generator) -> Non
     assert np.array_equal(turned, labels)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("head", ["softmax", "log_softmax", "l2_normalize"])
 def test_special_values(head: str, backend: str) -> None:
     """NaN and infinities spread over their pixel, and no further."""
@@ -105,7 +103,7 @@ def test_special_values(head: str, backend: str) -> None:
     assert np.all(np.isfinite(found))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_softmax_far_down(dtype: Any, backend: str) -> None:
     """Fractions go through the subnormal numbers down to 0, each rounded but once or twice."""
@@ -176,7 +174,7 @@ def test_threads_and_panels_do_not_show(head: str, layout: str, rng: np.random.G
         assert np.array_equal(layer(x, threads=threads), whole)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_prelu(layout: str, dtype: Any, backend: str, rng: np.random.Generator) -> None:
@@ -196,7 +194,7 @@ def test_prelu(layout: str, dtype: Any, backend: str, rng: np.random.Generator) 
     )
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("groups", [1, 3])
 @pytest.mark.parametrize(

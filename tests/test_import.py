@@ -10,21 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from programs import WITHOUT_C
 from support import ROOT, run_python
 
 from pointwise_fast.kernels import c_simd
-
-#: Makes the C extension impossible to import.
-WITHOUT_C = """
-import sys
-
-class Hide:
-    def find_spec(self, name, path=None, target=None):
-        if name == "pointwise_fast.kernels._c":
-            raise ImportError("hidden by a test")
-
-sys.meta_path.insert(0, Hide())
-"""
 
 
 def test_import_loads_no_extra() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from test_threads import interrupted, needs_fork, run
+from programs import interrupted, needs_fork, run
 
 import pointwise_fast as pf
 

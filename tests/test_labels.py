@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_masked import each_backend, weights
+from images import weights
+from support import without_numba
 
 import pointwise_fast as pf
 
 
-@each_backend
+@without_numba
 @pytest.mark.parametrize("wanted", [None, "u1", "u2", "i4", "i8"])
 @pytest.mark.parametrize("by", ["nodata", "mask", "masked"])
 def test_labels_of_what_is_missing(by: str, wanted: Any, backend: str) -> None:

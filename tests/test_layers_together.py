@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from bounds import Bounded, assert_labels, assert_stored, convolved, headed
+from images import LAYOUTS, arranged, values
 from support import Array, assert_within
-from test_dtypes import LAYOUTS, arranged, values
 
 import pointwise_fast as pf
 

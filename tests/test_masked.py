@@ -7,18 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Array, numbers
-from test_dtypes import LAYOUTS, arranged
+from images import LAYOUTS, arranged, weights
+from support import numbers, without_numba
 
 import pointwise_fast as pf
-
-BACKENDS = [name for name in pf.backends() if name != "numba"]
-each_backend = pytest.mark.parametrize("backend", BACKENDS)
-
-
-def weights(rng: np.random.Generator, K: int, C: int) -> Array:
-    """Whole numbers, none of them 0: their sums are the same in any order."""
-    return (rng.integers(1, 10, (K, C)) * rng.choice([-1, 1], (K, C))).astype(np.float32)
 
 
 def assert_same(y: Any, expected: Any) -> None:
@@ -32,7 +24,7 @@ def assert_same(y: Any, expected: Any) -> None:
 # Shapes of mask=.
 
 
-@each_backend
+@without_numba
 @pytest.mark.parametrize("nothing", [False, np.False_, np.ma.nomask, np.array(False)])
 @pytest.mark.parametrize("where", ["conv1x1", "layer", "chain", "branches"])
 def test_a_scalar_mask_of_nothing(
@@ -86,7 +78,7 @@ MASKS: list[tuple[tuple[int, ...], int, tuple[int, ...], tuple[int, ...]]] = [
 ]
 
 
-@each_backend
+@without_numba
 @pytest.mark.parametrize(("shape", "axis", "of", "means"), MASKS, ids=str)
 def test_a_mask_is_broadcast(
     shape: Any, axis: int, of: Any, means: Any, backend: str, rng: np.random.Generator
@@ -147,7 +139,7 @@ def masked(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = "f4") 
     return np.ma.MaskedArray(data, mask=mask)
 
 
-@each_backend
+@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u4", "f2", "f4", "f8"])
 @pytest.mark.parametrize("also", ["", "nodata", "mask", "nodata mask"])
@@ -180,7 +172,7 @@ def test_masked_arrays(
     assert np.array_equal(x.mask, before)
 
 
-@each_backend
+@without_numba
 def test_results_of_masked_arrays(backend: str, rng: np.random.Generator) -> None:
     """Integers, labels, fills, arrays without a mask and with a hard one."""
     x = masked(rng, (4, 6, 9), "u2")
@@ -213,7 +205,7 @@ def test_results_of_masked_arrays(backend: str, rng: np.random.Generator) -> Non
     assert np.array_equal(strided.mask[0], lost[::2, ::2])
 
 
-@each_backend
+@without_numba
 def test_masked_arrays_with_some_channels(backend: str, rng: np.random.Generator) -> None:
     """valid="any": the outputs of which nothing can be said are masked, too."""
     x = masked(rng, (6, 8, 11), "f8")
@@ -238,7 +230,7 @@ def test_masked_arrays_with_some_channels(backend: str, rng: np.random.Generator
     assert np.array_equal(np.isnan(mixed.data), mixed.mask)
 
 
-@each_backend
+@without_numba
 def test_out_of_masked_arrays(backend: str, rng: np.random.Generator) -> None:
     x, W = masked(rng, (5, 6, 7)), weights(rng, 5, 5)
     layer = pf.Conv1x1(W, backend=backend)
@@ -263,7 +255,7 @@ def test_out_of_masked_arrays(backend: str, rng: np.random.Generator) -> None:
     assert hard.hardmask
 
 
-@each_backend
+@without_numba
 @pytest.mark.parametrize("shift", [0, 1])
 def test_out_overlaps_a_masked_x(shift: int, backend: str, rng: np.random.Generator) -> None:
     block = np.ma.MaskedArray(rng.integers(1, 9, 250).astype("f4"), mask=rng.random(250) < 0.05)
@@ -287,7 +279,7 @@ def test_errors_come_before_a_masked_out_is_touched(rng: np.random.Generator) ->
         assert np.all(out.data == 3)
 
 
-@each_backend
+@without_numba
 def test_chains_of_masked_arrays(backend: str, rng: np.random.Generator) -> None:
     x = masked(rng, (5, 12, 13))
     first = pf.Conv1x1(weights(rng, 8, 5), activation="relu")
@@ -307,7 +299,7 @@ def test_chains_of_masked_arrays(backend: str, rng: np.random.Generator) -> None
         some(x)
 
 
-@each_backend
+@without_numba
 @pytest.mark.parametrize("same", [False, True])
 def test_branches_of_masked_arrays(same: bool, backend: str, rng: np.random.Generator) -> None:
     x, extra = masked(rng, (5, 12, 13)), rng.random((12, 13)) < 0.1
@@ -369,7 +361,7 @@ def test_masked_arrays_elsewhere(rng: np.random.Generator) -> None:
 # What valid="any" says of pixels without channels and of weights of 0.
 
 
-@each_backend
+@without_numba
 def test_what_is_left_of_a_pixel(backend: str) -> None:
     x = np.array([[np.nan, np.nan, 3.0], [np.nan, 2.0, 5.0]])
     W, bias = np.array([[1.0, 1.0], [0.0, 0.0], [4.0, 0.0]]), [10.0, 20.0, 30.0]

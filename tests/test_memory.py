@@ -5,41 +5,11 @@ from __future__ import annotations
 import sys
 
 import pytest
-from support import run_python
-
-import pointwise_fast as pf
+from peaks import MALLOC, MEASURE
+from support import run_python, without_numba
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self")
 
-#: Makes malloc ask the system for every larger block and give it back at once: what it keeps for
-#: later would hide temporaries of up to 32 MiB.
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-
-#: Peak memory of a call, in KiB beyond what there was, after a first call of the same kind.
-MEASURE = """
-import sys
-import numpy as np
-import pointwise_fast as pf
-
-def status(field):
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith(field))
-
-def peak(call):
-    call()
-    before = status("VmRSS")
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # forgets the peak
-    call()
-    return status("VmHWM") - before
-
-backend, case = sys.argv[1:]
-rows = 600
-cube = np.ones((50, rows, 600), np.float32)
-w = np.ones((20, 50), np.float32)
-out = np.ones((20, rows, 600), np.float32)
-settings = dict(backend=backend, threads=2, activation="silu")
-"""
 
 CASES = {
     "planar": "lambda: pf.conv1x1(cube, w, out=out, **settings)",
@@ -105,7 +75,7 @@ CONVERTED = {
 
 
 @pytest.mark.parametrize("case", CONVERTED)
-@pytest.mark.parametrize("backend", [name for name in pf.backends() if name != "numba"])
+@without_numba
 def test_peak_of_a_call_that_converts(backend: str, case: str) -> None:
     code = " ".join(CONVERTED[case].split())
     done = run_python(MEASURE + f"print(peak({code}))", backend, case, **MALLOC)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Array, assert_conv, run_python
+from support import WITHOUT_NUMBA, Array, assert_conv, run_python
 
 import pointwise_fast as pf
 
@@ -60,7 +60,7 @@ def call(request: pytest.FixtureRequest) -> Any:
     return run
 
 
-FEATURED = [name for name in pf.backends() if name != "numba"]
+FEATURED = WITHOUT_NUMBA
 
 
 @pytest.mark.parametrize("backend", FEATURED)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import threadpoolctl
+from programs import WITHOUT_C
 from support import BACKENDS, run_python
-from test_import import WITHOUT_C
 
 import pointwise_fast as pf
 from pointwise_fast.config import resolve_threads

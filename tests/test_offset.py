@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from exact import fma
-from support import BACKENDS, Array, assert_conv, problem_of
-from test_dtypes import LAYOUTS, arranged, needs_c, supported
+from images import LAYOUTS, arranged, supported
+from support import BACKENDS, Array, assert_conv, needs_c, problem_of
 
 import pointwise_fast as pf
 from pointwise_fast.conv import _known

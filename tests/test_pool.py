@@ -6,7 +6,7 @@ import os
 import sys
 
 import pytest
-from test_threads import run
+from programs import run
 
 import pointwise_fast as pf
 

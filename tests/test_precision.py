@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Array, Memory, assert_within, reference
-from test_dtypes import LAYOUTS, arranged, values, whole
+from images import LAYOUTS, arranged, values, whole
+from support import Array, Memory, assert_within, reference, without_numba
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
@@ -137,7 +137,7 @@ def test_float64_sums(dtype: str, layout: str, backend: str, rng: np.random.Gene
             assert np.array_equal(y, clipped.astype(out))
 
 
-@pytest.mark.parametrize("backend", [name for name in pf.backends() if name != "numba"])
+@without_numba
 def test_integers_in_integers_out(backend: str, rng: np.random.Generator) -> None:
     """Differences of large sums: off in float32, exact in float64."""
     x = rng.integers(50000, 65536, (2000, 4, 9)).astype(np.uint16)
@@ -154,7 +154,7 @@ def test_integers_in_integers_out(backend: str, rng: np.random.Generator) -> Non
         assert not np.array_equal(pf.conv1x1(x, weight, **settings), expected)
 
 
-@pytest.mark.parametrize("backend", [name for name in pf.backends() if name != "numba"])
+@without_numba
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_sixteen_bits_are_rounded_once(dtype: str, backend: str) -> None:
     """Just past a tie: by way of float32 it would be one."""
@@ -171,7 +171,7 @@ def test_sixteen_bits_are_rounded_once(dtype: str, backend: str) -> None:
     assert np.array_equal(y.astype(float), expected, equal_nan=True)
 
 
-@pytest.mark.parametrize("backend", [name for name in pf.backends() if name != "numba"])
+@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_chains_and_branches_of_float64_sums(
     layout: str, backend: str, rng: np.random.Generator

@@ -9,50 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from quantised import Case, any_bytes, expected, random_case
-from support import Array, Memory, python_environment, run_python
-from test_memory import MALLOC, MEASURE
+from peaks import MALLOC, MEASURE
+from quantised import any_bytes, expected, problem_of, random_case
+from support import Memory, python_environment, run_python
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
 from pointwise_fast.kernels.c_quantised import CQuantised, kernels_of
 from pointwise_fast.kernels.numpy_quantised import NumpyQuantised
-from pointwise_fast.problem import QuantisedProblem
-from pointwise_fast.quantisation import Quantisation
 
 pytestmark = pytest.mark.skipif(c_simd.available() is not None, reason=str(c_simd.available()))
 
 KERNELS = [name for isa in c_simd.isas() for name in kernels_of(isa)] or ["none"]
-
-
-def problem_of(case: Case, out: Array, **changes: Any) -> QuantisedProblem:
-    """The problem of arrays that are ``(*outer, channels, P)`` already."""
-    K, C = case.weight.shape
-    quantisation = Quantisation(
-        (case.x_scale, case.weight_scale, case.out_scale),
-        (case.x_zero_point, case.weight_zero_point, case.out_zero_point),
-        (case.x.dtype, case.weight.dtype),
-        K,
-    )
-    limits = np.iinfo(out.dtype)
-    settings: dict[str, Any] = {
-        "x_dtype": case.x.dtype,
-        "weight_dtype": case.weight.dtype,
-        "out_dtype": out.dtype,
-        "outer": case.x.shape[:-2],
-        "C": C,
-        "K": K,
-        "P": case.x.shape[-1],
-        "x_strides": case.x.strides,
-        "out_strides": out.strides,
-        "x_zero": quantisation.x_zero,
-        "weight_zero": quantisation.weight_zero,
-        "multiplier": quantisation.multiplier,
-        "out_zero": quantisation.out_zero,
-        "lo": limits.min,
-        "hi": limits.max,
-    }
-    return QuantisedProblem(**{**settings, **changes})
 
 
 def planar(n: int, P: int, pad: int) -> tuple[int, int]:
