@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import support
 from shuffled import ShuffledMatmul
-from support import BACKENDS, WITHOUT_NUMBA
+from support import BACKENDS, WITHOUT_NUMBA, Backend
 
 import pointwise_fast as pf
 
@@ -112,13 +112,13 @@ def rng(request: pytest.FixtureRequest, seed: int) -> np.random.Generator:
 
 
 @pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
+def backend(request: pytest.FixtureRequest) -> Backend:
+    name: Backend = request.param
     return name
 
 
 @pytest.fixture(params=WITHOUT_NUMBA)
-def summing(request: pytest.FixtureRequest) -> str:
+def summing(request: pytest.FixtureRequest) -> Backend:
     """Backends that sum over pixels, for gradients of the weight and the bias."""
-    name: str = request.param
+    name: Backend = request.param
     return name

@@ -7,6 +7,7 @@ names the case.
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 from guarded import LAYOUTS, Guarded, strides_of
@@ -22,7 +23,7 @@ def main(isa: str, seed: int) -> None:
     for x_layout in LAYOUTS:
         for y_layout in LAYOUTS:
             for i in range(5 if isa == "scalar" else 12):
-                dtype = np.dtype(DTYPES[i % 2])
+                dtype: Any = np.dtype(DTYPES[i % 2])
                 C, K = (int(rng.integers(1, most)) for most in (70, 30))
                 P = int(rng.integers(1, (150, 150, 900)[i % 3]))
                 item = dtype.itemsize
@@ -30,7 +31,7 @@ def main(isa: str, seed: int) -> None:
                 ones = np.concatenate([X, np.ones((1, P), dtype)]).astype(float)
                 expected = DY.astype(float) @ ones.T
                 # In whatever order; what is expected is off by as much where it is float64 too.
-                bound = 2 * (P + 4) * np.finfo(dtype).eps * (abs(DY) @ abs(ones.T))
+                bound = 2 * (P + 4) * float(np.finfo(dtype).eps) * (abs(DY) @ abs(ones.T))
                 for at_end in (True, False):
                     print(isa, C, K, P, dtype, x_layout, y_layout, at_end, flush=True)
                     x = rooms[0].array(X, strides_of(x_layout, C, P, item), at_end)

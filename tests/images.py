@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Array, numbers
+from support import Array, Backend, numbers
 
 import pointwise_fast as pf
 
@@ -29,12 +29,12 @@ def values(rng: np.random.Generator, dtype: Any, *shape: int) -> Array:
     return rng.standard_normal(shape).astype(kind)
 
 
-def whole(x: Array, backend: str) -> Array:
+def whole(x: Array, backend: Backend) -> Array:
     """Whole numbers instead of floats for NumPy: see `support.numbers`."""
     return np.rint(4 * x).astype(x.dtype) if backend == "numpy" and x.dtype.kind in "fc" else x
 
 
-def positive(x: Array, backend: str) -> Array:
+def positive(x: Array, backend: Backend) -> Array:
     """`whole`, from 1 on: where bytes are compared, for the sign of 0 depends on the order, too."""
     x = whole(x, backend)
     if backend != "numpy" or x.dtype.kind not in "fc":
@@ -55,7 +55,7 @@ def arranged(x: Array, layout: str) -> tuple[Array, int]:
     return view, -3
 
 
-def supported(backend: str, x: Array, weight: Array, **settings: Any) -> bool:
+def supported(backend: Backend, x: Array, weight: Array, **settings: Any) -> bool:
     """Whether `backend` takes it; that it refuses by name, if not."""
     floats = (np.float32, np.float64)
     wanted = settings.get("dtype", np.float32)
@@ -71,7 +71,7 @@ def with_gaps(
     shape: tuple[int, ...],
     dtype: Any,
     nodata: float,
-    backend: str = "c",
+    backend: Backend = "c",
 ) -> Array:
     kind = np.dtype(dtype)
     if kind.kind in "ui":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 #: Makes malloc ask the system for every larger block and give it back at once: what it keeps for
 #: later would hide temporaries of up to 32 MiB.
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+MALLOC: dict[str, Any] = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
 #: Peak memory of a call, in KiB beyond what there was, after a first call of the same kind.
 MEASURE = """

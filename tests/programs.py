@@ -8,9 +8,11 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from support import (
+    Backend,
     python_command,
     python_environment,
     run_python,
@@ -54,12 +56,12 @@ def join(pid):
 """
 
 
-def run(code: str, backend: str, timeout: float = 60, **variables: str) -> str:
+def run(code: str, backend: Backend, timeout: float = 60, **variables: Any) -> str:
     body = "\n".join(line.removeprefix("        ") for line in code.splitlines())
     return run_python(PRELUDE + body, backend, timeout=timeout, **variables).stdout
 
 
-def interrupted(code: str, backend: str) -> Iterator[str]:
+def interrupted(code: str, backend: Backend) -> Iterator[str]:
     """Run `code`, press Ctrl-C shortly after each line that it prints; give the lines."""
     body = "\n".join(line.removeprefix("        ") for line in code.splitlines())
     process = subprocess.Popen(

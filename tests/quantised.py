@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from support import WITHOUT_NUMBA, Array
+from support import WITHOUT_NUMBA, Array, Backend
 
 from pointwise_fast.problem import QuantisedProblem
 from pointwise_fast.quantisation import Quantisation
@@ -15,8 +15,8 @@ BYTES = (np.dtype(np.uint8), np.dtype(np.int8))
 
 
 @pytest.fixture(params=WITHOUT_NUMBA)
-def backend(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
+def backend(request: pytest.FixtureRequest) -> Backend:
+    name: Backend = request.param
     return name
 
 
@@ -53,9 +53,12 @@ def random_case(
     x_dtype, w_dtype, out_dtype = dtypes or (BYTES[i] for i in rng.integers(0, 2, 3))
     C = x_shape[axis]
     scales = np.exp2(rng.uniform(-9, -7, K if per_channel else ())).astype(np.float32)
-    zero: Any = {True: any_bytes(rng, K, w_dtype), False: 0 if w_dtype == np.int8 else 128}.get(
-        weight_zero, any_bytes(rng, (), w_dtype)[()]
-    )
+    zeros: dict[bool | None, Any] = {
+        True: any_bytes(rng, K, w_dtype),
+        False: 0 if w_dtype == np.int8 else 128,
+        None: any_bytes(rng, (), w_dtype)[()],
+    }
+    zero = zeros[weight_zero]
     return Case(
         any_bytes(rng, x_shape, x_dtype),
         np.float32(0.03),

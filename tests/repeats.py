@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Array
+from support import Array, Backend
 
 import pointwise_fast as pf
 
@@ -16,11 +16,11 @@ BIAS = np.arange(4, dtype=np.float32)
 Call = Callable[..., Array]
 
 
-def layer_call(backend: str = "c", **settings: Any) -> Call:
+def layer_call(backend: Backend = "c", **settings: Any) -> Call:
     return pf.Conv1x1(WEIGHT, BIAS, backend=backend, **settings)
 
 
-def one_shot_call(backend: str = "c", **settings: Any) -> Call:
+def one_shot_call(backend: Backend = "c", **settings: Any) -> Call:
     # Weights of its own, so that no other test has called with them.
     weight, bias = WEIGHT.copy(), BIAS.copy()
     return lambda x, **rest: pf.conv1x1(x, weight, bias, backend=backend, **settings, **rest)

@@ -20,6 +20,7 @@ from pointwise_fast.activation import ACTIVATIONS
 from pointwise_fast.kernels import c_simd
 
 Array = npt.NDArray[Any]
+Backend = pf.typing.BackendName
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKENDS = pf.backends()
@@ -101,7 +102,7 @@ def units(C: int, dtype: npt.DTypeLike) -> Any:
     return (C + 4) * eps
 
 
-def numbers(rng: np.random.Generator, backend: str, *shape: int) -> Array:
+def numbers(rng: np.random.Generator, backend: Backend, *shape: int) -> Array:
     """Normal numbers; whole ones for NumPy, whose BLAS adds in an order of its own.
 
     In any order whole numbers have the same sums, so that those of several calls can be compared

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import DTYPES, Array, assert_conv
+from support import DTYPES, Array, Backend, assert_conv
 
 import pointwise_fast as pf
 
@@ -40,7 +40,7 @@ def normal(rng: np.random.Generator, *shape: int, dtype: Any = np.float32) -> Ar
     ids=str,
 )
 def test_shapes_and_axes(
-    shape: tuple[int, ...], axis: int, dtype: Any, backend: str, rng: np.random.Generator
+    shape: tuple[int, ...], axis: int, dtype: Any, backend: Backend, rng: np.random.Generator
 ) -> None:
     x, weight, bias = normal(rng, *shape, dtype=dtype), normal(rng, 4, 5), normal(rng, 4)
     y = pf.conv1x1(x, weight, bias, channel_axis=axis, backend=backend)
@@ -66,7 +66,7 @@ def test_shapes_and_axes(
     ids=str,
 )
 def test_nothing_in_some_direction(
-    shape: tuple[int, ...], axis: int, K: int, backend: str, rng: np.random.Generator
+    shape: tuple[int, ...], axis: int, K: int, backend: Backend, rng: np.random.Generator
 ) -> None:
     C = shape[axis]
     x, weight, bias = np.zeros(shape, np.float32), np.zeros((K, C), np.float32), normal(rng, K)
@@ -82,7 +82,7 @@ def test_nothing_in_some_direction(
         assert np.array_equal(np.moveaxis(y, axis, -1), np.moveaxis(y * 0, axis, -1) + bias)
 
 
-def test_no_input_channels_and_no_bias(backend: str, rng: np.random.Generator) -> None:
+def test_no_input_channels_and_no_bias(backend: Backend, rng: np.random.Generator) -> None:
     residual = normal(rng, 3, 4, 4)
     x, weight = np.zeros((0, 4, 4), np.float32), np.zeros((3, 0))
     assert np.array_equal(pf.conv1x1(x, weight, backend=backend), residual * 0)
@@ -92,7 +92,7 @@ def test_no_input_channels_and_no_bias(backend: str, rng: np.random.Generator) -
 
 @pytest.mark.parametrize("trailing", [(), (1,), (1, 1)])
 def test_weights_of_two_to_four_axes(
-    trailing: tuple[int, ...], backend: str, rng: np.random.Generator
+    trailing: tuple[int, ...], backend: Backend, rng: np.random.Generator
 ) -> None:
     x, weight = normal(rng, 5, 6, 7), normal(rng, 4, 5)
     y = pf.conv1x1(x, weight.reshape(4, 5, *trailing), backend=backend)
@@ -103,7 +103,7 @@ def test_weights_of_two_to_four_axes(
     "kind", ["fortran", "strided", "reversed", "transposed", "f8", "i1", "bool"]
 )
 def test_weights_and_bias_of_any_strides_and_dtype(
-    kind: str, backend: str, rng: np.random.Generator
+    kind: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     x = normal(rng, 5, 6, 7)
     base, line = normal(rng, 12, 15), normal(rng, 12)
@@ -124,7 +124,7 @@ def test_weights_and_bias_of_any_strides_and_dtype(
 
 @pytest.mark.parametrize("channel_axis", [-3, -1])
 @pytest.mark.parametrize("groups", [1, 2, 3, 6])
-def test_groups(groups: int, channel_axis: int, backend: str, rng: np.random.Generator) -> None:
+def test_groups(groups: int, channel_axis: int, backend: Backend, rng: np.random.Generator) -> None:
     x = np.moveaxis(normal(rng, 12, 5, 7), 0, channel_axis)
     weight, bias = normal(rng, 18, 12 // groups), normal(rng, 18)
     settings: dict[str, Any] = {"channel_axis": channel_axis, "groups": groups}
@@ -132,7 +132,7 @@ def test_groups(groups: int, channel_axis: int, backend: str, rng: np.random.Gen
     assert_conv(y, x, weight, bias, **settings)
 
 
-def test_depthwise(backend: str, rng: np.random.Generator) -> None:
+def test_depthwise(backend: Backend, rng: np.random.Generator) -> None:
     """As many groups as channels: a factor for each channel."""
     x, factors = normal(rng, 9, 5, 7), normal(rng, 9)
     y = pf.conv1x1(x, factors[:, None], groups=9, backend=backend)
@@ -157,7 +157,7 @@ def test_depthwise(backend: str, rng: np.random.Generator) -> None:
     ids=str,
 )
 def test_stride(
-    shape: Any, axis: int, stride: Any, index: Any, backend: str, rng: np.random.Generator
+    shape: Any, axis: int, stride: Any, index: Any, backend: Backend, rng: np.random.Generator
 ) -> None:
     """A stride is of the spatial axes: not the channels, nor the batch."""
     x, weight = normal(rng, *shape), normal(rng, 4, 5)
@@ -169,7 +169,7 @@ def test_stride(
 
 @pytest.mark.parametrize("x_dtype", DTYPES)
 @pytest.mark.parametrize("dtype", ["float32", np.float64, np.dtype("f4"), None, float])
-def test_dtype(dtype: Any, x_dtype: Any, backend: str, rng: np.random.Generator) -> None:
+def test_dtype(dtype: Any, x_dtype: Any, backend: Backend, rng: np.random.Generator) -> None:
     """dtype= is of sums and results; x is converted on the way in, whatever its layout."""
     expected = x_dtype if dtype is None else dtype
     weight, bias = normal(rng, 4, 5, dtype=np.float64), normal(rng, 4)
@@ -182,7 +182,7 @@ def test_dtype(dtype: Any, x_dtype: Any, backend: str, rng: np.random.Generator)
         assert_conv(y, x, weight, bias, dtype=expected)
 
 
-def test_residual(backend: str, rng: np.random.Generator) -> None:
+def test_residual(backend: Backend, rng: np.random.Generator) -> None:
     x, weight, bias = normal(rng, 5, 6, 7), normal(rng, 4, 5), normal(rng, 4)
     for residual in (
         normal(rng, 4, 6, 7),
@@ -196,7 +196,7 @@ def test_residual(backend: str, rng: np.random.Generator) -> None:
         assert np.array_equal(layer(x, residual=residual), y)
 
 
-def test_residual_is_out_accumulates(backend: str, rng: np.random.Generator) -> None:
+def test_residual_is_out_accumulates(backend: Backend, rng: np.random.Generator) -> None:
     """A convolution over more channels, in two parts."""
     x, weight, bias = normal(rng, 10, 6, 7), normal(rng, 4, 10), normal(rng, 4)
     out = pf.conv1x1(x[:5], weight[:, :5], bias, backend=backend)
@@ -207,7 +207,7 @@ def test_residual_is_out_accumulates(backend: str, rng: np.random.Generator) -> 
     assert np.array_equal(first, out)
 
 
-def test_layer_is_reused(backend: str, rng: np.random.Generator) -> None:
+def test_layer_is_reused(backend: Backend, rng: np.random.Generator) -> None:
     """On arrays of other shapes, layouts, dtypes, with and without options, again and again."""
     weight, bias = normal(rng, 4, 5), normal(rng, 4)
     layer = pf.Conv1x1(weight, bias, channel_axis=1, backend=backend)
@@ -220,7 +220,7 @@ def test_layer_is_reused(backend: str, rng: np.random.Generator) -> None:
         assert_conv(layer(x, residual=residual), x, weight, bias, residual, channel_axis=1)
 
 
-def test_layer_keeps_its_weights(backend: str, rng: np.random.Generator) -> None:
+def test_layer_keeps_its_weights(backend: Backend, rng: np.random.Generator) -> None:
     """What happens to the caller's arrays after construction, or to results, does not matter."""
     x, weight, bias = normal(rng, 5, 6, 7), normal(rng, 4, 5), normal(rng, 4)
     before = weight.copy(), bias.copy()
@@ -233,7 +233,7 @@ def test_layer_keeps_its_weights(backend: str, rng: np.random.Generator) -> None
     assert np.array_equal(layer(x), first)
 
 
-def test_arguments_are_left_alone(backend: str, rng: np.random.Generator) -> None:
+def test_arguments_are_left_alone(backend: Backend, rng: np.random.Generator) -> None:
     x, weight, bias = normal(rng, 5, 6, 7), normal(rng, 4, 5), normal(rng, 4)
     residual = normal(rng, 4, 6, 7)
     given = x, weight, bias, residual
@@ -245,7 +245,7 @@ def test_arguments_are_left_alone(backend: str, rng: np.random.Generator) -> Non
     assert all(map(np.array_equal, given, before))
 
 
-def test_layer_is_pickled(backend: str, rng: np.random.Generator) -> None:
+def test_layer_is_pickled(backend: Backend, rng: np.random.Generator) -> None:
     x = normal(rng, 6, 7, 10)
     layer = pf.Conv1x1(
         normal(rng, 4, 5),
@@ -329,7 +329,7 @@ def test_properties_by_default_and_of_chains() -> None:
     assert not hasattr(chain, "activation")
 
 
-def test_special_values_stay_in_their_pixel(backend: str, rng: np.random.Generator) -> None:
+def test_special_values_stay_in_their_pixel(backend: Backend, rng: np.random.Generator) -> None:
     """NaN and infinities come out where they went in, and as IEEE arithmetic would have them."""
     for axis in (0, -1):
         x, weight = normal(rng, 5, 7, 9), normal(rng, 20, 5)
@@ -347,14 +347,14 @@ def test_special_values_stay_in_their_pixel(backend: str, rng: np.random.Generat
         assert np.isfinite(y).sum() >= 20 * (63 - 4)
 
 
-def test_overflow_is_infinite(backend: str) -> None:
+def test_overflow_is_infinite(backend: Backend) -> None:
     x = np.full((2, 3), np.finfo(np.float32).max)
     y = pf.conv1x1(x, [[1, 1], [-1, -1]], channel_axis=0, backend=backend)
     assert np.array_equal(y, [[np.inf] * 3, [-np.inf] * 3])
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5, 300])
-def test_threads(threads: int, backend: str, rng: np.random.Generator) -> None:
+def test_threads(threads: int, backend: Backend, rng: np.random.Generator) -> None:
     x, weight = normal(rng, 30, 100, 101), normal(rng, 20, 30)
     y = pf.conv1x1(x, weight, backend=backend, threads=threads)
     assert_conv(y, x, weight)
@@ -389,5 +389,5 @@ def test_weight_and_bias_of_a_layer() -> None:
             with pytest.raises(ValueError, match="read-only"):
                 kept[0] = 1
         with pytest.raises(AttributeError):
-            one.weight = weight
+            one.weight = weight  # type: ignore[misc]
     assert pf.Conv1x1(weight).bias is None

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Array, assert_conv
+from support import Array, Backend, assert_conv
 from views import VIEWS, normal
 
 import pointwise_fast as pf
@@ -19,7 +19,7 @@ SQUARE = np.random.default_rng(6).standard_normal((5, 5)).astype(np.float32)
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_input_views(view: str, backend: str, rng: np.random.Generator) -> None:
+def test_input_views(view: str, backend: Backend, rng: np.random.Generator) -> None:
     x = VIEWS[view](rng)
     assert x.shape == (5, 6, 7)
     y = pf.conv1x1(x, WEIGHT, backend=backend)
@@ -28,7 +28,7 @@ def test_input_views(view: str, backend: str, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("view", [v for v in VIEWS if v[:3] not in ("one", "sli")])
-def test_output_views(view: str, backend: str, rng: np.random.Generator) -> None:
+def test_output_views(view: str, backend: Backend, rng: np.random.Generator) -> None:
     """Elements are written where they belong; those between them are left alone."""
     x = normal(rng, 5, 6, 7)
     out = VIEWS[view](rng)
@@ -67,7 +67,7 @@ class DLPackOnly:
 
 
 LENDERS: dict[str, Callable[[Array], Any]] = {
-    "memoryview": memoryview,
+    "memoryview": lambda x: x.data,
     "interface": Interface,
     "dlpack": DLPackOnly,
     "subclass": lambda x: x.view(np.recarray) if x.ndim == 3 else x,
@@ -76,7 +76,7 @@ LENDERS: dict[str, Callable[[Array], Any]] = {
 
 
 @pytest.mark.parametrize("lender", LENDERS)
-def test_lenders_of_memory(lender: str, backend: str, rng: np.random.Generator) -> None:
+def test_lenders_of_memory(lender: str, backend: Backend, rng: np.random.Generator) -> None:
     x, residual = normal(rng, 5, 6, 7), normal(rng, 4, 6, 7)
     bias = normal(rng, 4)
     lend = LENDERS[lender]
@@ -89,7 +89,7 @@ def test_lenders_of_memory(lender: str, backend: str, rng: np.random.Generator) 
 
 
 @pytest.mark.parametrize("lender", ["memoryview", "interface", "dlpack"])
-def test_lent_memory_is_not_copied(lender: str, backend: str) -> None:
+def test_lent_memory_is_not_copied(lender: str, backend: Backend) -> None:
     x = np.ones((8, 1000, 1000), np.float32)
     weight, out = np.ones((1, 8), np.float32), np.empty((1, 1000, 1000), np.float32)
     lent = LENDERS[lender](x)
@@ -102,7 +102,7 @@ def test_lent_memory_is_not_copied(lender: str, backend: str) -> None:
     assert peak < 4 << 20 < x.nbytes
 
 
-def test_lists_and_array_array(backend: str) -> None:
+def test_lists_and_array_array(backend: Backend) -> None:
     y = pf.conv1x1([1.0, 2.0], [[1, 1], [1, -1]], [0, 1], channel_axis=0, backend=backend)
     assert y.tolist() == [3, 0]
     assert y.dtype == np.float64
@@ -112,7 +112,7 @@ def test_lists_and_array_array(backend: str) -> None:
     assert y.dtype == np.float32
 
 
-def test_memory_map(backend: str, tmp_path: Any, rng: np.random.Generator) -> None:
+def test_memory_map(backend: Backend, tmp_path: Any, rng: np.random.Generator) -> None:
     x = normal(rng, 5, 6, 7)
     x.tofile(tmp_path / "x")
     mapped = np.memmap(tmp_path / "x", np.float32, "r", shape=(5, 6, 7))
@@ -178,7 +178,7 @@ OVERLAPS = (
 @pytest.mark.parametrize("accumulate", [False, True], ids=["", "accumulate"])
 @pytest.mark.parametrize("name", OVERLAPS)
 def test_out_overlaps_x(
-    name: str, accumulate: bool, layer: bool, backend: str, rng: np.random.Generator
+    name: str, accumulate: bool, layer: bool, backend: Backend, rng: np.random.Generator
 ) -> None:
     x, out = overlapping(name, rng)
     x_before, out_before = x.copy(), out.copy()
@@ -192,7 +192,7 @@ def test_out_overlaps_x(
 
 
 @pytest.mark.parametrize("shift", [1, 7, 42, -1, -7])
-def test_out_overlaps_residual(shift: int, backend: str, rng: np.random.Generator) -> None:
+def test_out_overlaps_residual(shift: int, backend: Backend, rng: np.random.Generator) -> None:
     """The residual one pixel, row or channel away, which is not accumulation."""
     block, x = normal(rng, 300), normal(rng, 5, 6, 7)
     residual = block[45:255].reshape(5, 6, 7)
@@ -202,7 +202,7 @@ def test_out_overlaps_residual(shift: int, backend: str, rng: np.random.Generato
     assert_conv(out.copy(), x, SQUARE, None, before)
 
 
-def test_large_overlap(backend: str, rng: np.random.Generator) -> None:
+def test_large_overlap(backend: Backend, rng: np.random.Generator) -> None:
     """Arrays that are cut into many chunks, by several threads."""
     block = normal(rng, 6 * 300 * 301)
     for start in (0, 1, 301, 300 * 301):
@@ -215,7 +215,7 @@ def test_large_overlap(backend: str, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("shape", [(5, 6, 7), (5, 400, 401), (400, 401, 5)], ids=str)
-def test_weights_overlap_out(shape: Any, backend: str, rng: np.random.Generator) -> None:
+def test_weights_overlap_out(shape: Any, backend: Backend, rng: np.random.Generator) -> None:
     """Weights or bias inside of `out` are read before they are overwritten."""
     axis = shape.index(5)
     x, out = normal(rng, *shape), normal(rng, *shape)
@@ -225,7 +225,7 @@ def test_weights_overlap_out(shape: Any, backend: str, rng: np.random.Generator)
     assert_conv(out, x, *before, channel_axis=axis)
 
 
-def test_more_overlap_than_can_be_decided(backend: str, rng: np.random.Generator) -> None:
+def test_more_overlap_than_can_be_decided(backend: Backend, rng: np.random.Generator) -> None:
     """Windows into one block in seven axes, where NumPy gives up on an exact answer."""
     block = normal(rng, 60_000)
     shape = (5, 4, 3, 3, 3, 4, 2)
@@ -233,7 +233,7 @@ def test_more_overlap_than_can_be_decided(backend: str, rng: np.random.Generator
     x = as_strided(block, shape, [4 * n for n in (1358, 317, 2369, 1609, 2762, 1459, 2708)])
     out = as_strided(block, shape, (8640, 1440, 4, 20, 60480, 60, 360))
     with pytest.raises(np.exceptions.TooHardError):
-        np.shares_memory(x, out, max_work=10_000)
+        np.shares_memory(x, out, max_work=10_000)  # type: ignore[arg-type]
     before = x.copy()
     pf.conv1x1(x, SQUARE, out=out, channel_axis=0, backend=backend)
     assert_conv(out.copy(), before, SQUARE, channel_axis=0)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Array
+from support import Array, Backend
 
 import pointwise_fast as pf
 
@@ -210,7 +210,7 @@ def test_wrong_argument(
     assert np.all(np.asarray(given) == (17 if isinstance(given, np.ndarray) else 0))
 
 
-def test_a_good_call_writes(backend: str) -> None:
+def test_a_good_call_writes(backend: Backend) -> None:
     """What the wrong arguments replace is right."""
     out = out_array()
     assert pf.conv1x1(X, WEIGHT, out=out, backend=backend) is out
@@ -249,7 +249,7 @@ def wide(x: Array) -> Array:
 
 @pytest.mark.parametrize("n", [2**62, 2**60 + 1, 2**56, 2**54])
 @pytest.mark.parametrize("way", HUGE)
-def test_results_that_no_memory_holds(way: str, n: int, backend: str) -> None:
+def test_results_that_no_memory_holds(way: str, n: int, backend: Backend) -> None:
     if backend == "numba" and way == "qconv1x1":
         pytest.skip("the backend has no such feature")
     if way == "conv1x1_backward":
@@ -262,7 +262,7 @@ def test_results_that_no_memory_holds(way: str, n: int, backend: str) -> None:
 
 
 @pytest.mark.parametrize("stride", [2**70, (2**64, 3), (1, 2**62)])
-def test_any_stride(stride: Any, backend: str) -> None:
+def test_any_stride(stride: Any, backend: Backend) -> None:
     """Past all pixels is no more than one pixel."""
     x, grad_out = np.ones((1, 4, 9), np.float32), np.ones((2, 1, 1), np.float32)
     least = tuple(min(n, s) for n, s in zip((4, 9), np.broadcast_to(stride, 2), strict=True))

@@ -184,6 +184,7 @@ def test_groups(isa: str, rng: np.random.Generator) -> None:
                 )
             ]
         )
+        order: Any
         for order in "CF":
             xo, out = np.array(x, order=order), np.empty((groups * K, 67), np.float32, order)
             compute(isa, weight, xo, out, bias, groups=groups, threads=2)
@@ -198,6 +199,7 @@ def test_converted_input(isa: str, rng: np.random.Generator) -> None:
             x = rng.standard_normal((n, P)).astype(x_dtype)
             weight = rng.standard_normal((11, n)).astype(dtype)
             expected = fma_chain(weight, x.astype(dtype))
+            order: Any
             for order in "CF":
                 out = np.empty((11, P), dtype, order)
                 compute(isa, weight, np.array(x, order=order), out, threads=2)
@@ -285,4 +287,4 @@ def test_one_layer_in_all_layouts(dtype: Any, rng: np.random.Generator) -> None:
 
 
 #: An axis, and what undoes the doubling of its elements.
-STEPS = [(0, np.s_[::2]), (1, np.s_[:, ::2]), (2, np.s_[:, :, ::2])]
+STEPS: list[tuple[int, Any]] = [(0, np.s_[::2]), (1, np.s_[:, ::2]), (2, np.s_[:, :, ::2])]

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from scenes import alone, assert_same_bits, conv, layers
+from support import Backend
 
 import pointwise_fast as pf
 
 
-def test_empty(backend: str) -> None:
+def test_empty(backend: Backend) -> None:
     branches = pf.Branches(conv(0, 3, backend=backend), conv(2, 3, backend=backend))
     for _ in range(2):
         none, two = branches(np.ones((3, 2, 2)))
@@ -69,7 +70,7 @@ REFUSED = {
         r"layer 2: out has shape \(4, 2, 2\); the result has \(2, 2, 2\)",
     ),
     "kind of an out": (
-        lambda: branch()(X, out=(np.empty((4, 2, 2)), [1])),  # type: ignore[list-item]
+        lambda: branch()(X, out=(np.empty((4, 2, 2)), [1])),  # type: ignore[arg-type]
         TypeError,
         "layer 2: out must be a numpy.ndarray; got list",
     ),
@@ -163,7 +164,7 @@ def test_more_branches_than_a_repeat_takes(rng: np.random.Generator) -> None:
 
 def test_branches_stand_for_their_layers(backend: Any) -> None:
     a, b, c = (conv(k, 3, backend=backend) for k in (4, 2, 1))
-    found = pf.Branches(pf.Branches(a, b), c)
+    found: Any = pf.Branches(pf.Branches(a, b), c)
     assert found.layers == (a, b, c)
     assert [y.shape[0] for y in found(X)] == [4, 2, 1]
     assert found(X, out=np.empty((7, 2, 2))).shape == (7, 2, 2)
@@ -176,7 +177,7 @@ def test_chains_are_branches(rng: np.random.Generator) -> None:
     bottleneck = pf.Chain(conv(2, 3, activation="relu"), conv(5, 2))
     inverted = pf.Chain(*layers((3, 8, 3), rng, backend="auto"), residual=True)
     plain = conv(4, 3)
-    branches = pf.Branches(plain, bottleneck, pf.Branches(inverted, plain))
+    branches: Any = pf.Branches(plain, bottleneck, pf.Branches(inverted, plain))
     assert branches.layers == (plain, bottleneck, inverted, plain)
     x = rng.standard_normal((3, 8, 9)).astype(np.float32)
     mask = rng.random((8, 9)) < 0.3

@@ -18,7 +18,7 @@ from scenes import (
     layers,
     room,
 )
-from support import BACKENDS, DTYPES, assert_conv, assert_within, needs_c
+from support import BACKENDS, DTYPES, Backend, assert_conv, assert_within, needs_c
 
 import pointwise_fast as pf
 
@@ -176,7 +176,7 @@ def test_out_overlaps_x(rng: np.random.Generator) -> None:
         assert_same_bits(inside, np.concatenate(expected))
 
 
-def test_against_numpy(backend: str, rng: np.random.Generator) -> None:
+def test_against_numpy(backend: Backend, rng: np.random.Generator) -> None:
     x = rng.standard_normal((2, 6, 50, 41))
     weights = [rng.standard_normal((k, 6)) for k in (4, 9)]
     branches = pf.Branches(*(pf.Conv1x1(w, activation="relu", backend=backend) for w in weights))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from peaks import MALLOC, MEASURE
 from scenes import assert_same_bits, layers
-from support import BACKENDS, needs_c, python_environment, run_python
+from support import BACKENDS, Backend, needs_c, python_environment, run_python
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
@@ -129,7 +129,7 @@ def test_refused(case: str) -> None:
         make()
 
 
-def test_backend_of_one_layer(backend: str) -> None:
+def test_backend_of_one_layer(backend: Backend) -> None:
     """What one layer names holds for all."""
     if backend == "numba":
         pytest.skip("takes no chains")
@@ -228,7 +228,7 @@ MEMORY = {
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self")
 @pytest.mark.parametrize("case", MEMORY)
-def test_memory(case: str, backend: str) -> None:
+def test_memory(case: str, backend: Backend) -> None:
     """Where hidden channels would fill 61 MB at least."""
     if backend == "numba" and case != "branches":
         pytest.skip("takes no chains")

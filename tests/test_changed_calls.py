@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from repeats import BIAS, WEIGHT, Call, make, warm
-from support import Array, assert_conv, assert_within, reference
+from support import Array, Backend, assert_conv, assert_within, reference
 from views import normal
 
 import pointwise_fast as pf
@@ -51,7 +51,7 @@ CHANGES = [
 def test_what_changes(
     change: Callable[[Array, Array], tuple[Array, Array]],
     make: Callable[..., Call],
-    backend: str,
+    backend: Backend,
     rng: np.random.Generator,
 ) -> None:
     x, out, call = normal(rng, 5, 6, 7), normal(rng, 4, 6, 7), make(backend)
@@ -80,7 +80,7 @@ ERRORS: dict[str, tuple[type[Exception], str, Callable[[Array, Array], dict[str,
 
 @pytest.mark.parametrize("error", ERRORS)
 def test_errors_after_repeats(
-    error: str, make: Callable[..., Call], backend: str, rng: np.random.Generator
+    error: str, make: Callable[..., Call], backend: Backend, rng: np.random.Generator
 ) -> None:
     x, out, call = normal(rng, 5, 6, 7), normal(rng, 4, 6, 7), make(backend)
     warm(call, x, out=out)
@@ -94,7 +94,7 @@ def test_errors_after_repeats(
 
 @pytest.mark.parametrize("order", ["<f4", ">f4"])
 def test_the_other_byte_order(
-    order: str, make: Callable[..., Call], backend: str, rng: np.random.Generator
+    order: str, make: Callable[..., Call], backend: Backend, rng: np.random.Generator
 ) -> None:
     """Another byte order with the same shape and strides is no repeat."""
     if backend == "numba" and not np.dtype(order).isnative:
@@ -113,7 +113,7 @@ def test_the_other_byte_order(
 
 
 def test_out_becomes_read_only(
-    make: Callable[..., Call], backend: str, rng: np.random.Generator
+    make: Callable[..., Call], backend: Backend, rng: np.random.Generator
 ) -> None:
     x, out, call = normal(rng, 5, 6, 7), normal(rng, 4, 6, 7), make(backend)
     warm(call, x, out=out)
@@ -126,7 +126,7 @@ def test_out_becomes_read_only(
     assert_conv(call(x), x, WEIGHT, BIAS)
 
 
-def test_settings_that_equal_others(backend: str, rng: np.random.Generator) -> None:
+def test_settings_that_equal_others(backend: Backend, rng: np.random.Generator) -> None:
     """Some settings that equal others are wrong; a changed list is another setting."""
     x, stride = normal(rng, 5, 6, 8), [1, 1]
     for _ in range(3):
@@ -145,7 +145,7 @@ def test_settings_that_equal_others(backend: str, rng: np.random.Generator) -> N
     assert_within(relu, np.maximum(expected, 0), bound)
 
 
-def test_other_weights_with_the_same_id(backend: str, rng: np.random.Generator) -> None:
+def test_other_weights_with_the_same_id(backend: Backend, rng: np.random.Generator) -> None:
     x = normal(rng, 5, 6, 7)
     for dtype in (np.float32, np.float64, np.int32, np.float32):
         for K in (4, 3):
@@ -156,7 +156,7 @@ def test_other_weights_with_the_same_id(backend: str, rng: np.random.Generator) 
 
 @pytest.mark.parametrize("shape", [(4, 5, 2), (4, 5, 1, 1, 2), (1, 4, 5), (5, 5), (20,)])
 def test_weights_change_their_shape(
-    shape: tuple[int, ...], backend: str, rng: np.random.Generator
+    shape: tuple[int, ...], backend: Backend, rng: np.random.Generator
 ) -> None:
     x, weight, bias = normal(rng, 5, 6, 7), WEIGHT.copy(), BIAS.copy()
     for _ in range(3):

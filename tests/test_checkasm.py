@@ -150,7 +150,7 @@ def test_every_tail(sums: Sums, isa: str, layouts: Any, rng: np.random.Generator
             P,
             layouts,
             pad=PADS[rng.integers(len(PADS))],
-            offset=rng.integers(64) if i % 3 else 0,
+            offset=int(rng.integers(64)) if i % 3 else 0,
             bias=i % 5 != 0,
             residual=i % 4 == 0,
             packed=i % 2 == 0,
@@ -174,7 +174,7 @@ def test_every_pair_of_layouts(
             P,
             (x_layout, out_layout),
             pad=PADS[rng.integers(len(PADS))],
-            offset=rng.integers(64),
+            offset=int(rng.integers(64)),
             bias=bool(rng.integers(2)),
             residual=bool(rng.integers(2)),
         )
@@ -198,7 +198,7 @@ def test_every_byte_order(
             P,
             (x_layout, out_layout),
             pad=PADS[rng.integers(len(PADS))],
-            offset=rng.integers(64),
+            offset=int(rng.integers(64)),
             residual=bool(rng.integers(2)),
             swapped=1 + i % 7,
         )

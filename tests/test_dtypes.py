@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from images import LAYOUTS, arranged, positive, supported, values, whole
-from support import Array, Memory, assert_conv, needs_c, numbers, reference
+from support import Array, Backend, Memory, assert_conv, needs_c, numbers, reference
 
 import pointwise_fast as pf
 
@@ -25,7 +25,7 @@ REAL_OUTPUTS: list[Any] = [
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", INPUTS, ids=str)
-def test_every_input(dtype: Any, layout: str, backend: str, rng: np.random.Generator) -> None:
+def test_every_input(dtype: Any, layout: str, backend: Backend, rng: np.random.Generator) -> None:
     plain = values(rng, dtype, 7, 9, 13)
     x, axis = arranged(plain, layout)
     weight, bias = rng.standard_normal((5, 7)), rng.standard_normal(5)
@@ -52,7 +52,7 @@ def test_reversed(dtype: Any, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("dtype", INPUTS, ids=str)
-def test_inputs_are_converted_exactly(dtype: Any, backend: str) -> None:
+def test_inputs_are_converted_exactly(dtype: Any, backend: Backend) -> None:
     """Every value of a small dtype, and the ends of the others."""
     kind = np.dtype(dtype)
     if kind.itemsize <= 2 and kind.kind != "b":
@@ -89,7 +89,7 @@ def stored(sums: Array, dtype: Any) -> Array:
 @pytest.mark.parametrize("x_dtype", ["f4", "u1", "f8"])
 @pytest.mark.parametrize("dtype", REAL_OUTPUTS, ids=str)
 def test_every_output(
-    dtype: Any, x_dtype: str, layout: str, backend: str, rng: np.random.Generator
+    dtype: Any, x_dtype: str, layout: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     x, axis = arranged(whole(values(rng, x_dtype, 6, 5, 19), backend), layout)
     weight = numbers(rng, backend, 4, 6) * 2.0 ** rng.integers(-3, 20, (4, 1))
@@ -130,9 +130,9 @@ def test_every_output(
         ("u8", [0, 2, 2, 0, 0, 254, 256, 2**64 - 1, 0, 0, 2**64 - 1, 0]),
     ],
 )
-def test_integers_round_and_saturate(dtype: str, expected: list[int], backend: str) -> None:
-    x = [0.5, 1.5, 2.5, -0.5, -1.5, 254.5, 255.5, 1e30, -1e30, np.nan, np.inf, -np.inf]
-    x = np.array(x, np.float32)[np.newaxis]
+def test_integers_round_and_saturate(dtype: str, expected: list[int], backend: Backend) -> None:
+    numbers = [0.5, 1.5, 2.5, -0.5, -1.5, 254.5, 255.5, 1e30, -1e30, np.nan, np.inf, -np.inf]
+    x = np.array(numbers, np.float32)[np.newaxis]
     if not supported(backend, x, np.ones((1, 1)), channel_axis=-2, dtype=dtype):
         assert backend == "numba"
         return
@@ -150,7 +150,7 @@ BIG = [
 
 @pytest.mark.parametrize("dtype", ["i8", "u8"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_integers_of_64_bits(dtype: str, layout: str, backend: str) -> None:
+def test_integers_of_64_bits(dtype: str, layout: str, backend: Backend) -> None:
     """Python's own rounding says what they are; any of them in any place of a vector."""
     limits = np.iinfo(dtype)
     x, axis = arranged(np.resize(np.array(BIG), (1, 3, 7 * len(BIG))), layout)
@@ -162,7 +162,7 @@ def test_integers_of_64_bits(dtype: str, layout: str, backend: str) -> None:
         assert row.ravel().tolist() == [max(limits.min, min(limits.max, round(v))) for v in plain]
 
 
-def test_python_int_is_a_dtype(backend: str, rng: np.random.Generator) -> None:
+def test_python_int_is_a_dtype(backend: Backend, rng: np.random.Generator) -> None:
     x = rng.integers(-(2**50), 2**50, (1, 2, 9))
     if supported(backend, x, np.ones((1, 1)), dtype=int):
         y = pf.Conv1x1([[1]], dtype=int, backend=backend)(x)
@@ -205,7 +205,7 @@ TOO_LARGE: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("wrong", "says"), TOO_LARGE, ids=[says for _, says in TOO_LARGE])
 @pytest.mark.parametrize("way", ["conv1x1", "Conv1x1", "Chain", "Branches"])
 def test_parameters_that_the_sums_do_not_hold(
-    way: str, wrong: dict[str, Any], says: str, backend: str
+    way: str, wrong: dict[str, Any], says: str, backend: Backend
 ) -> None:
     x = np.full((2, 3, 5), 2.0**-20, np.float32)
     settings: dict[str, Any] = {"weight": np.eye(2), **wrong, "backend": backend}
@@ -231,7 +231,7 @@ def test_parameters_that_the_sums_do_not_hold(
     assert np.isfinite(call(dtype="float64")).all()
 
 
-def test_infinite_parameters_are_taken_as_given(backend: str) -> None:
+def test_infinite_parameters_are_taken_as_given(backend: Backend) -> None:
     x = np.ones((2, 3, 4), np.float32)
     weight = np.array([[np.inf, 1], [1, np.nan]])
     y = pf.conv1x1(x, weight, bias=[-1, -np.inf], backend=backend)
@@ -241,13 +241,15 @@ def test_infinite_parameters_are_taken_as_given(backend: str) -> None:
         pf.conv1x1(x, np.array([[np.inf, 1e39]]), backend=backend)
 
 
-def test_gradients_name_the_weight(backend: str) -> None:
+def test_gradients_name_the_weight(backend: Backend) -> None:
     x = np.ones((1, 2, 2), np.float32)
     with pytest.raises(ValueError, match=r"weight has 8e.38, .*; those of float64 do: pass x of"):
         pf.conv1x1_backward(x, x, [[8e38]], needs=["x"], backend=backend)
 
 
-@pytest.mark.skipif(np.finfo(np.longdouble).max <= np.finfo(float).max, reason="no wider float")
+@pytest.mark.skipif(
+    bool(np.finfo(np.longdouble).max <= np.finfo(float).max), reason="no wider float"
+)
 def test_nothing_is_wider_than_float64() -> None:
     weight = np.full((1, 1), np.longdouble("3e400"))
     with pytest.raises(ValueError, match=r"weight has 3e\+400, .*no sums are wider"):
@@ -258,7 +260,7 @@ def test_nothing_is_wider_than_float64() -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["c8", "c16"])
-def test_complex(dtype: str, layout: str, backend: str, rng: np.random.Generator) -> None:
+def test_complex(dtype: str, layout: str, backend: Backend, rng: np.random.Generator) -> None:
     x, axis = arranged(values(rng, dtype, 6, 5, 19), layout)
     weight, bias = values(rng, "c16", 4, 6), values(rng, "c16", 4)
     residual = np.moveaxis(values(rng, dtype, 4, 5, 19), 0, axis)
@@ -282,7 +284,7 @@ def test_complex_weights_of_real_input(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("dtype", ["u1", "f2", "c8", "i4"])
 def test_nothing_is_written_beside_the_output(
-    dtype: str, backend: str, rng: np.random.Generator
+    dtype: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     """Between the elements of strided arrays neither, whatever is converted."""
     x = positive(values(rng, dtype, 5, 4, 37), backend)
@@ -304,7 +306,7 @@ def test_nothing_is_written_beside_the_output(
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f2", "c8", "f4"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_in_place(dtype: str, layout: str, backend: str, rng: np.random.Generator) -> None:
+def test_in_place(dtype: str, layout: str, backend: Backend, rng: np.random.Generator) -> None:
     x, axis = arranged(whole(values(rng, dtype, 6, 5, 19), backend), layout)
     weight = numbers(rng, backend, 6, 6)
     if not supported(backend, x, weight, channel_axis=axis, dtype=dtype):

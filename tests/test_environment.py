@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ THREADS = "import pointwise_fast as pf; print(pf.get_num_threads(), pf.config()[
 IMPORT = "import pointwise_fast"
 
 
-def threads_with(**environment: str) -> int:
+def threads_with(**environment: Any) -> int:
     first, second = run_python(THREADS, **environment).stdout.split()
     assert first == second
     return int(first)
@@ -28,7 +29,8 @@ def threads_with(**environment: str) -> int:
 
 def refused(variable: str, value: str) -> str:
     """What importing says, as an error, where `variable` is `value`."""
-    done = run_python(IMPORT, check=False, **{variable: value})
+    variables: Any = {variable: value}
+    done = run_python(IMPORT, check=False, **variables)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("ValueError: environment variable")
@@ -103,7 +105,8 @@ def test_unknown_backend_is_an_error() -> None:
 def test_empty_is_unset(variable: str) -> None:
     code = "import pointwise_fast as pf; print(pf.config())"
     plain = run_python(code).stdout
-    assert run_python(code, **{f"POINTWISE_FAST_{variable}": ""}).stdout == plain
+    empty: Any = {f"POINTWISE_FAST_{variable}": ""}
+    assert run_python(code, **empty).stdout == plain
 
 
 @pytest.mark.parametrize("n", [1, 3, 77])
@@ -134,7 +137,8 @@ def test_thousands_of_digits(digits: int) -> None:
     assert threads_with(OMP_NUM_THREADS=zeros) == 3
     assert threads_with(POINTWISE_FAST_NUM_THREADS=zeros) == 3
     for name in ("ISA", "BACKEND"):
-        done = run_python(IMPORT, check=False, **{f"POINTWISE_FAST_{name}": many})
+        variables: Any = {f"POINTWISE_FAST_{name}": many}
+        done = run_python(IMPORT, check=False, **variables)
         assert f"environment variable POINTWISE_FAST_{name}='777" in done.stderr
         assert len(done.stderr.strip().splitlines()[-1]) < 500
 

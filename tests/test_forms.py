@@ -36,10 +36,11 @@ def test_weights_with_trailing_axes(
     if backend != "numba":  # which has neither chains nor gradients
         last = pf.Conv1x1(np.ones((2, 4, *trailing)), backend=backend)
         assert pf.Chain(layer, last)(x).shape == (2, 4, 5)
-        backward = {"groups": 2, "backend": backend}
-        flat = pf.conv1x1_backward(y, x, weight, **backward)
+        backward: Any = {"groups": 2, "backend": backend}
+        flat: Any = pf.conv1x1_backward(y, x, weight, **backward)
         _, grad_weight, grad_bias = pf.conv1x1_backward(y, x, given[0], **backward)
         assert grad_weight is not None
+        assert grad_bias is not None
         assert grad_weight.shape == (4, 3, *trailing)
         assert np.array_equal(grad_weight.reshape(4, 3), flat[1])
         assert np.array_equal(grad_bias, flat[2])
@@ -58,11 +59,9 @@ def test_one_row_of_weights(backend: Any, rng: np.random.Generator) -> None:
     assert layer.weight.shape == (5,)
     assert (layer.in_channels, layer.out_channels) == (5, 1)
     if backend != "numba":
-        found = pf.conv1x1_backward(y, x, weight, backend=backend)
-        wanted = pf.conv1x1_backward(y, x, weight[np.newaxis], backend=backend)
-        assert found[1] is not None
+        found: Any = pf.conv1x1_backward(y, x, weight, backend=backend)
+        wanted: Any = pf.conv1x1_backward(y, x, weight[np.newaxis], backend=backend)
         assert found[1].shape == (5,)
-        assert found[2] is not None
         assert found[2].shape == (1,)
         for a, b in zip(found, wanted, strict=True):
             assert np.array_equal(np.ravel(a), np.ravel(b))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gradients import assert_gradients, draw, exact, terms
-from support import DTYPES, ISAS, Array, Memory, needs_c, problem_of
+from support import DTYPES, ISAS, Array, Backend, Memory, needs_c, problem_of
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
@@ -32,7 +32,11 @@ CASES: list[tuple[tuple[int, ...], int, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("shape", "K", "settings"), CASES, ids=str)
 def test_finite_differences(
-    summing: str, shape: tuple[int, ...], K: int, settings: dict[str, Any], rng: np.random.Generator
+    summing: Backend,
+    shape: tuple[int, ...],
+    K: int,
+    settings: dict[str, Any],
+    rng: np.random.Generator,
 ) -> None:
     """The loss ``sum(y * grad_out)`` is linear in each input: any step will do."""
     axis = settings.get("channel_axis", -3)
@@ -137,7 +141,7 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
 @pytest.mark.parametrize("x_layout", LAYOUTS)
 @pytest.mark.parametrize("y_layout", LAYOUTS)
 def test_layouts(
-    summing: str, dtype: Any, x_layout: str, y_layout: str, rng: np.random.Generator
+    summing: Backend, dtype: Any, x_layout: str, y_layout: str, rng: np.random.Generator
 ) -> None:
     x, weight, grad_out = draw(rng, dtype, (3, 13, 9, 17), (7, 13), (3, 7, 9, 17))
     found = pf.conv1x1_backward(
@@ -147,7 +151,7 @@ def test_layouts(
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_repeated_elements(summing: str, dtype: Any, rng: np.random.Generator) -> None:
+def test_repeated_elements(summing: Backend, dtype: Any, rng: np.random.Generator) -> None:
     """Inputs with strides of 0: one channel, one row or one number for all."""
     x, weight, grad_out = draw(rng, dtype, (5, 30, 31), (6, 5), (6, 30, 31))
     for some_x, some_y in (
@@ -160,13 +164,12 @@ def test_repeated_elements(summing: str, dtype: Any, rng: np.random.Generator) -
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_many_pixels(summing: str, dtype: Any) -> None:
+def test_many_pixels(summing: Backend, dtype: Any) -> None:
     """Past 2^24 float32 numbers cannot count by ones: a sum of one chain would stay there."""
     n = (1 << 24) + (1 << 22)
     one: Array = np.broadcast_to(dtype(1), (1, n))
-    needs = ("weight", "bias")
     _, weight, bias = pf.conv1x1_backward(
-        one, one, [[1]], channel_axis=-2, needs=needs, backend=summing
+        one, one, [[1]], channel_axis=-2, needs=("weight", "bias"), backend=summing
     )
     assert weight == n
     assert bias == n
@@ -237,7 +240,7 @@ def test_groups_and_tails(isa: str, groups: int, rng: np.random.Generator) -> No
         ((0, 0, 4, 5), 0, 0),
     ],
 )
-def test_empty_extents(summing: str, shape: tuple[int, ...], K: int, C: int) -> None:
+def test_empty_extents(summing: Backend, shape: tuple[int, ...], K: int, C: int) -> None:
     """Sums of nothing are zero."""
     x, weight = np.ones(shape, np.float32), np.ones((K, C), np.float32)
     grad_out = np.ones((shape[0], K, *shape[2:]), np.float32)
@@ -257,7 +260,7 @@ def test_empty_extents(summing: str, shape: tuple[int, ...], K: int, C: int) -> 
         assert np.array_equal(grad_bias, np.full(K, n))
 
 
-def test_special_values(summing: str) -> None:
+def test_special_values(summing: Backend) -> None:
     """NaN and infinities reach the sums they belong to, and no others."""
     x, grad_out = np.ones((20, 300), np.float32), np.ones((9, 300), np.float32)
     x[3, 7], x[5, 299], grad_out[2, 0] = np.inf, np.nan, -np.inf

@@ -6,24 +6,23 @@ import inspect
 import itertools
 import sys
 import threading
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import pytest
 from gradients import assert_gradients, draw
 from peaks import MALLOC, MEASURE
-from support import BACKENDS, ISAS, ROOT, Array, needs_c, run_python
+from support import BACKENDS, ISAS, ROOT, Array, Backend, needs_c, run_python
 
 import pointwise_fast as pf
 
 
 @pytest.mark.parametrize("needs", [*itertools.product((False, True), repeat=3)], ids=str)
-def test_needs(summing: str, needs: tuple[bool, ...], rng: np.random.Generator) -> None:
+def test_needs(summing: Backend, needs: tuple[bool, ...], rng: np.random.Generator) -> None:
     names = [n for n, wanted in zip(("x", "weight", "bias"), needs, strict=True) if wanted]
     x, weight, grad_out = draw(rng, np.float32, (2, 6, 5, 5), (4, 6, 1, 1), (2, 4, 5, 5))
     whole = pf.conv1x1_backward(grad_out, x, weight, backend=summing)
-    forms: list[Collection[str]] = [names, tuple(names), set(names)]
+    forms: list[Any] = [names, tuple(names), set(names)]
     for form in forms:
         found = pf.conv1x1_backward(grad_out, x, weight, backend=summing, needs=form)
         for one, all_, wanted in zip(found, whole, needs, strict=True):
@@ -32,7 +31,7 @@ def test_needs(summing: str, needs: tuple[bool, ...], rng: np.random.Generator) 
                 assert one.tobytes() == all_.tobytes()
 
 
-def test_shapes_and_dtypes_of_weights(summing: str, rng: np.random.Generator) -> None:
+def test_shapes_and_dtypes_of_weights(summing: Backend, rng: np.random.Generator) -> None:
     """As `conv1x1` takes them: any number of axes, cast to the dtype of x."""
     x, weight, grad_out = draw(rng, np.float32, (6, 5, 5), (4, 3), (4, 5, 5))
     for given in (
@@ -49,7 +48,7 @@ def test_shapes_and_dtypes_of_weights(summing: str, rng: np.random.Generator) ->
         assert_gradients((found[0], matrix, found[2]), grad_out, x, weight)
 
 
-def test_inputs_are_left_alone(summing: str, rng: np.random.Generator) -> None:
+def test_inputs_are_left_alone(summing: Backend, rng: np.random.Generator) -> None:
     """Read-only arrays will do, and one array may serve as both."""
     x, weight = draw(rng, np.float32, (4, 40, 41), (4, 4))
     before = x.copy(), weight.copy()
@@ -60,7 +59,7 @@ def test_inputs_are_left_alone(summing: str, rng: np.random.Generator) -> None:
     assert np.array_equal(weight, before[1])
 
 
-def test_many_callers(summing: str, rng: np.random.Generator) -> None:
+def test_many_callers(summing: Backend, rng: np.random.Generator) -> None:
     """Several Python threads at once, on arrays of their own."""
     inputs = [draw(rng, np.float64, (8, 60, 50 + n), (5, 8), (5, 60, 50 + n)) for n in range(8)]
     failures: list[BaseException] = []
@@ -105,7 +104,7 @@ PEAKS = {
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self")
 @pytest.mark.parametrize("case", PEAKS)
-def test_peak_of_a_call(summing: str, case: str) -> None:
+def test_peak_of_a_call(summing: Backend, case: str) -> None:
     """Under 4 MiB beyond what is returned, where the arrays have 100."""
     code = " ".join(PEAKS[case].split())
     program = MEASURE + (
@@ -184,7 +183,7 @@ def test_every_argument_is_tested() -> None:
     assert {next(iter(wrong)) for wrong, _, _ in WRONG} == parameters
 
 
-def test_a_good_call(summing: str) -> None:
+def test_a_good_call(summing: Backend) -> None:
     """What the wrong arguments replace is right."""
     found = pf.conv1x1_backward(GRAD, X, WEIGHT, backend=summing)
     for gradient, value in zip(found, (20, 42, 42), strict=True):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from bounds import Bounded, assert_labels, convolved, headed
 from images import LAYOUTS, arranged
-from support import DTYPES, WIDE, assert_within, needs_c, numbers, without_numba
+from support import DTYPES, WIDE, Backend, assert_within, needs_c, numbers, without_numba
 
 import pointwise_fast as pf
 from pointwise_fast.head import HEADS
@@ -22,7 +22,12 @@ from pointwise_fast.head import HEADS
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("K", [1, 2, 5, 37, 300])
 def test_heads(
-    head: str, K: int, layout: str, dtype: Any, backend: str, rng: np.random.Generator
+    head: pf.typing.Head,
+    K: int,
+    layout: str,
+    dtype: Any,
+    backend: Backend,
+    rng: np.random.Generator,
 ) -> None:
     plain = rng.standard_normal((6, 7, 23)).astype(dtype)
     x, axis = arranged(plain, layout)
@@ -47,7 +52,7 @@ def test_heads(
 
 @without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_argmax_of_ties_and_nan(layout: str, backend: str, rng: np.random.Generator) -> None:
+def test_argmax_of_ties_and_nan(layout: str, backend: Backend, rng: np.random.Generator) -> None:
     plain = rng.integers(-2, 3, (9, 8, 40)).astype(np.float32)
     plain[rng.random(plain.shape) < 0.05] = np.nan
     plain[rng.random(plain.shape) < 0.05] = -np.inf
@@ -64,7 +69,7 @@ def test_argmax_of_ties_and_nan(layout: str, backend: str, rng: np.random.Genera
 
 
 @without_numba
-def test_one_nan_is_the_largest(backend: str) -> None:
+def test_one_nan_is_the_largest(backend: Backend) -> None:
     """As `np.argmax` has it, wherever it stands."""
     for at in range(5):
         bias = np.arange(5.0)
@@ -76,7 +81,7 @@ def test_one_nan_is_the_largest(backend: str) -> None:
 
 @without_numba
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "int64"])
-def test_label_dtypes(dtype: str, backend: str, rng: np.random.Generator) -> None:
+def test_label_dtypes(dtype: str, backend: Backend, rng: np.random.Generator) -> None:
     x, weight = rng.standard_normal((6, 5, 31)), rng.standard_normal((11, 6))
     labels = pf.conv1x1(x, weight, head="argmax", backend=backend)
     out = np.zeros((5, 31), dtype)
@@ -89,7 +94,7 @@ def test_label_dtypes(dtype: str, backend: str, rng: np.random.Generator) -> Non
 
 @without_numba
 @pytest.mark.parametrize("head", ["softmax", "log_softmax", "l2_normalize"])
-def test_special_values(head: str, backend: str) -> None:
+def test_special_values(head: pf.typing.Head, backend: Backend) -> None:
     """NaN and infinities spread over their pixel, and no further."""
     x = np.ones((3, 1, 50), np.float32)
     x[0, 0, 7], x[1, 0, 20], x[:, 0, 33] = np.nan, np.inf, 0
@@ -105,7 +110,7 @@ def test_special_values(head: str, backend: str) -> None:
 
 @without_numba
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_softmax_far_down(dtype: Any, backend: str) -> None:
+def test_softmax_far_down(dtype: Any, backend: Backend) -> None:
     """Fractions go through the subnormal numbers down to 0, each rounded but once or twice."""
     info = np.finfo(dtype)
     least = np.log(info.smallest_subnormal)
@@ -121,7 +126,7 @@ def test_softmax_far_down(dtype: Any, backend: str) -> None:
 
 @needs_c
 @pytest.mark.parametrize("head", ["softmax", "log_softmax", "l2_normalize"])
-def test_rounding_upward(head: str, rng: np.random.Generator) -> None:
+def test_rounding_upward(head: pf.typing.Head, rng: np.random.Generator) -> None:
     """A pixel's bits depend on no other pixel, and divisions round as they should, in any mode."""
     upward = {"x86_64": 0x800, "AMD64": 0x200, "aarch64": 0x400000, "arm64": 0x400000}
     set_mode = ctypes.CDLL(None).fesetround
@@ -166,7 +171,9 @@ def test_accuracy(dtype: Any, K: int, spread: float, rng: np.random.Generator) -
 @needs_c
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_threads_and_panels_do_not_show(head: str, layout: str, rng: np.random.Generator) -> None:
+def test_threads_and_panels_do_not_show(
+    head: pf.typing.Head, layout: str, rng: np.random.Generator
+) -> None:
     x, axis = arranged(rng.standard_normal((30, 90, 70)).astype(np.float32), layout)
     layer = pf.Conv1x1(rng.standard_normal((50, 30)), head=head, channel_axis=axis, backend="c")
     whole = layer(x, threads=1)
@@ -177,7 +184,7 @@ def test_threads_and_panels_do_not_show(head: str, layout: str, rng: np.random.G
 @without_numba
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_prelu(layout: str, dtype: Any, backend: str, rng: np.random.Generator) -> None:
+def test_prelu(layout: str, dtype: Any, backend: Backend, rng: np.random.Generator) -> None:
     x, axis = arranged(numbers(rng, backend, 6, 7, 23).astype(dtype), layout)
     weight, slopes = numbers(rng, backend, 21, 6), rng.standard_normal(21)
     y = np.moveaxis(pf.conv1x1(x, weight, channel_axis=axis, backend=backend), axis, 0)
@@ -188,7 +195,7 @@ def test_prelu(layout: str, dtype: Any, backend: str, rng: np.random.Generator) 
         )
         assert np.array_equal(np.moveaxis(found, axis, 0), expected)
     same = pf.conv1x1(x, weight, activation=("prelu", 0.3), channel_axis=axis, backend=backend)
-    leaky = ("leaky_relu", 0.3)
+    leaky: pf.typing.Activation = ("leaky_relu", 0.3)
     assert np.array_equal(
         same, pf.conv1x1(x, weight, activation=leaky, channel_axis=axis, backend=backend)
     )
@@ -202,7 +209,7 @@ def test_prelu(layout: str, dtype: Any, backend: str, rng: np.random.Generator) 
 )
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_prelu_of_groups_and_residuals(
-    layout: str, C: int, K: int, pixels: tuple[int, int], groups: int, dtype: Any, backend: str,
+    layout: str, C: int, K: int, pixels: tuple[int, int], groups: int, dtype: Any, backend: Backend,
     rng: np.random.Generator,
 ) -> None:  # fmt: skip
     x, axis = arranged(numbers(rng, backend, C, *pixels).astype(dtype), layout)
@@ -213,7 +220,7 @@ def test_prelu_of_groups_and_residuals(
     shape = [1, 1, 1]
     shape[axis] = K
     expected = np.where(y > 0, y, slopes.astype(dtype).reshape(shape) * y)
-    prelu = ("prelu", slopes)
+    prelu: pf.typing.Activation = ("prelu", slopes)
     assert np.array_equal(
         pf.conv1x1(x, weight, residual=residual, activation=prelu, **settings), expected
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from quantised import Case
-from support import BACKENDS, Array
+from support import BACKENDS, Array, Backend
 
 import pointwise_fast as pf
 from pointwise_fast.keys import MOST_CALLS, Known, is_constant, key_of
@@ -51,7 +51,7 @@ def negated(value: Any) -> Any:
     return -value if np.all(value == 0) else value
 
 
-def takes(backend: str, settings: dict[str, Any]) -> bool:
+def takes(backend: Backend, settings: dict[str, Any]) -> bool:
     """Numba has neither missing data nor prelu."""
     return backend != "numba" or not ("nodata" in settings or "prelu" in str(settings))
 
@@ -61,13 +61,13 @@ def takes(backend: str, settings: dict[str, Any]) -> bool:
     [(name, zeros) for name in BACKENDS for zeros in ZEROS if takes(name, zeros)],
     ids=str,
 )
-def test_the_sign_of_zero(settings: dict[str, Any], backend: str) -> None:
+def test_the_sign_of_zero(settings: dict[str, Any], backend: Backend) -> None:
     other = {name: negated(value) for name, value in settings.items()}
     for _ in range(3):
         signs = []
         for given in (settings, other):
-            y = pf.conv1x1(X, WEIGHT, backend=backend, **given)  # type: ignore[arg-type]
-            layer = pf.Conv1x1(WEIGHT, backend=backend, **given)  # type: ignore[arg-type]
+            y = pf.conv1x1(X, WEIGHT, backend=backend, **given)
+            layer = pf.Conv1x1(WEIGHT, backend=backend, **given)
             assert np.all(y == 0)
             assert np.array_equal(np.signbit(layer(X)), np.signbit(y))
             signs.append(np.signbit(y))
@@ -75,10 +75,9 @@ def test_the_sign_of_zero(settings: dict[str, Any], backend: str) -> None:
         assert np.array_equal(signs[0], ~signs[1])
 
 
-def test_branches_of_zeros_of_either_sign_are_not_one(backend: str) -> None:
+def test_branches_of_zeros_of_either_sign_are_not_one(backend: Backend) -> None:
     layers = [
-        pf.Conv1x1(WEIGHT, activation=("clip", zero, 1), backend=backend)  # type: ignore[arg-type]
-        for zero in (0.0, -0.0)
+        pf.Conv1x1(WEIGHT, activation=("clip", zero, 1), backend=backend) for zero in (0.0, -0.0)
     ]
     out = np.empty((4, 2, 4), np.float32)
     pf.Branches(*layers)(X, out=out)
@@ -102,7 +101,7 @@ CHANGES: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...], int, int]] = {
     ("backend", "setting"),
     [(name, one) for name in BACKENDS for one in CHANGES if takes(name, CHANGES[one][0](1))],
 )
-def test_an_object_that_changes(setting: str, backend: str) -> None:
+def test_an_object_that_changes(setting: str, backend: Backend) -> None:
     """It is asked for its value in each call, and once."""
     make, x_shape, weight_shape, first, second = CHANGES[setting]
     x, weight = np.full(x_shape, -2, np.float32), np.ones(weight_shape, np.float32)
@@ -120,7 +119,7 @@ def test_an_object_that_changes(setting: str, backend: str) -> None:
         assert len(value.values) == 9 - n
 
 
-def test_a_list_in_a_tuple_that_changes(backend: str) -> None:
+def test_a_list_in_a_tuple_that_changes(backend: Backend) -> None:
     """The tuple is the same object all along."""
     slopes: list[float] = [1.0, 2.0]
     activation: Any = ("prelu", slopes)
@@ -131,7 +130,7 @@ def test_a_list_in_a_tuple_that_changes(backend: str) -> None:
         y = pf.conv1x1(X, weight, activation=activation, backend=where)
         assert np.all(y[1] == -2 * slopes[1])
         slopes[1] += 1
-        y = pf.conv1x1(X, other, activation=bounds, backend=backend)  # type: ignore[arg-type]
+        y = pf.conv1x1(X, other, activation=bounds, backend=backend)
         assert np.all(y == -1 + n / 8)
         bounds[1] += 1 / 8
 
@@ -146,6 +145,7 @@ def test_backward_of_an_object_that_changes() -> None:
                 pf.conv1x1_backward(grad, x, weight, channel_axis=axis), expected, strict=True
             ):
                 assert a is not None
+                assert b is not None
                 assert np.array_equal(a, b)
 
 
@@ -194,11 +194,11 @@ def test_known_calls_are_bounded() -> None:
     assert len(known._found) == 1
 
 
-def test_errors_name_the_argument_in_every_call(backend: str) -> None:
+def test_errors_name_the_argument_in_every_call(backend: Backend) -> None:
     """An array of bounds is neither remembered nor compared by its truth."""
     bad: Any = ("clip", np.zeros(2), 1)
     x: Array = X.copy()
     for _ in range(3):
-        pf.conv1x1(x, WEIGHT, backend=backend)  # type: ignore[arg-type]
+        pf.conv1x1(x, WEIGHT, backend=backend)
         with pytest.raises(TypeError, match="activation 'clip'"):
-            pf.conv1x1(x, WEIGHT, activation=bad, backend=backend)  # type: ignore[arg-type]
+            pf.conv1x1(x, WEIGHT, activation=bad, backend=backend)

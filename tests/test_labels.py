@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from images import weights
-from support import without_numba
+from support import Backend, without_numba
 
 import pointwise_fast as pf
 
@@ -15,7 +15,7 @@ import pointwise_fast as pf
 @without_numba
 @pytest.mark.parametrize("wanted", [None, "u1", "u2", "i4", "i8"])
 @pytest.mark.parametrize("by", ["nodata", "mask", "masked"])
-def test_labels_of_what_is_missing(by: str, wanted: Any, backend: str) -> None:
+def test_labels_of_what_is_missing(by: str, wanted: Any, backend: Backend) -> None:
     x = np.array([[[0, 5, 1]], [[0, 7, 2]]], np.uint16)
     settings: dict[str, Any] = {"head": "argmax", "dtype": wanted}
     settings["nodata"] = 0 if by == "nodata" else None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from images import LAYOUTS, arranged, weights
-from support import numbers, without_numba
+from support import Backend, numbers, without_numba
 
 import pointwise_fast as pf
 
@@ -28,7 +28,7 @@ def assert_same(y: Any, expected: Any) -> None:
 @pytest.mark.parametrize("nothing", [False, np.False_, np.ma.nomask, np.array(False)])
 @pytest.mark.parametrize("where", ["conv1x1", "layer", "chain", "branches"])
 def test_a_scalar_mask_of_nothing(
-    where: str, nothing: Any, backend: str, rng: np.random.Generator
+    where: str, nothing: Any, backend: Backend, rng: np.random.Generator
 ) -> None:
     x, W = rng.standard_normal((5, 6, 7)), weights(rng, 4, 5)
     layer = pf.Conv1x1(W, backend=backend)
@@ -81,7 +81,7 @@ MASKS: list[tuple[tuple[int, ...], int, tuple[int, ...], tuple[int, ...]]] = [
 @without_numba
 @pytest.mark.parametrize(("shape", "axis", "of", "means"), MASKS, ids=str)
 def test_a_mask_is_broadcast(
-    shape: Any, axis: int, of: Any, means: Any, backend: str, rng: np.random.Generator
+    shape: Any, axis: int, of: Any, means: Any, backend: Backend, rng: np.random.Generator
 ) -> None:
     x = numbers(rng, backend, *shape)
     mask = rng.random(of) < 0.3
@@ -144,7 +144,7 @@ def masked(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = "f4") 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u4", "f2", "f4", "f8"])
 @pytest.mark.parametrize("also", ["", "nodata", "mask", "nodata mask"])
 def test_masked_arrays(
-    also: str, dtype: str, layout: str, backend: str, rng: np.random.Generator
+    also: str, dtype: str, layout: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     plain = masked(rng, (7, 9, 41), dtype)
     data, axis = arranged(plain.data, layout)
@@ -165,6 +165,7 @@ def test_masked_arrays(
     plain_call = pf.conv1x1(data, W, bias, mask=missing, **{**settings, "nodata": None})
     expected = np.ma.MaskedArray(plain_call, mask=np.broadcast_to(lost, plain_call.shape))
     layer = pf.Conv1x1(W, bias, **settings)
+    y: Any
     for y in (pf.conv1x1(x, W, bias, **settings, **call), layer(x, **call), layer(x, **call)):
         assert_same(y, expected)
         assert np.isnan(y.fill_value)
@@ -173,40 +174,41 @@ def test_masked_arrays(
 
 
 @without_numba
-def test_results_of_masked_arrays(backend: str, rng: np.random.Generator) -> None:
+def test_results_of_masked_arrays(backend: Backend, rng: np.random.Generator) -> None:
     """Integers, labels, fills, arrays without a mask and with a hard one."""
     x = masked(rng, (4, 6, 9), "u2")
     lost = x.mask.any(axis=0)
     W = abs(weights(rng, 3, 4))
     settings: dict[str, Any] = {"backend": backend}
-    whole = pf.conv1x1(x, W, dtype="u1", **settings)
+    whole: Any = pf.conv1x1(x, W, dtype="u1", **settings)
     assert whole.fill_value == 0
     assert np.array_equal(whole.mask[2], lost)
     assert np.all(whole.data[:, lost] == 0)
-    filled = pf.conv1x1(x, W, fill=-9999, **settings)
+    filled: Any = pf.conv1x1(x, W, fill=-9999, **settings)
     assert filled.fill_value == -9999
     assert np.all(filled.data[:, lost] == -9999)
     assert np.array_equal(filled.filled(), filled.data)
-    labels = pf.conv1x1(x, W, head="argmax", **settings)
+    labels: Any = pf.conv1x1(x, W, head="argmax", **settings)
     assert labels.dtype == np.uint8
     assert labels.fill_value == 255
     assert np.array_equal(labels.mask, lost)
     assert np.array_equal(labels.data == 255, lost)
-    softmax = pf.conv1x1(x, W, head="softmax", **settings)
+    softmax: Any = pf.conv1x1(x, W, head="softmax", **settings)
     assert np.array_equal(np.isnan(softmax.data), softmax.mask)
     assert np.array_equal(softmax.mask[0], lost)
-    bare = pf.conv1x1(np.ma.MaskedArray(x.data), W, **settings)
+    bare: Any = pf.conv1x1(np.ma.MaskedArray(x.data), W, **settings)
     assert bare.mask is np.ma.nomask
     assert_same(bare, np.ma.MaskedArray(pf.conv1x1(x.data, W, **settings)))
     x.harden_mask()
-    assert pf.conv1x1(x, W, **settings).hardmask
+    hard: Any = pf.conv1x1(x, W, **settings)
+    assert hard.hardmask
     assert not bare.hardmask
-    strided = pf.conv1x1(x, W, stride=2, **settings)
+    strided: Any = pf.conv1x1(x, W, stride=2, **settings)
     assert np.array_equal(strided.mask[0], lost[::2, ::2])
 
 
 @without_numba
-def test_masked_arrays_with_some_channels(backend: str, rng: np.random.Generator) -> None:
+def test_masked_arrays_with_some_channels(backend: Backend, rng: np.random.Generator) -> None:
     """valid="any": the outputs of which nothing can be said are masked, too."""
     x = masked(rng, (6, 8, 11), "f8")
     x[:, 1, 1] = np.ma.masked
@@ -215,7 +217,7 @@ def test_masked_arrays_with_some_channels(backend: str, rng: np.random.Generator
     W[1, 3:] = 0
     extra = rng.random((6, 8, 11)) < 0.05
     settings: dict[str, Any] = {"valid": "any", "min_valid": 0.5}
-    y = pf.conv1x1(x, W, mask=extra, **settings)
+    y: Any = pf.conv1x1(x, W, mask=extra, **settings)
     expected = pf.conv1x1(x.data, W, mask=x.mask | extra, **settings)
     assert_same(y, np.ma.MaskedArray(expected, mask=np.isnan(expected)))
     assert y.mask[1, 2, 2]
@@ -223,20 +225,20 @@ def test_masked_arrays_with_some_channels(backend: str, rng: np.random.Generator
     assert y.mask[:, 1, 1].all()
     # A chain loses the outputs that a lost hidden channel goes into.
     last = pf.Conv1x1(np.ones((3, 1)), groups=3)
-    chained = pf.Chain(pf.Conv1x1(W, **settings), last)(x, mask=extra)
+    chained: Any = pf.Chain(pf.Conv1x1(W, **settings), last)(x, mask=extra)
     assert np.array_equal(chained.mask, y.mask)
-    mixed = pf.Chain(pf.Conv1x1(W, **settings), pf.Conv1x1(weights(rng, 2, 3)))(x, mask=extra)
+    mixed: Any = pf.Chain(pf.Conv1x1(W, **settings), pf.Conv1x1(weights(rng, 2, 3)))(x, mask=extra)
     assert np.array_equal(mixed.mask[1], y.mask.any(axis=0))
     assert np.array_equal(np.isnan(mixed.data), mixed.mask)
 
 
 @without_numba
-def test_out_of_masked_arrays(backend: str, rng: np.random.Generator) -> None:
+def test_out_of_masked_arrays(backend: Backend, rng: np.random.Generator) -> None:
     x, W = masked(rng, (5, 6, 7)), weights(rng, 5, 5)
     layer = pf.Conv1x1(W, backend=backend)
     expected = layer(x)
     plain = np.zeros((5, 6, 7), np.float32)
-    y = layer(x, out=plain)
+    y: Any = layer(x, out=plain)
     assert_same(y, expected)
     assert y.data.ctypes.data == plain.ctypes.data
     for mask in (False, np.ma.nomask, np.ones((5, 6, 7), bool)):
@@ -257,12 +259,12 @@ def test_out_of_masked_arrays(backend: str, rng: np.random.Generator) -> None:
 
 @without_numba
 @pytest.mark.parametrize("shift", [0, 1])
-def test_out_overlaps_a_masked_x(shift: int, backend: str, rng: np.random.Generator) -> None:
+def test_out_overlaps_a_masked_x(shift: int, backend: Backend, rng: np.random.Generator) -> None:
     block = np.ma.MaskedArray(rng.integers(1, 9, 250).astype("f4"), mask=rng.random(250) < 0.05)
     block[30] = 7
     x, out = block[:210].reshape(5, 6, 7), block[shift : shift + 210].reshape(5, 6, 7)
     layer = pf.Conv1x1(weights(rng, 5, 5), nodata=7, backend=backend)
-    expected = layer(x.copy())
+    expected: Any = layer(x.copy())
     assert expected.mask.any()
     assert layer(x, out=out) is out
     assert_same(out, expected)
@@ -274,22 +276,22 @@ def test_errors_come_before_a_masked_out_is_touched(rng: np.random.Generator) ->
                   {"dtype": "u1"}):  # fmt: skip
         out = np.ma.MaskedArray(np.full((4, 6, 7), 3, np.float32))
         with pytest.raises((TypeError, ValueError)):
-            pf.conv1x1(x, W, out=out, **wrong)  # type: ignore[arg-type]
+            pf.conv1x1(x, W, out=out, **wrong)
         assert out.mask is np.ma.nomask
         assert np.all(out.data == 3)
 
 
 @without_numba
-def test_chains_of_masked_arrays(backend: str, rng: np.random.Generator) -> None:
+def test_chains_of_masked_arrays(backend: Backend, rng: np.random.Generator) -> None:
     x = masked(rng, (5, 12, 13))
     first = pf.Conv1x1(weights(rng, 8, 5), activation="relu")
     for last in (pf.Conv1x1(weights(rng, 5, 8)), pf.Conv1x1(weights(rng, 4, 8), head="argmax")):
-        chain = pf.Chain(first, last)
+        chain: Any = pf.Chain(first, last)
         y = chain(x)
         lost = x.mask.any(axis=0)
         assert np.array_equal(np.ma.getmaskarray(y), np.broadcast_to(lost, y.shape))
         assert_same(y, np.ma.MaskedArray(chain(x.data, mask=x.mask), mask=y.mask))
-    skip = pf.Chain(first, pf.Conv1x1(weights(rng, 5, 8)), residual=True)
+    skip: Any = pf.Chain(first, pf.Conv1x1(weights(rng, 5, 8)), residual=True)
     y = skip(x)
     assert np.array_equal(y.mask[0], x.mask.any(axis=0))
     assert np.allclose(y, skip(np.where(x.mask, 0, x.data)))
@@ -301,15 +303,16 @@ def test_chains_of_masked_arrays(backend: str, rng: np.random.Generator) -> None
 
 @without_numba
 @pytest.mark.parametrize("same", [False, True])
-def test_branches_of_masked_arrays(same: bool, backend: str, rng: np.random.Generator) -> None:
+def test_branches_of_masked_arrays(same: bool, backend: Backend, rng: np.random.Generator) -> None:
     x, extra = masked(rng, (5, 12, 13)), rng.random((12, 13)) < 0.1
-    second = {} if same else {"activation": "relu"}
+    second: dict[str, Any] = {} if same else {"activation": "relu"}
     layers = [
         pf.Conv1x1(weights(rng, 3, 5), backend=backend),
-        pf.Conv1x1(weights(rng, 2, 5), backend=backend, **second),  # type: ignore[arg-type]
+        pf.Conv1x1(weights(rng, 2, 5), backend=backend, **second),
     ]
     branches = pf.Branches(*layers)
-    for call in ({}, {"mask": extra}):
+    calls: list[dict[str, Any]] = [{}, {"mask": extra}]
+    for call in calls:
         expected = [layer(x, **call) for layer in layers]
         for y, wanted in zip(branches(x, **call), expected, strict=True):
             assert_same(y, wanted)
@@ -323,7 +326,7 @@ def test_branches_of_masked_arrays(same: bool, backend: str, rng: np.random.Gene
             y = branches(x, out=out, **call)
             assert (y is out) == isinstance(out, np.ma.MaskedArray)
             assert_same(y, together)
-    labels = pf.Branches(layers[0], pf.Conv1x1(weights(rng, 2, 5), head="argmax"))(x)
+    labels: Any = pf.Branches(layers[0], pf.Conv1x1(weights(rng, 2, 5), head="argmax"))(x)
     assert np.array_equal(labels[1].mask, x.mask.any(axis=0))
     with pytest.raises(TypeError, match=r"layer 2: out has dtype float64"):
         branches(x, out=(outs[0], np.ma.zeros((2, 12, 13))))
@@ -362,7 +365,7 @@ def test_masked_arrays_elsewhere(rng: np.random.Generator) -> None:
 
 
 @without_numba
-def test_what_is_left_of_a_pixel(backend: str) -> None:
+def test_what_is_left_of_a_pixel(backend: Backend) -> None:
     x = np.array([[np.nan, np.nan, 3.0], [np.nan, 2.0, 5.0]])
     W, bias = np.array([[1.0, 1.0], [0.0, 0.0], [4.0, 0.0]]), [10.0, 20.0, 30.0]
     y = pf.conv1x1(x, W, bias, nodata=np.nan, valid="any", min_valid=0, channel_axis=0)

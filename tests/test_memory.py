@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from peaks import MALLOC, MEASURE
-from support import run_python, without_numba
+from support import Backend, run_python, without_numba
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self")
 
@@ -76,14 +76,14 @@ CONVERTED = {
 
 @pytest.mark.parametrize("case", CONVERTED)
 @without_numba
-def test_peak_of_a_call_that_converts(backend: str, case: str) -> None:
+def test_peak_of_a_call_that_converts(backend: Backend, case: str) -> None:
     code = " ".join(CONVERTED[case].split())
     done = run_python(MEASURE + f"print(peak({code}))", backend, case, **MALLOC)
     assert int(done.stdout) < 4 << 10
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_peak_of_a_call(backend: str, case: str) -> None:
+def test_peak_of_a_call(backend: Backend, case: str) -> None:
     """Under 4 MiB, where the arrays have 100."""
     code = " ".join(CASES[case].split())
     done = run_python(MEASURE + f"print(peak({code}))", backend, case, **MALLOC)
@@ -98,7 +98,7 @@ def test_the_measure_itself() -> None:
         assert 0.9 * size < peak < 1.1 * size + 512
 
 
-def test_nothing_is_lost(backend: str) -> None:
+def test_nothing_is_lost(backend: Backend) -> None:
     """Thousands of calls, of one-shot and of new layers, leave the memory where it was."""
     code = """
     x, small = np.ones((8, 300), np.float32), np.ones((5, 8), np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from bounds import convolved
 from images import LAYOUTS, arranged, with_gaps
-from support import assert_within, needs_c, numbers, without_numba
+from support import Backend, assert_within, needs_c, numbers, without_numba
 
 import pointwise_fast as pf
 
@@ -21,7 +21,7 @@ import pointwise_fast as pf
      ("f2", np.nan), ("i4", -(2**31)), ("f4", 3.4028234663852886e38)],
 )  # fmt: skip
 def test_all_channels_are_needed(
-    dtype: str, nodata: float, layout: str, backend: str, rng: np.random.Generator
+    dtype: str, nodata: float, layout: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     plain = with_gaps(rng, (7, 9, 41), dtype, nodata, backend)
     x, axis = arranged(plain, layout)
@@ -50,7 +50,7 @@ def test_all_channels_are_needed(
 @pytest.mark.parametrize("of", ["pixels", "x"])
 @pytest.mark.parametrize("batch", [(), (3,)])
 def test_masks(
-    batch: tuple[int, ...], of: str, layout: str, backend: str, rng: np.random.Generator
+    batch: tuple[int, ...], of: str, layout: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     plain = numbers(rng, backend, 7, 9, 41).astype(np.float32)
     x, axis = arranged(plain, layout)
@@ -72,7 +72,7 @@ def test_masks(
 
 
 @without_numba
-def test_a_value_for_each_band_and_a_mask(backend: str, rng: np.random.Generator) -> None:
+def test_a_value_for_each_band_and_a_mask(backend: Backend, rng: np.random.Generator) -> None:
     x = rng.integers(0, 6, (3, 20, 33)).astype(np.int16)
     mask = rng.random((20, 33)) < 0.1
     weight = rng.standard_normal((4, 3))
@@ -91,7 +91,7 @@ def test_a_value_for_each_band_and_a_mask(backend: str, rng: np.random.Generator
 @pytest.mark.parametrize("min_valid", [0, 0.5, 0.75, 1])
 @pytest.mark.parametrize("share", [0, 0.02, 0.3])
 def test_some_channels_are_enough(
-    share: float, min_valid: float, layout: str, backend: str, rng: np.random.Generator
+    share: float, min_valid: float, layout: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     plain = rng.standard_normal((8, 5, 21))
     plain[rng.random(plain.shape) < share] = np.nan
@@ -168,7 +168,7 @@ def test_some_channels_of_views(view: str, min_valid: float, rng: np.random.Gene
 
 @without_numba
 @pytest.mark.parametrize("groups", [1, 2])
-def test_scale_and_offset(groups: int, backend: str, rng: np.random.Generator) -> None:
+def test_scale_and_offset(groups: int, backend: Backend, rng: np.random.Generator) -> None:
     x = rng.integers(0, 10000, (6, 7, 9)).astype(np.uint16)
     x[0, 0, 0] = 0
     scale, offset = rng.random(6) * 1e-4, rng.standard_normal(6)
@@ -202,7 +202,7 @@ def test_threads_and_panels_do_not_show(layout: str, rng: np.random.Generator) -
 
 
 @without_numba
-def test_output_over_input(backend: str, rng: np.random.Generator) -> None:
+def test_output_over_input(backend: Backend, rng: np.random.Generator) -> None:
     x = with_gaps(rng, (6, 20, 30), "f4", np.nan, backend)
     mask = rng.random((20, 30)) < 0.2
     weight = numbers(rng, backend, 6, 6)
@@ -218,7 +218,7 @@ def test_output_over_input(backend: str, rng: np.random.Generator) -> None:
 
 
 @without_numba
-def test_a_fraction_is_met_exactly(backend: str) -> None:
+def test_a_fraction_is_met_exactly(backend: Backend) -> None:
     x = np.where(np.arange(100) < 55, 1.0, np.nan)
     settings: dict[str, Any] = {"nodata": np.nan, "valid": "any", "backend": backend}
     settings["channel_axis"] = 0
@@ -227,7 +227,7 @@ def test_a_fraction_is_met_exactly(backend: str) -> None:
 
 
 @without_numba
-def test_no_channel_is_missing_where_there_is_none(backend: str) -> None:
+def test_no_channel_is_missing_where_there_is_none(backend: Backend) -> None:
     y = pf.conv1x1(np.ones((0, 2, 3)), np.ones((2, 0)), [1, 2], mask=np.ones((2, 3), bool),
                    backend=backend)  # fmt: skip
     assert np.array_equal(y[:, 0, 0], [1, 2])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import WITHOUT_NUMBA, Array, assert_conv, run_python
+from support import WITHOUT_NUMBA, Array, Backend, assert_conv, run_python
 
 import pointwise_fast as pf
 
@@ -65,7 +65,7 @@ FEATURED = WITHOUT_NUMBA
 
 @pytest.mark.parametrize("backend", FEATURED)
 @pytest.mark.parametrize("names", [NAMES, SHUFFLED, NAMES[::-1]], ids=["same", "mixed", "reverse"])
-def test_fields(names: Any, backend: str, call: Any, rng: np.random.Generator) -> None:
+def test_fields(names: Any, backend: Backend, call: Any, rng: np.random.Generator) -> None:
     x, W = cube(rng), weights(rng)
     y = call(records(x, names), W, channels=NAMES, backend=backend)
     assert_conv(y, x, W)
@@ -151,7 +151,7 @@ def test_errors_of_fields(rng: np.random.Generator) -> None:
         (good, None, TypeError, "pass channels=['blue', 'green', 'red', 'nir', 'swir', 'flag']"),
     ):
         with pytest.raises(error) as caught:
-            pf.conv1x1(wrong, W, channels=names, out=out)  # type: ignore[arg-type]
+            pf.conv1x1(wrong, W, channels=names, out=out)
         assert says in str(caught.value)
     with pytest.raises(ValueError, match="not equally far apart"):
         pf.conv1x1(good, W[:, :3], channels=["blue", "green", "nir"])

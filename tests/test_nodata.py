@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from images import LAYOUTS, arranged, with_gaps
-from support import WITHOUT_NUMBA, without_numba
+from support import WITHOUT_NUMBA, Backend, without_numba
 
 import pointwise_fast as pf
 
 
 @without_numba
 @pytest.mark.parametrize("fill", [-(2**31), 2**31 - 1, 2**22, 2**22 + 1])
-def test_labels_keep_any_fill(fill: int, backend: str) -> None:
+def test_labels_keep_any_fill(fill: int, backend: Backend) -> None:
     settings: dict[str, Any] = {"channel_axis": 0, "head": "argmax", "dtype": "int32"}
     x = np.zeros((3, 1), np.float32)
     y = pf.conv1x1(x, np.eye(3), nodata=0, fill=fill, backend=backend, **settings)
@@ -36,7 +36,7 @@ def test_labels_keep_any_fill(fill: int, backend: str) -> None:
     ],
 )
 def test_integers_of_64_bits_are_told_apart(
-    dtype: str, nodata: Any, layout: str, backend: str, rng: np.random.Generator
+    dtype: str, nodata: Any, layout: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     limits, value = np.iinfo(dtype), int(nodata)
     plain = rng.integers(0, 100, (3, 4, 61)).astype(dtype)
@@ -57,7 +57,7 @@ def test_integers_of_64_bits_are_told_apart(
 
 @without_numba
 @pytest.mark.parametrize("fill", [-(2**63), 2**63 - 1, 2**53 + 2])
-def test_results_of_64_bits_keep_their_fill(fill: int, backend: str) -> None:
+def test_results_of_64_bits_keep_their_fill(fill: int, backend: Backend) -> None:
     x = np.array([[1.0, 2.0]])
     y = pf.conv1x1(x, [[3.0]], channel_axis=0, dtype="i8", nodata=1, fill=fill, backend=backend)
     assert y.tolist() == [[fill, 6]]
@@ -76,7 +76,7 @@ def test_a_fill_that_sums_do_not_hold() -> None:
 @pytest.mark.parametrize("valid", ["all", "any"])
 @pytest.mark.parametrize(("dtype", "nodata"), [("f4", 0.0), ("u1", 7), ("f8", np.nan)])
 def test_a_channel_without_nodata(
-    dtype: str, nodata: float, valid: str, backend: str, rng: np.random.Generator
+    dtype: str, nodata: float, valid: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     x = with_gaps(rng, (4, 9, 30), dtype, nodata)
     weight = rng.integers(1, 5, (2, 4))
@@ -97,10 +97,11 @@ def test_a_channel_without_nodata(
 
 
 @without_numba
-def test_nodata_of_floats_as_files_name_it(backend: str) -> None:
+def test_nodata_of_floats_as_files_name_it(backend: Backend) -> None:
     """With the digits that float32 needs, and as the float64 that has them."""
     least = np.finfo(np.float32).min
     x = np.array([[least, 1.0, np.nextafter(least, np.float32(0))]], np.float32)
+    given: Any
     for given in (-3.4028235e38, float(least), np.float32(least)):
         y = pf.conv1x1(x, [[0.0]], channel_axis=-2, nodata=given, backend=backend)
         assert np.isnan(y).tolist() == [[True, False, False]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextvars import copy_context
 from typing import Any
 
@@ -130,7 +130,7 @@ def test_tasks_have_their_own() -> None:
 
 
 def test_a_generator_that_ends_in_another_context() -> None:
-    def block() -> Iterator[int]:
+    def block() -> Generator[int]:
         with pf.num_threads(2):
             yield pf.get_num_threads()
 

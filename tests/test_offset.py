@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from exact import fma
 from images import LAYOUTS, arranged, supported
-from support import BACKENDS, Array, assert_conv, needs_c, problem_of
+from support import BACKENDS, Array, Backend, assert_conv, needs_c, problem_of
 
 import pointwise_fast as pf
 from pointwise_fast.conv import _known
@@ -54,7 +54,7 @@ def terms(x: Array, dtype: Any, offset: Any, scale: Any = 1.0, axis: int = -3) -
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", INPUTS)
 def test_every_input(
-    dtype: str, layout: str, scale: bool, backend: str, rng: np.random.Generator
+    dtype: str, layout: str, scale: bool, backend: Backend, rng: np.random.Generator
 ) -> None:
     for C, K, H, W in ((9, 5, 6, 11), (50, 20, 2, 67)):
         x, axis = arranged(raster(rng, dtype, C, H, W), layout)
@@ -76,7 +76,7 @@ def test_every_input(
 @pytest.mark.parametrize("dtype", ["f8", "i4", "u4", "i8"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_wide_input_is_rounded_after_the_offset(
-    layout: str, dtype: str, backend: str, rng: np.random.Generator
+    layout: str, dtype: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     """Sums of float32 of values that no float32 holds."""
     x = raster(rng, dtype, 13, 5, 70)
@@ -92,7 +92,7 @@ def test_wide_input_is_rounded_after_the_offset(
         assert_conv(y, t, weight, channel_axis=axis)
 
 
-def test_a_large_mean(backend: str, rng: np.random.Generator) -> None:
+def test_a_large_mean(backend: Backend, rng: np.random.Generator) -> None:
     """Components of a covariance, for which a mean is subtracted."""
     mean = np.rint(rng.uniform(1500, 15000, 120))
     x = (mean[:, None] + rng.integers(-12, 13, (120, 700)) / 8).astype("f4")
@@ -105,7 +105,7 @@ def test_a_large_mean(backend: str, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_shapes_and_options(dtype: str, backend: str, rng: np.random.Generator) -> None:
+def test_shapes_and_options(dtype: str, backend: Backend, rng: np.random.Generator) -> None:
     """Groups, strides, residuals, activations, batches, one pixel, in place, many channels."""
     for C, K, groups, shape, axis in (
         (12, 8, 4, (2, 12, 5, 9), -3),
@@ -167,7 +167,7 @@ def test_bits(dtype: str, isa: str, rng: np.random.Generator) -> None:
             assert np.array_equal(compute(plain, plain, 1, **affine), expected)
 
 
-def test_a_scale_of_zero_counts_as_its_offset(backend: str, rng: np.random.Generator) -> None:
+def test_a_scale_of_zero_counts_as_its_offset(backend: Backend, rng: np.random.Generator) -> None:
     x, weight = raster(rng, "f4", 3, 4, 5), rng.standard_normal((2, 3))
     y = pf.conv1x1(x, weight, scale=[1, 0, -1], offset=[0, 7, 2], backend=backend)
     x[1] = 7
@@ -180,7 +180,7 @@ def test_a_scale_of_zero_counts_as_its_offset(backend: str, rng: np.random.Gener
     assert np.allclose(b, 2 * weight[:, 1])
 
 
-def test_offsets_of_zero_fold_the_scale(backend: str, rng: np.random.Generator) -> None:
+def test_offsets_of_zero_fold_the_scale(backend: Backend, rng: np.random.Generator) -> None:
     x, weight = raster(rng, "f4", 3, 4, 5), rng.standard_normal((2, 3))
     for offset in (None, 0, -0.0, [0, -0.0, 0]):
         y = pf.conv1x1(x, weight, scale=0.5, offset=offset, backend=backend)
@@ -188,7 +188,9 @@ def test_offsets_of_zero_fold_the_scale(backend: str, rng: np.random.Generator) 
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_missing_data_are_those_of_x(layout: str, backend: str, rng: np.random.Generator) -> None:
+def test_missing_data_are_those_of_x(
+    layout: str, backend: Backend, rng: np.random.Generator
+) -> None:
     """Not of what takes its place; and a NaN that is no data does not leak."""
     for dtype, nodata in (("u2", 0), ("i2", -99), ("f4", np.nan), ("f4", -1e38)):
         plain = raster(rng, dtype, 11, 8, 40)
@@ -275,11 +277,18 @@ def test_chains(layout: str, dtype: str, rng: np.random.Generator) -> None:
                 assert np.array_equal(y, expected)
             by_numpy = pf.Chain(
                 *(
-                    pf.Conv1x1(s.weight, s.bias, activation=a, channel_axis=axis, backend="numpy",
-                               scale=s._settings.scale, offset=s._settings.offset)
-                    for s, a in ((first, "relu"), (last, None))
+                    pf.Conv1x1(
+                        one.weight,
+                        one.bias,
+                        activation=one.activation,
+                        channel_axis=axis,
+                        backend="numpy",
+                        scale=one._settings.scale,
+                        offset=one._settings.offset,
+                    )
+                    for one in (first, last)
                 )
-            )  # fmt: skip
+            )
             t = np.moveaxis(first(x).astype("f8"), axis, 0).reshape(hidden, -1)
             size = abs(last.weight) @ (abs(t) * abs(last_scale.get("scale", 1)) + 5e3)
             off = np.moveaxis(abs(by_numpy(x).astype("f8") - expected), axis, 0).reshape(4, -1)
@@ -301,7 +310,7 @@ def test_branches(rng: np.random.Generator) -> None:
         assert np.array_equal(out, np.concatenate([layer(x) for layer in some]))
 
 
-def test_calls_do_not_take_each_others_offsets(backend: str, rng: np.random.Generator) -> None:
+def test_calls_do_not_take_each_others_offsets(backend: Backend, rng: np.random.Generator) -> None:
     x, weight = raster(rng, "f4", 3, 4, 5), rng.standard_normal((2, 3)).astype("f4")
     settings: dict[str, Any] = {"backend": backend}
     for _ in range(2):
@@ -315,7 +324,7 @@ def test_calls_do_not_take_each_others_offsets(backend: str, rng: np.random.Gene
     assert np.array_equal(pickle.loads(pickle.dumps(layer))(x), layer(x))
 
 
-def test_the_offset_given_may_change_later(backend: str, rng: np.random.Generator) -> None:
+def test_the_offset_given_may_change_later(backend: Backend, rng: np.random.Generator) -> None:
     x, weight, offset = raster(rng, "f4", 3, 4, 5), np.eye(3), np.arange(1.0, 4)
     layer = pf.Conv1x1(weight, offset=offset, backend=backend)
     y = layer(x)

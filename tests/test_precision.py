@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from images import LAYOUTS, arranged, values, whole
-from support import Array, Memory, assert_within, reference, without_numba
+from support import Array, Backend, Memory, assert_within, reference, without_numba
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
@@ -34,7 +34,7 @@ def assert_rounded(
 @pytest.mark.parametrize("x_dtype", ["f4", "u1", "i2", "f2"])
 @pytest.mark.parametrize(("C", "K", "P"), [(1, 48, 40), (7, 50, 333), (50, 5, 70), (600, 65, 100)])
 def test_the_error(
-    C: int, K: int, P: int, x_dtype: str, layout: str, backend: str, rng: np.random.Generator
+    C: int, K: int, P: int, x_dtype: str, layout: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     if backend == "numba" and x_dtype != "f4":
         pytest.skip("numba takes floats only")
@@ -91,7 +91,7 @@ def test_heads_and_masks(rng: np.random.Generator) -> None:
 def test_wrong_argument() -> None:
     says = "precision must be None, 'bf16' or 'float64'; got "
     with pytest.raises(ValueError, match=says + "'half'"):
-        pf.conv1x1(np.ones((3, 5, 6)), np.ones((4, 3)), precision="half")
+        pf.conv1x1(np.ones((3, 5, 6)), np.ones((4, 3)), precision="half")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=says + "type"):
         pf.conv1x1(np.ones((3, 5, 6)), np.ones((4, 3)), precision=np.float64)  # type: ignore[arg-type]
 
@@ -99,7 +99,7 @@ def test_wrong_argument() -> None:
 WIDE_INPUTS = ["u1", "i2", "u2", "f2", "f4", "i8", "f8", "c8", "c16"]
 
 
-def is_refused(backend: str, x: Any, weight: Any, **settings: Any) -> bool:
+def is_refused(backend: Backend, x: Any, weight: Any, **settings: Any) -> bool:
     """By Numba, and by name."""
     if backend != "numba":
         return False
@@ -110,7 +110,7 @@ def is_refused(backend: str, x: Any, weight: Any, **settings: Any) -> bool:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", WIDE_INPUTS)
-def test_float64_sums(dtype: str, layout: str, backend: str, rng: np.random.Generator) -> None:
+def test_float64_sums(dtype: str, layout: str, backend: Backend, rng: np.random.Generator) -> None:
     """The result with float64 sums, rounded once: default, float32 and integers."""
     x, axis = arranged(whole(values(rng, dtype, 40, 3, 37), backend), layout)
     kind = "c16" if dtype.startswith("c") else "f8"
@@ -138,7 +138,7 @@ def test_float64_sums(dtype: str, layout: str, backend: str, rng: np.random.Gene
 
 
 @without_numba
-def test_integers_in_integers_out(backend: str, rng: np.random.Generator) -> None:
+def test_integers_in_integers_out(backend: Backend, rng: np.random.Generator) -> None:
     """Differences of large sums: off in float32, exact in float64."""
     x = rng.integers(50000, 65536, (2000, 4, 9)).astype(np.uint16)
     weight = np.tile([1, -1], (1, 1000))
@@ -156,7 +156,7 @@ def test_integers_in_integers_out(backend: str, rng: np.random.Generator) -> Non
 
 @without_numba
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_sixteen_bits_are_rounded_once(dtype: str, backend: str) -> None:
+def test_sixteen_bits_are_rounded_once(dtype: str, backend: Backend) -> None:
     """Just past a tie: by way of float32 it would be one."""
     ml_dtypes = pytest.importorskip("ml_dtypes")
     bits = 10 if dtype == "float16" else 7
@@ -174,7 +174,7 @@ def test_sixteen_bits_are_rounded_once(dtype: str, backend: str) -> None:
 @without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_chains_and_branches_of_float64_sums(
-    layout: str, backend: str, rng: np.random.Generator
+    layout: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     x, axis = arranged(values(rng, "u2", 20, 5, 67), layout)
     settings: dict[str, Any] = {"channel_axis": axis, "backend": backend}
@@ -199,7 +199,7 @@ def test_chains_and_branches_of_float64_sums(
 
 
 @pytest.mark.parametrize("other", [None, "bf16"])
-def test_a_chain_has_one_precision(other: str | None) -> None:
+def test_a_chain_has_one_precision(other: pf.typing.Precision | None) -> None:
     first, last = pf.Conv1x1(np.eye(2), precision="float64"), pf.Conv1x1(np.eye(2), precision=other)
     for layers, says in (((first, last), "'float64'"), ((last, first), repr(other))):
         with pytest.raises(ValueError, match=f"layer 1 has {says}; a chain has one dtype of sums"):

@@ -144,7 +144,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"out": MASKED(np.zeros((4, 6, 7), np.int8))}, TypeError, ("out is a masked array",)),
     ({"out": [0]}, TypeError, ("out must be a numpy.ndarray",)),
     (
-        {"out": np.lib.stride_tricks.as_strided(np.int8([0]), (4, 6, 7), (6, 1, 1))},
+        {"out": np.lib.stride_tricks.as_strided(np.zeros(1, np.int8), (4, 6, 7), (6, 1, 1))},
         ValueError,
         ("out has elements that share memory",),
     ),
@@ -193,4 +193,4 @@ def test_numba_refuses() -> None:
 def test_complex_scales_are_refused() -> None:
     x, weight = np.ones((3, 2, 2), np.uint8), np.ones((4, 3), np.int8)
     with pytest.raises(TypeError, match="x_scale has dtype complex128; real numbers"):
-        pf.qconv1x1(x, 1j, 0, weight, 1.0, 0, 1.0, np.uint8(0))
+        pf.qconv1x1(x, 1j, 0, weight, 1.0, 0, 1.0, 0)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from peaks import MALLOC, MEASURE
 from quantised import any_bytes, expected, problem_of, random_case
-from support import Memory, python_environment, run_python
+from support import Backend, Memory, python_environment, run_python
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
@@ -135,7 +135,7 @@ ENVIRONMENT = {**MALLOC, "OPENBLAS_NUM_THREADS": "1"}
 
 @pytest.mark.parametrize("case", MEMORY)
 @pytest.mark.parametrize("backend", ["c", "numpy"])
-def test_peak_of_a_call(backend: str, case: str) -> None:
+def test_peak_of_a_call(backend: Backend, case: str) -> None:
     """Under 4 MiB, where the arrays have 43."""
     code = MEASURE + ARRAYS + f"print(peak({' '.join(MEMORY[case].split())}))"
     assert int(run_python(code, backend, case, **ENVIRONMENT).stdout) < 4 << 10

@@ -48,5 +48,5 @@ def test_bits_of_onnx_runtime_with_groups_and_strides(
         case = case._replace(weight_zero_point=0)
         wanted = qlinear_conv(case, groups, strides)
         for name in WITHOUT_NUMBA:
-            y = pf.qconv1x1(*case, groups=groups, stride=strides, backend=name)  # type: ignore[arg-type]
+            y = pf.qconv1x1(*case, groups=groups, stride=strides, backend=name)
             assert np.array_equal(y, wanted)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from repeats import BIAS, WEIGHT, Call, layer_call, make, warm
-from support import BACKENDS, Array, assert_conv, needs_c
+from support import BACKENDS, Array, Backend, assert_conv, needs_c
 from views import VIEWS, normal
 
 import pointwise_fast as pf
@@ -113,7 +113,7 @@ OVERLAPS: dict[str, Callable[[Array], tuple[Array, Array]]] = {
 @pytest.mark.parametrize("overlap", OVERLAPS)
 @pytest.mark.parametrize("which", ["x", "residual"])
 def test_overlaps_come_later(
-    overlap: str, which: str, make: Callable[..., Call], backend: str, rng: np.random.Generator
+    overlap: str, which: str, make: Callable[..., Call], backend: Backend, rng: np.random.Generator
 ) -> None:
     """Arrays of the same shapes and strides, first apart, then not."""
     call = make(backend)
@@ -132,7 +132,7 @@ def test_overlaps_come_later(
 
 
 def test_residual_is_out_in_another_order(
-    make: Callable[..., Call], backend: str, rng: np.random.Generator
+    make: Callable[..., Call], backend: Backend, rng: np.random.Generator
 ) -> None:
     """The same first element, shape and bytes, but other strides."""
     x, call, out = normal(rng, 5, 6, 6), make(backend), normal(rng, 4, 6, 6)
@@ -144,7 +144,7 @@ def test_residual_is_out_in_another_order(
 
 
 def test_a_residual_that_comes_overlaps_and_goes(
-    make: Callable[..., Call], backend: str, rng: np.random.Generator
+    make: Callable[..., Call], backend: Backend, rng: np.random.Generator
 ) -> None:
     x, both, call = normal(rng, 5, 6, 7), normal(rng, 5, 6, 7), make(backend)
     residual, out = normal(rng, 4, 6, 7), both[:4]
@@ -193,7 +193,7 @@ def test_most_python_calls_of_a_repeat(make: Callable[..., Call], rng: np.random
     assert c in (["repeat"], ["id", "get", "repeat"])
 
 
-def test_threads_with_shapes_of_their_own(backend: str, rng: np.random.Generator) -> None:
+def test_threads_with_shapes_of_their_own(backend: Backend, rng: np.random.Generator) -> None:
     """Each replaces the call that the layer remembers, while others are about to repeat it."""
     layer = layer_call(backend)
     inputs = [normal(rng, 5, 3 + n % 3, 4) for n in range(6)]

@@ -97,7 +97,7 @@ def test_out_that_shares_is_refused(way: str, kind: str, backend: Any) -> None:
             pf.Conv1x1(weight[:3], backend=backend), pf.Conv1x1(weight[:1], backend=backend)
         )(x, out=out),
         "q": lambda out: pf.qconv1x1(
-            x.astype("i1"), 1, 0, weight.astype("i1"), 1, 0, 1, np.int8(0), out=out
+            x.astype("i1"), 1, 0, weight.astype("i1"), 1, 0, 1, 0, out=out
         ),
     }
     for _ in range(3):
@@ -172,7 +172,7 @@ def test_quantised_arrays_over_one_memory(rng: np.random.Generator) -> None:
         x, out = (over_memory(memory, first, (40, 10, 10)) for first in (64, 0))
         parameters: Any = (0.1, 3, weight, 0.1, 0, 1.0, np.int8(1))
         wanted = pf.qconv1x1(x.copy(), *parameters)
-        pf.qconv1x1(x, *parameters, out=out, backend=name)  # type: ignore[arg-type]
+        pf.qconv1x1(x, *parameters, out=out, backend=name)
         assert np.array_equal(out, wanted)
 
 

@@ -13,6 +13,7 @@ from bounds import convolved
 from programs import interrupted, needs_fork, run
 from support import (
     Array,
+    Backend,
     assert_conv,
     assert_within,
     without_numba,
@@ -21,7 +22,7 @@ from support import (
 import pointwise_fast as pf
 
 
-def test_sixteen_threads_share_a_layer(backend: str, rng: np.random.Generator) -> None:
+def test_sixteen_threads_share_a_layer(backend: Backend, rng: np.random.Generator) -> None:
     """Started at once, on inputs of their own and of several shapes; each result is checked."""
     weight, bias = rng.standard_normal((20, 50)), rng.standard_normal(20)
     layer = pf.Conv1x1(weight, bias, activation="relu", backend=backend)
@@ -51,7 +52,7 @@ def test_sixteen_threads_share_a_layer(backend: str, rng: np.random.Generator) -
     assert sorted(done) == list(range(16))
 
 
-def test_threads_of_different_counts_in_turn(backend: str, rng: np.random.Generator) -> None:
+def test_threads_of_different_counts_in_turn(backend: Backend, rng: np.random.Generator) -> None:
     """A pool that grows, shrinks and has more threads than there are CPUs."""
     x, weight = rng.standard_normal((30, 20011), np.float32), rng.standard_normal((10, 30))
     for threads in (1, 64, 2, 7, 1, 200, 3):
@@ -59,7 +60,7 @@ def test_threads_of_different_counts_in_turn(backend: str, rng: np.random.Genera
         assert_conv(y, x, weight, channel_axis=0)
 
 
-def test_other_threads_run_meanwhile(backend: str) -> None:
+def test_other_threads_run_meanwhile(backend: Backend) -> None:
     """The GIL is released: another Python thread ticks in the middle of a long call."""
     x: Array = np.ones((400, 40_000), np.float32)
     weight, out = np.ones((400, 400), np.float32), np.empty((400, 40_000), np.float32)
@@ -90,7 +91,7 @@ def test_other_threads_run_meanwhile(backend: str) -> None:
     pytest.fail(f"no tick in {end - start:.3f} s")
 
 
-def test_no_work_after_a_call(backend: str) -> None:
+def test_no_work_after_a_call(backend: Backend) -> None:
     """Threads that wait for the next call sleep: no CPU time goes by."""
     if backend == "numpy":
         pytest.skip("the threads are the BLAS's")
@@ -107,12 +108,12 @@ def test_no_work_after_a_call(backend: str) -> None:
     assert float(out) < 0.03
 
 
-def test_exit_while_a_thread_computes(backend: str) -> None:
+def test_exit_while_a_thread_computes(backend: Backend) -> None:
     """The interpreter ends without a crash or a hang, wherever the other thread is."""
     # OpenBLAS waits at exit for its threads to end. One that is handed work at that moment may miss
     # that it shall, and sleep for good: so did 1 of 400 processes with nothing but `np.matmul`
     # (NumPy 2.4.6). With one thread there is none to wait for.
-    variables = {"OPENBLAS_NUM_THREADS": "1"} if backend == "numpy" else {}
+    variables: Any = {"OPENBLAS_NUM_THREADS": "1"} if backend == "numpy" else {}
     for delay in (0, 0.003, 0.05):
         out = run(
             f"""
@@ -131,7 +132,7 @@ def test_exit_while_a_thread_computes(backend: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_ctrl_c(backend: str) -> None:
+def test_ctrl_c(backend: Backend) -> None:
     """KeyboardInterrupt comes between two calls, and the next call is right."""
     lines = list(
         interrupted(
@@ -220,7 +221,7 @@ FORKS = {
 
 @needs_fork
 @pytest.mark.parametrize("name", FORKS)
-def test_fork(name: str, backend: str) -> None:
+def test_fork(name: str, backend: Backend) -> None:
     if backend == "numpy" and "other threads" in name:
         pytest.skip("a fork in the middle of NumPy's own `matmul` leaves OpenBLAS locked")
     out = run(FORKS[name] + '\n        print("all is well")\n', backend)
@@ -229,7 +230,7 @@ def test_fork(name: str, backend: str) -> None:
 
 @needs_fork
 @without_numba
-def test_multiprocessing(backend: str) -> None:
+def test_multiprocessing(backend: Backend) -> None:
     """Pools of forked and of spawned processes, after the parent has computed."""
     code = """
         import multiprocessing
