@@ -10,7 +10,7 @@ from support import WIDE, Array
 
 
 def terms(n: int) -> float:
-    """Most roundings that a sum of n products takes part in; c_src/pointwise.h."""
+    """The most roundings that one product of n takes part in, as c_src/pointwise.h has it."""
     return min(n, 512 + 2 * math.ceil(math.sqrt(n))) + 2
 
 

@@ -1,4 +1,4 @@
-"""Gradients of arrays that end, or begin, at a page which may not be touched.
+"""Gradients of arrays that end, or begin, at a page without access.
 
 Run as a program by `test_gradient_calls`: a stray read kills the process, and the last line printed
 names the case.
@@ -30,7 +30,7 @@ def main(isa: str, seed: int) -> None:
                 X, DY = (rng.standard_normal((n, P)).astype(dtype) for n in (C, K))
                 ones = np.concatenate([X, np.ones((1, P), dtype)]).astype(float)
                 expected = DY.astype(float) @ ones.T
-                # In whatever order; what is expected is off by as much where it is float64 too.
+                # For any order of the sum; if dtype is float64, `expected` is off by as much.
                 bound = 2 * (P + 4) * float(np.finfo(dtype).eps) * (abs(DY) @ abs(ones.T))
                 for at_end in (True, False):
                     print(isa, C, K, P, dtype, x_layout, y_layout, at_end, flush=True)

@@ -1,4 +1,4 @@
-"""Quantised cases between pages which may not be touched; run by `test_quantised_kernels`."""
+"""Quantised cases between pages without access; run by `test_quantised_kernels`."""
 
 from __future__ import annotations
 

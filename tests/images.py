@@ -14,7 +14,7 @@ LAYOUTS = ["planar", "interleaved", "strided"]
 
 
 def values(rng: np.random.Generator, dtype: Any, *shape: int) -> Array:
-    """The whole range of small dtypes, and more than float32 can hold of long ones."""
+    """Random values: the whole range of a small dtype, more than float32 holds of a long one."""
     kind = np.dtype(dtype)
     if kind.kind == "b":
         return rng.random(shape) < 0.5
@@ -30,12 +30,12 @@ def values(rng: np.random.Generator, dtype: Any, *shape: int) -> Array:
 
 
 def whole(x: Array, backend: Backend) -> Array:
-    """Whole numbers instead of floats for NumPy: see `support.numbers`."""
+    """Rounds floats to whole numbers for the NumPy backend: see `support.numbers`."""
     return np.rint(4 * x).astype(x.dtype) if backend == "numpy" and x.dtype.kind in "fc" else x
 
 
 def positive(x: Array, backend: Backend) -> Array:
-    """`whole`, from 1 on: where bytes are compared, for the sign of 0 depends on the order, too."""
+    """`whole`, and at least 1: to compare bytes, since the sign of 0 depends on the order too."""
     x = whole(x, backend)
     if backend != "numpy" or x.dtype.kind not in "fc":
         return x
@@ -44,7 +44,7 @@ def positive(x: Array, backend: Backend) -> Array:
 
 
 def arranged(x: Array, layout: str) -> tuple[Array, int]:
-    """(C, H, W) as another layout, and its channel axis."""
+    """`x`, a (C, H, W) array, in another layout; and its channel axis there."""
     if layout == "planar":
         return x, -3
     if layout == "interleaved":
@@ -56,7 +56,7 @@ def arranged(x: Array, layout: str) -> tuple[Array, int]:
 
 
 def supported(backend: Backend, x: Array, weight: Array, **settings: Any) -> bool:
-    """Whether `backend` takes it; that it refuses by name, if not."""
+    """Whether `backend` takes this call; if not, checks that it refuses by name."""
     floats = (np.float32, np.float64)
     wanted = settings.get("dtype", np.float32)
     if backend != "numba" or (x.dtype in floats and np.dtype(wanted) in floats):

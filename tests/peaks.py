@@ -1,14 +1,14 @@
-"""What measures the peak of a call's memory, in a process of its own."""
+"""Measures the peak memory of a call, in a process of its own."""
 
 from __future__ import annotations
 
 from typing import Any
 
-#: Makes malloc ask the system for every larger block and give it back at once: what it keeps for
-#: later would hide temporaries of up to 32 MiB.
+#: Makes malloc take every larger block from the system and return it at once. Blocks that it kept
+#: would hide temporaries of up to 32 MiB.
 MALLOC: dict[str, Any] = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
-#: Peak memory of a call, in KiB beyond what there was, after a first call of the same kind.
+#: `peak` gives the KiB that a call needs beyond those in use, after a first call of the same kind.
 MEASURE = """
 import sys
 import numpy as np

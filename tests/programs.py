@@ -62,7 +62,7 @@ def run(code: str, backend: Backend, timeout: float = 60, **variables: Any) -> s
 
 
 def interrupted(code: str, backend: Backend) -> Iterator[str]:
-    """Run `code`, press Ctrl-C shortly after each line that it prints; give the lines."""
+    """Run `code`, press Ctrl-C shortly after each line that it prints, and yield the lines."""
     body = "\n".join(line.removeprefix("        ") for line in code.splitlines())
     process = subprocess.Popen(
         python_command(PRELUDE + body, backend),

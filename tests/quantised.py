@@ -1,4 +1,4 @@
-"""Quantised cases and what must come out of them, in integers of Python's and NumPy's own."""
+"""Quantised cases and their expected results, computed with NumPy's integers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def random_case(
     per_channel: bool = True,
     weight_zero: bool | None = None,
 ) -> Case:
-    """Arrays of all bytes, and scales with which the output has them all too."""
+    """Arrays that contain all bytes, and scales with which the output contains them too."""
     x_dtype, w_dtype, out_dtype = dtypes or (BYTES[i] for i in rng.integers(0, 2, 3))
     C = x_shape[axis]
     scales = np.exp2(rng.uniform(-9, -7, K if per_channel else ())).astype(np.float32)
@@ -91,7 +91,7 @@ def expected(case: Case, axis: int = -3) -> Array:
 
 
 def problem_of(case: Case, out: Array, **changes: Any) -> QuantisedProblem:
-    """The problem of arrays that are ``(*outer, channels, P)`` already."""
+    """The `QuantisedProblem` of arrays of shape ``(*outer, channels, P)``."""
     K, C = case.weight.shape
     quantisation = Quantisation(
         (case.x_scale, case.weight_scale, case.out_scale),

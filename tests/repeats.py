@@ -1,4 +1,4 @@
-"""Calls that are made again, of a layer and of `conv1x1`."""
+"""Repeated calls of a layer and of `conv1x1`: what their tests share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def layer_call(backend: Backend = "c", **settings: Any) -> Call:
 
 
 def one_shot_call(backend: Backend = "c", **settings: Any) -> Call:
-    # Weights of its own, so that no other test has called with them.
+    # Copies, so that no other test has called with these weights.
     weight, bias = WEIGHT.copy(), BIAS.copy()
     return lambda x, **rest: pf.conv1x1(x, weight, bias, backend=backend, **settings, **rest)
 

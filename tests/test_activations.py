@@ -9,7 +9,7 @@ on the far left, where they vanish. So the bound is
 
 with the units of `UNITS`; tiny is the smallest normal number, below which digits are lost
 by underflow, in f itself or in the factor that multiplies y. The piecewise linear activations are
-exact to one rounding for each of their operations.
+exact up to one rounding for each of their operations.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from support import DTYPES, UNIFORM, WIDE, Array, Backend, numbers
 
 import pointwise_fast as pf
 
-#: 0: nothing is rounded. 1: one product. 2: a product and a division by 6, after an exact or once
-#: rounded y + 3. 4: an exponential and what is done with it.
+#: 0: nothing is rounded. 1: one product. 2: a product and a division by 6, after a y + 3 that is
+#: rounded at most once. 4: an exponential and the operations after it.
 UNITS = {
     "relu": 0,
     "relu6": 0,
@@ -52,7 +52,7 @@ def normal_cdf(y: Array) -> Array:
     with np.errstate(invalid="ignore"):
         slope = -2 / np.sqrt(t.dtype.type(np.pi)) * np.exp(-(near.astype(t.dtype) ** 2))
         step = np.where(np.isfinite(t), slope * (t - near), 0)
-    # Where erfc is rounded to a subnormal it is worth less than the step.
+    # Where erfc is a subnormal number, its rounding error exceeds the step.
     return (value + np.where(value > 1e-300, step, 0)) / 2
 
 
@@ -82,7 +82,7 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "hardswish": lambda y: y * np.clip(y + 3, 0, 6) / 6,
     "hardsigmoid": lambda y: np.clip(y + 3, 0, 6) / 6,
     "elu": lambda y, alpha=1.0: np.where(y > 0, y, alpha * np.expm1(y)),
-    # PyTorch's goes on as y itself from its threshold of 20.
+    # Above its threshold of 20, PyTorch's softplus is y itself.
     "softplus": lambda y: np.where(y > 20, y, np.log1p(np.exp(y))),
     "mish": mish,
 }
@@ -101,7 +101,7 @@ SPECS = [
 
 
 def arguments(dtype: Any, rng: np.random.Generator) -> Array:
-    """Dense where something happens, and everything down to subnormals and up to the maximum."""
+    """Numbers from subnormal to the maximum, dense where the functions bend."""
     info = np.finfo(dtype)
     scale = np.linspace(np.log2(info.smallest_subnormal), np.log2(info.max) - 0.01, 3000)
     magnitudes: list[Array] = [
@@ -180,7 +180,7 @@ def test_special_values(name: str, dtype: Any, backend: Backend) -> None:
     }
     above, below = limits[name]
     assert at_inf == above
-    # -inf * 0 is NaN in IEEE and in PyTorch; the limit, 0, is as good.
+    # -inf * 0 is NaN in IEEE and in PyTorch; the limit, 0, is accepted too.
     assert at_minus_inf == below or (
         np.isnan(below) and (np.isnan(at_minus_inf) or at_minus_inf == 0)
     )
@@ -212,7 +212,7 @@ TABLE = {
 
 @pytest.mark.parametrize("name", TABLE)
 def test_definitions_and_defaults(name: str, backend: Backend) -> None:
-    """As PyTorch's documentation writes them, without any rearrangement."""
+    """The formulas are those of PyTorch's documentation, without any rearrangement."""
     y = activate(np.array([-2.5, -0.75, 0.25, 3.5]), name, backend)
     np.testing.assert_allclose(y, TABLE[name], rtol=1e-13)
 

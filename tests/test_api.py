@@ -54,7 +54,7 @@ def test_shapes_and_axes(
 @pytest.mark.parametrize(
     ("shape", "axis", "K"),
     [
-        ((0, 6, 7), -3, 4),  # no input channel: only the bias
+        ((0, 6, 7), -3, 4),  # no input channel: the bias alone
         ((5, 0, 7), -3, 4),
         ((5, 6, 0), -3, 4),
         ((0, 5, 6, 7), -3, 4),
@@ -159,7 +159,7 @@ def test_depthwise(backend: Backend, rng: np.random.Generator) -> None:
 def test_stride(
     shape: Any, axis: int, stride: Any, index: Any, backend: Backend, rng: np.random.Generator
 ) -> None:
-    """A stride is of the spatial axes: not the channels, nor the batch."""
+    """A stride applies to the spatial axes, not to the channels or the batch."""
     x, weight = normal(rng, *shape), normal(rng, 4, 5)
     y = pf.conv1x1(x, weight, channel_axis=axis, stride=stride, backend=backend)
     assert_conv(y, x[index], weight, channel_axis=axis)
@@ -170,7 +170,7 @@ def test_stride(
 @pytest.mark.parametrize("x_dtype", DTYPES)
 @pytest.mark.parametrize("dtype", ["float32", np.float64, np.dtype("f4"), None, float])
 def test_dtype(dtype: Any, x_dtype: Any, backend: Backend, rng: np.random.Generator) -> None:
-    """dtype= is of sums and results; x is converted on the way in, whatever its layout."""
+    """`dtype` is that of sums and results; x is converted as it is read, whatever its layout."""
     expected = x_dtype if dtype is None else dtype
     weight, bias = normal(rng, 4, 5, dtype=np.float64), normal(rng, 4)
     for x in (
@@ -208,7 +208,7 @@ def test_residual_is_out_accumulates(backend: Backend, rng: np.random.Generator)
 
 
 def test_layer_is_reused(backend: Backend, rng: np.random.Generator) -> None:
-    """On arrays of other shapes, layouts, dtypes, with and without options, again and again."""
+    """One layer takes arrays of many shapes, layouts and dtypes, with and without options."""
     weight, bias = normal(rng, 4, 5), normal(rng, 4)
     layer = pf.Conv1x1(weight, bias, channel_axis=1, backend=backend)
     for n in range(600):
@@ -221,7 +221,7 @@ def test_layer_is_reused(backend: Backend, rng: np.random.Generator) -> None:
 
 
 def test_layer_keeps_its_weights(backend: Backend, rng: np.random.Generator) -> None:
-    """What happens to the caller's arrays after construction, or to results, does not matter."""
+    """Changing the caller's arrays after construction, or a result, does not change the layer."""
     x, weight, bias = normal(rng, 5, 6, 7), normal(rng, 4, 5), normal(rng, 4)
     before = weight.copy(), bias.copy()
     layer = pf.Conv1x1(weight, bias, backend=backend)
@@ -289,7 +289,7 @@ ACTIVATIONS: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize(("given", "kept"), ACTIVATIONS, ids=str)
 def test_properties_of_a_layer(given: Any, kept: Any) -> None:
-    """What they give makes the same layer again, and cannot be set."""
+    """Properties make the same layer again, and cannot be set."""
     settings: dict[str, Any] = {
         "channel_axis": -1,
         "stride": [1, 2],
@@ -324,13 +324,13 @@ def test_properties_by_default_and_of_chains() -> None:
     assert pf.Chain(first, pf.Conv1x1(np.ones((2, 4)))).dtype == np.float64
     assert pf.Chain(first, pf.Conv1x1(np.ones((2, 4)), dtype="int8")).dtype == np.int8
     assert pf.Chain(plain, pf.Conv1x1(np.ones((2, 4)))).dtype is None
-    # Which each layer has for itself.
+    # Each layer has its own.
     assert not hasattr(chain, "groups")
     assert not hasattr(chain, "activation")
 
 
 def test_special_values_stay_in_their_pixel(backend: Backend, rng: np.random.Generator) -> None:
-    """NaN and infinities come out where they went in, and as IEEE arithmetic would have them."""
+    """NaN and infinities come out at the pixels where they went in, as IEEE arithmetic has them."""
     for axis in (0, -1):
         x, weight = normal(rng, 5, 7, 9), normal(rng, 20, 5)
         weight[3, 2] = 0

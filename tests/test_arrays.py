@@ -1,4 +1,4 @@
-"""Arrays as they come: views of all kinds, lenders of memory, and outputs that overlap inputs."""
+"""Arrays of all kinds: views, objects that lend memory, and outputs that overlap inputs."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_memory_map(backend: Backend, tmp_path: Any, rng: np.random.Generator) -
 
 def overlapping(name: str, rng: np.random.Generator) -> tuple[Array, Array]:
     """x and out, both ``(5, 6, 7)``, in one block of memory."""
-    # Bytes of which any four are a number of moderate size.
+    # Any four of these bytes are a number of moderate size.
     block = rng.integers(0x3C, 0x41, 8000, np.uint8).view(np.float32)
     image = block[:210].reshape(5, 6, 7)
     later = block[7:217].reshape(5, 6, 7)
@@ -193,7 +193,7 @@ def test_out_overlaps_x(
 
 @pytest.mark.parametrize("shift", [1, 7, 42, -1, -7])
 def test_out_overlaps_residual(shift: int, backend: Backend, rng: np.random.Generator) -> None:
-    """The residual one pixel, row or channel away, which is not accumulation."""
+    """A residual that is `out` shifted by a pixel, row or channel is not accumulation."""
     block, x = normal(rng, 300), normal(rng, 5, 6, 7)
     residual = block[45:255].reshape(5, 6, 7)
     out = block[45 + shift : 255 + shift].reshape(5, 6, 7)
@@ -216,7 +216,7 @@ def test_large_overlap(backend: Backend, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("shape", [(5, 6, 7), (5, 400, 401), (400, 401, 5)], ids=str)
 def test_weights_overlap_out(shape: Any, backend: Backend, rng: np.random.Generator) -> None:
-    """Weights or bias inside of `out` are read before they are overwritten."""
+    """Weights or bias that lie inside `out` are read before they are overwritten."""
     axis = shape.index(5)
     x, out = normal(rng, *shape), normal(rng, *shape)
     weight, bias = out.reshape(-1)[7:32].reshape(5, 5), out.reshape(-1)[-45:-40]

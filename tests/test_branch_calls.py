@@ -24,7 +24,7 @@ def test_empty(backend: Backend) -> None:
 
 
 def branch(**settings: Any) -> pf.Branches:
-    """Layers of 4 and 2 channels, from 3."""
+    """Two layers, from 3 channels to 4 and to 2."""
     return pf.Branches(conv(4, 3, activation="relu"), conv(2, 3, **settings))
 
 
@@ -117,7 +117,7 @@ def test_nothing_is_written_after_an_error() -> None:
 
 
 def test_repeats_notice_what_differs(rng: np.random.Generator) -> None:
-    """Branches that were called often meet other arrays."""
+    """Branches that were called often are called with other arrays."""
     branches = branch(activation="tanh")
     x = rng.standard_normal((3, 4, 5))
     outs = np.empty((4, 4, 5)), np.empty((2, 4, 5))
@@ -173,7 +173,7 @@ def test_branches_stand_for_their_layers(backend: Any) -> None:
 
 
 def test_chains_are_branches(rng: np.random.Generator) -> None:
-    """As in an Inception block; with a residual of their own, a mask, an output that overlaps."""
+    """Chains as in an Inception block, with a residual, a mask, and an output that overlaps x."""
     bottleneck = pf.Chain(conv(2, 3, activation="relu"), conv(5, 2))
     inverted = pf.Chain(*layers((3, 8, 3), rng, backend="auto"), residual=True)
     plain = conv(4, 3)

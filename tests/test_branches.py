@@ -1,4 +1,4 @@
-"""Branches: the bits of their layers by themselves, from one read of the input."""
+"""Branches give the bits of their single layers, and read the input once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["isa"]  # a fixture
 
 
 def fan(C: int, filters: tuple[int, ...], rng: np.random.Generator, **settings: Any) -> Any:
-    """Layers from C to each of `filters`, whose activations and biases differ."""
+    """Layers from C channels to each of `filters`; their activations and biases differ."""
     found = []
     for i, k in enumerate(filters):
         one = layers((C, k), rng, activation=("relu", None, "relu6")[i % 3], **settings)[0]
@@ -38,7 +38,7 @@ def fan(C: int, filters: tuple[int, ...], rng: np.random.Generator, **settings: 
     return found
 
 
-#: Images small enough for the caches, and one whose panels go to all layers together.
+#: An image that fits the caches, and one whose panels are read by all layers in turn.
 SIZES = {"small": (2, 13, 11), "large": (1, 201, 203)}
 
 
@@ -48,7 +48,7 @@ SIZES = {"small": (2, 13, 11), "large": (1, 201, 203)}
 def test_bits(
     isa: str, dtype: Any, size: str, filters: tuple[int, ...], rng: np.random.Generator
 ) -> None:
-    """In every layout and mix of them, whatever the threads."""
+    """The bits are the same in every layout and mix of layouts, with any number of threads."""
     C = 7 if isa == "scalar" else 11
     found = fan(C, filters, rng)
     branches = pf.Branches(*found)
@@ -74,7 +74,7 @@ def test_bits(
 @pytest.mark.parametrize("alike", [True, False])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_one_array(isa: str, alike: bool, layout: str, rng: np.random.Generator) -> None:
-    """Side by side along the channels, whether the layers may become one or not."""
+    """One array takes all outputs along the channels, whether the layers become one or not."""
     found = [
         *layers((9, 16), rng),
         *layers((9, 5), rng, activation="relu" if alike else "relu6"),
@@ -93,7 +93,7 @@ def test_one_array(isa: str, alike: bool, layout: str, rng: np.random.Generator)
 
 @needs_c
 def test_one_array_of_other_settings(rng: np.random.Generator) -> None:
-    """Groups, and a layer in another dtype than the input."""
+    """Layers may have groups, and a dtype other than the input's."""
     x = rng.standard_normal((6, 30, 31))
     found = [*layers((6, 4), rng, groups=2), *layers((6, 9), rng, dtype="float64")]
     out = np.empty((13, 30, 31))
@@ -111,7 +111,7 @@ def test_one_array_of_other_settings(rng: np.random.Generator) -> None:
 @needs_c
 @pytest.mark.parametrize("layout", LAYOUTS[:2])
 def test_large(isa: str, layout: str, rng: np.random.Generator) -> None:
-    """Streaming stores, each output aligned elsewhere; no number of threads makes a difference."""
+    """Streaming stores to outputs of different alignments; bits do not depend on the threads."""
     if isa == "scalar":
         pytest.skip("stores nothing past the caches")
     found = fan(4, (12, 8, 3), rng)
@@ -154,7 +154,7 @@ def test_stride_and_channels_last(isa: str, rng: np.random.Generator) -> None:
 
 @needs_c
 def test_out_overlaps_x(rng: np.random.Generator) -> None:
-    """The input itself, and parts of it."""
+    """An output may be the input, or a part of it."""
     for h, w in ((9, 8), (200, 201)):
         found = fan(6, (6, 3), rng)
         branches = pf.Branches(*found)

@@ -1,4 +1,4 @@
-"""Arrays of the other byte order, as TIFF and FITS files have them: the same values, in and out."""
+"""Arrays of the other byte order, as in TIFF and FITS files, as inputs and outputs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from support import Array, Backend, Memory, needs_c, numbers, without_numba
 import pointwise_fast as pf
 
 DTYPES = ["u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", "c8", "c16"]
-#: That have the other byte order.
 
 
 def swapped(array: Array) -> Array:
-    """The same values in the same places, their bytes in the other order."""
+    """The same values with the same strides, and their bytes in the other order."""
     other = np.empty_like(array, array.dtype.newbyteorder("S"))
-    # Not a copy that forgets the strides.
+    # `astype` would not keep the strides.
     other = np.lib.stride_tricks.as_strided(other, array.shape, other.strides)
     other[...] = array
     assert not other.dtype.isnative
@@ -68,7 +67,7 @@ def test_output(dtype: str, layout: str, backend: Backend, rng: np.random.Genera
     y = pf.conv1x1(x, weight, bias, dtype=other, **settings)
     assert y.dtype == other
     assert np.array_equal(y, expected)
-    # `out` says by itself in which order it is.
+    # The dtype of `out` decides its byte order.
     for asked in (dtype, other):
         for given in (other, expected.dtype):
             out = np.zeros_like(expected, given)
@@ -99,7 +98,7 @@ def test_in_place(dtype: str, layout: str, backend: Backend, rng: np.random.Gene
     assert pf.conv1x1(x, weight, out=x, **settings) is x
     assert np.array_equal(x, expected)
     assert np.array_equal(pf.Conv1x1(weight, **settings)(kept, out=kept), expected)
-    # Onto the same bytes in the other order, and one row further.
+    # The output is the same bytes in the other order, then one row further.
     values_of = np.ascontiguousarray(kept)
     for out in (values_of.view(np.dtype(dtype)), values_of[::-1]):
         wanted = pf.conv1x1(values_of.copy(), weight, **settings)
@@ -124,7 +123,7 @@ def test_memory_maps(backend: Backend, tmp_path: Path, rng: np.random.Generator)
 
 @pytest.mark.parametrize("backend", pf.backends())
 def test_parameters(backend: Backend, rng: np.random.Generator) -> None:
-    """Weights and what goes with them are cast, whatever their order."""
+    """Weights and other parameters are cast, whatever their byte order."""
     x = rng.integers(0, 50, (4, 3, 7)).astype(np.float32)
     weight, bias = rng.standard_normal((5, 4)), rng.standard_normal(5)
     expected = pf.conv1x1(x, weight, bias, scale=2, offset=[1, 2, 3, 4], backend=backend)
@@ -162,7 +161,7 @@ def test_slopes_and_nodata(backend: Backend, rng: np.random.Generator) -> None:
 def test_missing_data(
     dtype: str, nodata: float, layout: str, backend: Backend, rng: np.random.Generator
 ) -> None:
-    """nodata is a value, not its bytes: 258 is 0x0102, and 513 is no gap."""
+    """nodata is a value, not its bytes: 258 is 0x0102, and 513 (0x0201) is not missing."""
     plain = rng.integers(0, 600, (5, 6, 113)).astype(dtype)
     plain[1, ::2, ::9], plain[2, ::2, 1::9] = 513, nodata
     x, axis = arranged_swapped(plain, layout)
@@ -171,7 +170,7 @@ def test_missing_data(
     expected = pf.conv1x1(arranged(plain, layout)[0], weight, **settings)
     assert 0 < np.isnan(expected).sum() < expected.size / 2
     assert np.array_equal(pf.conv1x1(x, weight, **settings), expected, equal_nan=True)
-    # As the bytes of a swapped result too.
+    # A swapped result is filled with the same value.
     y = pf.conv1x1(x, weight, dtype=">f8", fill=-7, **settings)
     plain_y = pf.conv1x1(arranged(plain, layout)[0], weight, dtype="f8", fill=-7, **settings)
     assert np.array_equal(y, plain_y)

@@ -1,4 +1,4 @@
-"""Chains as they are used: errors, pickles, threads, forks, memory, guard pages."""
+"""Calls of chains: errors, pickles, threads, forks, memory, guard pages."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_refused(case: str) -> None:
 
 
 def test_backend_of_one_layer(backend: Backend) -> None:
-    """What one layer names holds for all."""
+    """A backend that one layer names holds for the whole chain."""
     if backend == "numba":
         pytest.skip("takes no chains")
     x = np.ones((3, 2, 2))
@@ -154,7 +154,7 @@ def test_repr_and_pickle(rng: np.random.Generator) -> None:
 
 
 def test_repeats_notice_what_differs(rng: np.random.Generator) -> None:
-    """A chain that was called often meets other arrays."""
+    """A chain that was called often is called with other arrays."""
     found = layers((3, 8, 3), rng, backend="auto")
     chain = pf.Chain(*found)
     x, out = rng.standard_normal((3, 4, 5)), np.empty((3, 4, 5))
@@ -191,7 +191,7 @@ def test_many_threads_share_a_chain(rng: np.random.Generator) -> None:
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork here")
 def test_fork() -> None:
-    """In the child, and in the parent afterwards."""
+    """A chain works in the child of a fork, and in the parent afterwards."""
     code = """
         import os, warnings
         import numpy as np
@@ -229,7 +229,7 @@ MEMORY = {
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self")
 @pytest.mark.parametrize("case", MEMORY)
 def test_memory(case: str, backend: Backend) -> None:
-    """Where hidden channels would fill 61 MB at least."""
+    """Memory stays small where the hidden channels would fill 61 MB at least."""
     if backend == "numba" and case != "branches":
         pytest.skip("takes no chains")
     rows = 60 if case == "large layers" else 600 if backend == "c" else 200

@@ -88,7 +88,7 @@ def test_errors_after_repeats(
     kind, message, change = ERRORS[error]
     with pytest.raises(kind, match=message):
         call(**({"x": x, "out": out} | change(x, out)))
-    # The first answer differs from what is expected, should the call have written to out.
+    # `out` still holds the first result.
     assert out.tobytes() == before.tobytes()
 
 
@@ -106,7 +106,7 @@ def test_the_other_byte_order(
         to[:] = np.nan
         assert_conv(call(given, out=to).astype(np.float32), x, WEIGHT, BIAS)
         warm(call, given, out=to)
-    # Weights of the same bytes, found by the same id.
+    # Residuals of the same values, in either byte order.
     residual = normal(rng, 4, 6, 7)
     for given in (residual.astype(order), residual):
         assert_conv(call(x, residual=given, out=out), x, WEIGHT, BIAS, residual)

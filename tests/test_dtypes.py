@@ -1,4 +1,4 @@
-"""What goes in and comes out: dtypes, their sums, rounding and saturation."""
+"""Dtypes of inputs, sums and results; rounding and saturation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_every_input(dtype: Any, layout: str, backend: Backend, rng: np.random.G
 @needs_c
 @pytest.mark.parametrize("dtype", INPUTS, ids=str)
 def test_reversed(dtype: Any, rng: np.random.Generator) -> None:
-    """Flipped images are loaded by vectors too, whole ones and the rest."""
+    """Flipped images are loaded by vectors too, whole and partial ones."""
     x = values(rng, dtype, 5, 21, 333)[:, ::-1, ::-1]
     layer = pf.Conv1x1(rng.standard_normal((4, 5)), backend="c")
     assert np.array_equal(layer(x, threads=2), layer(x.copy()), equal_nan=True)
@@ -53,7 +53,7 @@ def test_reversed(dtype: Any, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("dtype", INPUTS, ids=str)
 def test_inputs_are_converted_exactly(dtype: Any, backend: Backend) -> None:
-    """Every value of a small dtype, and the ends of the others."""
+    """Every value of a small dtype is converted exactly, and the limits of the others."""
     kind = np.dtype(dtype)
     if kind.itemsize <= 2 and kind.kind != "b":
         x = np.arange(1 << 8 * kind.itemsize, dtype=f"u{kind.itemsize}").view(kind)
@@ -68,12 +68,12 @@ def test_inputs_are_converted_exactly(dtype: Any, backend: Backend) -> None:
     with np.errstate(invalid="ignore"):
         y = pf.conv1x1(x, [[1.0]], channel_axis=-2, backend=backend)
         expected = x.astype(y.dtype)
-    # Signs of NaN and of zeros are not told apart.
+    # Signs of NaN and of zeros are not compared.
     assert np.array_equal(y, expected, equal_nan=True)
 
 
 def stored(sums: Array, dtype: Any) -> Array:
-    """Rounded half to even, saturated; an independent way to say it."""
+    """`sums`, rounded half to even and saturated: a definition independent of the package's."""
     kind = np.dtype(dtype)
     if kind.kind not in "ui":
         with np.errstate(over="ignore"):
@@ -140,7 +140,7 @@ def test_integers_round_and_saturate(dtype: str, expected: list[int], backend: B
     assert y[0].tolist() == expected
 
 
-#: float64 numbers next to the ends of 64 bits, ties, and the first that floats do not tell apart.
+#: float64 numbers next to the limits of 64-bit integers, ties, and the first inexact integers.
 BIG = [
     *(2.0**63, 2.0**63 - 1024, -(2.0**63), -(2.0**63) - 2048, 2.0**64, 2.0**64 - 2048),
     *(2.0**53 - 1, 2.0**53 + 2, -(2.0**53) + 1, 2.0**51 + 0.5, 2.0**51 + 1.5, 2.0**52 + 1, -0.0),
@@ -151,7 +151,7 @@ BIG = [
 @pytest.mark.parametrize("dtype", ["i8", "u8"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_integers_of_64_bits(dtype: str, layout: str, backend: Backend) -> None:
-    """Python's own rounding says what they are; any of them in any place of a vector."""
+    """Python's own rounding gives the expected values; each stands at each place of a vector."""
     limits = np.iinfo(dtype)
     x, axis = arranged(np.resize(np.array(BIG), (1, 3, 7 * len(BIG))), layout)
     if not supported(backend, x, np.ones((2, 1)), channel_axis=axis, dtype=dtype):
@@ -191,7 +191,7 @@ def test_labels_that_are_refused() -> None:
         pf.conv1x1(x, weight, head="argmax", dtype="u8")
 
 
-#: Parameters of which one number is past float32, and the name that the error gives it.
+#: Parameters with one number too large for float32, and what the error calls it.
 TOO_LARGE: list[tuple[dict[str, Any], str]] = [
     ({"weight": [[2.0, 1.0], [1.0, -7e38]]}, "weight has -7e+38"),
     ({"weight": [[2, 10**39], [1, 1]]}, "weight"),
@@ -210,7 +210,8 @@ def test_parameters_that_the_sums_do_not_hold(
     x = np.full((2, 3, 5), 2.0**-20, np.float32)
     settings: dict[str, Any] = {"weight": np.eye(2), **wrong, "backend": backend}
     if isinstance(settings["weight"], list) and says == "weight":
-        settings["weight"] = np.array(settings["weight"], float)  # of objects it is refused as such
+        # NumPy would make an array of objects, which is refused as such.
+        settings["weight"] = np.array(settings["weight"], float)
 
     def call(**more: Any) -> Any:
         if way == "conv1x1":
@@ -286,7 +287,7 @@ def test_complex_weights_of_real_input(rng: np.random.Generator) -> None:
 def test_nothing_is_written_beside_the_output(
     dtype: str, backend: Backend, rng: np.random.Generator
 ) -> None:
-    """Between the elements of strided arrays neither, whatever is converted."""
+    """Nothing is written between the elements of strided arrays either, in any conversion."""
     x = positive(values(rng, dtype, 5, 4, 37), backend)
     weight = numbers(rng, backend, 3, 5)
     if not supported(backend, x, weight, dtype=dtype):

@@ -1,4 +1,4 @@
-"""Each cell of docs/features.md: what is declared works, what is not is refused by name."""
+"""Each cell of docs/features.md: a declared feature works, another is refused by name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLUMNS = [*(("c", isa) for isa in c_simd.isas()), ("numba", ""), ("numpy", "")]
 
 @pytest.fixture(params=COLUMNS, ids=lambda column: "-".join(filter(None, column)))
 def column(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A backend, with an instruction set in use."""
+    """A column of the table: a backend, with its instruction set selected."""
     backend, isa = request.param
     if backend not in pf.backends():
         pytest.skip(f"{backend} is not here")
@@ -39,7 +39,7 @@ def dtype_of(name: str) -> Any:
 
 
 def settings_of(feature: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-    """dtype of x, settings of a layer and arguments of a call that need `feature`."""
+    """The dtype of x, settings of a layer and arguments of a call that need `feature`."""
     name, _, what = feature.partition(" ")
     if what == "input":
         return dtype_of(name), {}, {}

@@ -1,6 +1,6 @@
-"""Arrays of other libraries: what is read, what is refused, and that what an error says works.
+"""Arrays of other libraries: which are read, which are refused, and that advice in errors works.
 
-Each test needs the library itself and is skipped without it.
+Each test needs its library and is skipped without it.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def test_a_tensor_as_out(torch: Any) -> None:
 
 
 class Unwilling:
-    """Raises what NumPy does not."""
+    """Raises an error that NumPy does not raise."""
 
     def __array__(self, *_: Any, **__: Any) -> Array:
         raise RuntimeError("not today")
@@ -157,7 +157,7 @@ def labelled(x: Array, xarray: Any) -> Any:
 
 
 def recipes(message: str) -> str:
-    """The call that a message recommends, as it stands there."""
+    """The calls that a message recommends, word for word."""
     return re.findall(r"(?:labels|lazy) with (.*\)), where layer is", message)[0]
 
 
@@ -281,7 +281,7 @@ def test_sparse_matrices() -> None:
 
 
 def test_arrays_of_a_gpu() -> None:
-    """CuPy's, as far as they are known by name."""
+    """CuPy's arrays are known by name, without a GPU."""
     kind = type("ndarray", (), {"__module__": "cupy._core.core"})
     refusal(lambda: pf.conv1x1(kind(), np.ones((4, 5))), "x is a cupy.ndarray", "pass x.get()")
 

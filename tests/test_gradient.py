@@ -1,4 +1,4 @@
-"""`conv1x1_backward`: against finite differences, PyTorch, wider sums and itself."""
+"""`conv1x1_backward` against finite differences, PyTorch, wider sums and itself."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_finite_differences(
     settings: dict[str, Any],
     rng: np.random.Generator,
 ) -> None:
-    """The loss ``sum(y * grad_out)`` is linear in each input: any step will do."""
+    """The loss ``sum(y * grad_out)`` is linear in each input, so that any step will do."""
     axis = settings.get("channel_axis", -3)
     C = shape[axis] // settings.get("groups", 1)
     # Whole numbers and halves, whose sums are exact.
@@ -83,7 +83,7 @@ def test_pytorch(
     stride: int,
     rng: np.random.Generator,
 ) -> None:
-    """Its autograd of a convolution with a relu behind it."""
+    """The gradients are those of PyTorch's autograd, for a convolution that a relu follows."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     x, weight, bias = draw(rng, dtype, (N, C, H, W), (K, C // groups, 1, 1), (K,))
     tensors = [torch.tensor(a, requires_grad=True) for a in (x, weight, bias)]
@@ -99,7 +99,7 @@ def test_pytorch(
     theirs = [tensor.grad.numpy() for tensor in tensors]
     if last:
         theirs[0] = np.moveaxis(theirs[0], 1, -1)
-    # What stride leaves out has no gradient, and is no part of the sums.
+    # Pixels that the stride skips have no gradient, and take no part in the sums.
     read = np.s_[:, ::stride, ::stride] if last else np.s_[:, :, ::stride, ::stride]
     used = theirs[0].copy()
     used[read] = 0
@@ -107,7 +107,7 @@ def test_pytorch(
     axis = -1 if last else -3
     n = grad_out.size // K
     bounds = [b for _, b in exact(grad_out, x[read], weight[..., 0, 0], axis, groups)]
-    # Ours are in blocks; PyTorch's may be in any order.
+    # Our sums are in blocks; PyTorch's may be in any order.
     bounds[1:] = [b * (1 + (n + 4) / terms(n)) / 2 for b in bounds[1:]]
     for ours, other, bound in zip(found, theirs, bounds, strict=True):
         assert ours is not None
@@ -152,7 +152,7 @@ def test_layouts(
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_repeated_elements(summing: Backend, dtype: Any, rng: np.random.Generator) -> None:
-    """Inputs with strides of 0: one channel, one row or one number for all."""
+    """Inputs may have strides of 0: one channel, one row or one number stands for all."""
     x, weight, grad_out = draw(rng, dtype, (5, 30, 31), (6, 5), (6, 30, 31))
     for some_x, some_y in (
         (np.broadcast_to(x[:1], x.shape), grad_out),
@@ -165,7 +165,7 @@ def test_repeated_elements(summing: Backend, dtype: Any, rng: np.random.Generato
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_many_pixels(summing: Backend, dtype: Any) -> None:
-    """Past 2^24 float32 numbers cannot count by ones: a sum of one chain would stay there."""
+    """Past 2^24, float32 numbers cannot count by ones: one chain of sums would stay there."""
     n = (1 << 24) + (1 << 22)
     one: Array = np.broadcast_to(dtype(1), (1, n))
     _, weight, bias = pf.conv1x1_backward(
@@ -180,7 +180,7 @@ def test_many_pixels(summing: Backend, dtype: Any) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", ["planar", "last", "mixed", "strided"])
 def test_threads(isa: str, dtype: Any, layout: str, rng: np.random.Generator) -> None:
-    """The same bits for any number of threads: few sums of many pixels, many of few."""
+    """Bits do not depend on the threads, for few sums of many pixels and many of few."""
     for C, K, P in (
         (3, 3, 70_001),
         (50, 20, 9000),
@@ -213,7 +213,7 @@ def test_threads(isa: str, dtype: Any, layout: str, rng: np.random.Generator) ->
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("groups", [1, 2, 5])
 def test_groups_and_tails(isa: str, groups: int, rng: np.random.Generator) -> None:
-    """Each group is a problem of its own; every small number of channels and of pixels."""
+    """Each group is a problem of its own; channels and pixels take all small numbers."""
     for i in range(60):
         C, K = (int(rng.integers(1, most)) for most in (40, 25))
         shape = (int(rng.integers(1, 4)), int(rng.integers(1, 200)))

@@ -1,4 +1,4 @@
-"""`conv1x1_backward`: its arguments, callers and memory, and what it says of wrong calls."""
+"""Calls of `conv1x1_backward`: arguments, callers, memory, and messages for wrong ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_needs(summing: Backend, needs: tuple[bool, ...], rng: np.random.Generat
 
 
 def test_shapes_and_dtypes_of_weights(summing: Backend, rng: np.random.Generator) -> None:
-    """As `conv1x1` takes them: any number of axes, cast to the dtype of x."""
+    """Weights are as `conv1x1` takes them: with any number of axes, cast to the dtype of x."""
     x, weight, grad_out = draw(rng, np.float32, (6, 5, 5), (4, 3), (4, 5, 5))
     for given in (
         weight,
@@ -49,7 +49,7 @@ def test_shapes_and_dtypes_of_weights(summing: Backend, rng: np.random.Generator
 
 
 def test_inputs_are_left_alone(summing: Backend, rng: np.random.Generator) -> None:
-    """Read-only arrays will do, and one array may serve as both."""
+    """Inputs may be read-only, and one array may be both inputs."""
     x, weight = draw(rng, np.float32, (4, 40, 41), (4, 4))
     before = x.copy(), weight.copy()
     for array in (x, weight):
@@ -60,7 +60,7 @@ def test_inputs_are_left_alone(summing: Backend, rng: np.random.Generator) -> No
 
 
 def test_many_callers(summing: Backend, rng: np.random.Generator) -> None:
-    """Several Python threads at once, on arrays of their own."""
+    """Several Python threads call at once, on arrays of their own."""
     inputs = [draw(rng, np.float64, (8, 60, 50 + n), (5, 8), (5, 60, 50 + n)) for n in range(8)]
     failures: list[BaseException] = []
 
@@ -83,13 +83,13 @@ def test_many_callers(summing: Backend, rng: np.random.Generator) -> None:
 @needs_c
 @pytest.mark.parametrize("isa", ISAS)
 def test_no_access_beyond_arrays(isa: str, seed: int) -> None:
-    """Arrays that end, or begin, at a page without access (guarded_gradient.py)."""
+    """Arrays end, or begin, at a page without access (guarded_gradient.py)."""
     program = (ROOT / "tests" / "guarded_gradient.py").read_text()
     lines = run_python(program, isa, seed, timeout=120).stdout.splitlines()
     assert int(lines[-1].removeprefix("cases: ")) > 300
 
 
-#: Calls: gradients of a 50 x 600 x 600 `cube` and a 20 x 600 x 600 `out`.
+#: Calls with a `cube` of 50 x 600 x 600 and an `out` of 20 x 600 x 600.
 PEAKS = {
     "planar": "pf.conv1x1_backward(out, cube, w, **sums)",
     "interleaved": "pf.conv1x1_backward(last(out), last(cube), w, channel_axis=-1, **sums)",
@@ -105,7 +105,7 @@ PEAKS = {
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self")
 @pytest.mark.parametrize("case", PEAKS)
 def test_peak_of_a_call(summing: Backend, case: str) -> None:
-    """Under 4 MiB beyond what is returned, where the arrays have 100."""
+    """A call needs under 4 MiB besides its result, for arrays of 100 MB."""
     code = " ".join(PEAKS[case].split())
     program = MEASURE + (
         "last = lambda a: a.reshape(rows, 600, len(a))\n"
@@ -114,7 +114,7 @@ def test_peak_of_a_call(summing: Backend, case: str) -> None:
         "print(peak(call) - sum(a.nbytes for a in call() if a is not None) // 1024)"
     )
     done = run_python(program, summing, case, **MALLOC)
-    # The sums of the specification are float64.
+    # The NumPy backend sums in float64.
     assert int(done.stdout) < (4 << 10) + (2 * 8 * 360 if summing == "numpy" else 0)
 
 
@@ -127,7 +127,7 @@ WEIGHT = np.ones((20, 50), np.float32)
 GRAD = np.ones((20, 6, 7), np.float32)
 
 
-#: Arguments that replace good ones, the error, and what its message has to say.
+#: Arguments that replace good ones, the error, and the words that its message must contain.
 WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"grad_out": GRAD[:19]}, ValueError, ("grad_out has shape (19, 6, 7)", "(20, 6, 7)")),
     ({"grad_out": X}, ValueError, ("grad_out has shape (50, 6, 7)", "(20, 6, 7)")),
@@ -184,7 +184,7 @@ def test_every_argument_is_tested() -> None:
 
 
 def test_a_good_call(summing: Backend) -> None:
-    """What the wrong arguments replace is right."""
+    """The call succeeds with the arguments that the wrong ones replace."""
     found = pf.conv1x1_backward(GRAD, X, WEIGHT, backend=summing)
     for gradient, value in zip(found, (20, 42, 42), strict=True):
         assert gradient is not None

@@ -1,4 +1,4 @@
-"""Heads over the channels, and PReLU: against independent formulas in a wider precision."""
+"""Heads over the channels, and PReLU, against independent formulas in a wider precision."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_heads(
     found = pf.conv1x1(x, weight, bias, head=head, **settings)
     assert np.array_equal(pf.Conv1x1(weight, bias, head=head, **settings)(x), found)
     y = pf.conv1x1(x, weight, bias, **settings)
-    # The same call without a head has the same sums; a BLAS may sum in another order.
+    # The C backend has the same sums without a head; a BLAS may sum in another order.
     exact = Bounded(y.astype(WIDE[y.dtype]), np.zeros(y.shape))
     if backend == "numpy":
         exact = convolved(x, weight, bias, activation="silu", channel_axis=axis, dtype=dtype)
@@ -58,7 +58,7 @@ def test_argmax_of_ties_and_nan(layout: str, backend: Backend, rng: np.random.Ge
     plain[rng.random(plain.shape) < 0.05] = -np.inf
     plain[:, 0, 0] = -np.inf
     x, axis = arranged(plain, layout)
-    # Sums with weights of 0 would spread NaN over the channels: only one input each.
+    # The identity: weights of 0 spread each NaN over all channels, with a head and without.
     with np.errstate(invalid="ignore"):
         y = pf.conv1x1(x, np.eye(9), channel_axis=axis, groups=1, backend=backend)
     found = pf.conv1x1(x, np.eye(9), channel_axis=axis, head="argmax", backend=backend)
@@ -70,7 +70,7 @@ def test_argmax_of_ties_and_nan(layout: str, backend: Backend, rng: np.random.Ge
 
 @without_numba
 def test_one_nan_is_the_largest(backend: Backend) -> None:
-    """As `np.argmax` has it, wherever it stands."""
+    """A NaN is the largest, as in `np.argmax`, wherever it stands."""
     for at in range(5):
         bias = np.arange(5.0)
         bias[at] = np.nan
@@ -111,7 +111,7 @@ def test_special_values(head: pf.typing.Head, backend: Backend) -> None:
 @without_numba
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_softmax_far_down(dtype: Any, backend: Backend) -> None:
-    """Fractions go through the subnormal numbers down to 0, each rounded but once or twice."""
+    """Fractions go down to 0 through the subnormal numbers, with only one or two roundings."""
     info = np.finfo(dtype)
     least = np.log(info.smallest_subnormal)
     x = np.linspace(least - 3, np.log(info.tiny) + 3, 5003).astype(dtype)
@@ -127,7 +127,7 @@ def test_softmax_far_down(dtype: Any, backend: Backend) -> None:
 @needs_c
 @pytest.mark.parametrize("head", ["softmax", "log_softmax", "l2_normalize"])
 def test_rounding_upward(head: pf.typing.Head, rng: np.random.Generator) -> None:
-    """A pixel's bits depend on no other pixel, and divisions round as they should, in any mode."""
+    """In any rounding mode a pixel's bits depend on no other pixel; divisions follow the mode."""
     upward = {"x86_64": 0x800, "AMD64": 0x200, "aarch64": 0x400000, "arm64": 0x400000}
     set_mode = ctypes.CDLL(None).fesetround
     x = rng.standard_normal((6, 639)).astype(np.float32)
@@ -153,7 +153,7 @@ def test_rounding_upward(head: pf.typing.Head, rng: np.random.Generator) -> None
 @pytest.mark.parametrize("K", [2, 17, 300])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_accuracy(dtype: Any, K: int, spread: float, rng: np.random.Generator) -> None:
-    """What docs/rasters.md states, against more digits than float64 has where there are any."""
+    """The bounds of docs/rasters.md hold against longdouble, which mostly has more digits."""
     x = (spread * rng.standard_normal((K, 3000))).astype(dtype)
     below = x.astype(np.longdouble) - x.max(axis=0)
     total = np.exp(below).sum(axis=0)

@@ -1,4 +1,4 @@
-"""Calls that are found again: only where every setting has the same type and value."""
+"""Calls are found again only if every setting has the same type and value."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WEIGHT = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 
 
 class Changing:
-    """A number that is another one each time it is asked for."""
+    """A number that changes each time its value is asked for."""
 
     def __init__(self, *values: Any) -> None:
         self.values = [*values]
@@ -71,7 +71,7 @@ def test_the_sign_of_zero(settings: dict[str, Any], backend: Backend) -> None:
             assert np.all(y == 0)
             assert np.array_equal(np.signbit(layer(X)), np.signbit(y))
             signs.append(np.signbit(y))
-        # A negative slope of leaky_relu or prelu makes the positive zero.
+        # A slope of -0.0 makes the zero positive, in leaky_relu and prelu.
         assert np.array_equal(signs[0], ~signs[1])
 
 
@@ -85,7 +85,7 @@ def test_branches_of_zeros_of_either_sign_are_not_one(backend: Backend) -> None:
     assert np.signbit(out[2:]).all()
 
 
-#: Settings that are objects: shapes of x and weight, and two values that the object has in turn.
+#: A setting that is an object, shapes of x and weight, and two values that it has in turn.
 CHANGES: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...], int, int]] = {
     "a bound": (lambda v: {"activation": ("clip", v, 9)}, (2, 2, 2), (2, 2), 3, 4),
     "a slope": (lambda v: {"activation": ("leaky_relu", v)}, (2, 2, 2), (2, 2), 3, 4),
@@ -102,14 +102,14 @@ CHANGES: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...], int, int]] = {
     [(name, one) for name in BACKENDS for one in CHANGES if takes(name, CHANGES[one][0](1))],
 )
 def test_an_object_that_changes(setting: str, backend: Backend) -> None:
-    """It is asked for its value in each call, and once."""
+    """Each call asks an object for its value, once."""
     make, x_shape, weight_shape, first, second = CHANGES[setting]
     x, weight = np.full(x_shape, -2, np.float32), np.ones(weight_shape, np.float32)
     value = Changing(*[first, second] * 5)
     for n in range(8):
         plain = (first, second)[n % 2]
         out = None
-        if setting == "fill":  # and what overlaps is computed elsewhere first
+        if setting == "fill":  # an overlapping result goes to a new array first
             x = np.full((2, 2, 4), -2, np.float32)
             out = x[:, :, 1:3]
             x = x[:, :, :2]
@@ -120,7 +120,7 @@ def test_an_object_that_changes(setting: str, backend: Backend) -> None:
 
 
 def test_a_list_in_a_tuple_that_changes(backend: Backend) -> None:
-    """The tuple is the same object all along."""
+    """A list in a tuple may change, though the tuple is the same object."""
     slopes: list[float] = [1.0, 2.0]
     activation: Any = ("prelu", slopes)
     where: Any = backend if takes(backend, {"activation": activation}) else "auto"
@@ -158,7 +158,7 @@ def test_quantised_of_an_object_that_changes() -> None:
 
 
 def test_keys() -> None:
-    """Keys of what is equal but not the same differ; those of two objects alike do not."""
+    """Keys of values that are equal but not alike differ; those of two objects alike do not."""
     apart: list[Any] = [
         *(0, 0.0, -0.0, False, None, "0", "0x0.0p+0", b"0", np.float32(0), np.float64(-0.0)),
         *(np.float64(0), np.int8(0), np.zeros(()), np.zeros(1), np.zeros(1, "f4"), (0,), [0]),
@@ -195,7 +195,7 @@ def test_known_calls_are_bounded() -> None:
 
 
 def test_errors_name_the_argument_in_every_call(backend: Backend) -> None:
-    """An array of bounds is neither remembered nor compared by its truth."""
+    """An array as a bound is refused in every call: it is not remembered."""
     bad: Any = ("clip", np.zeros(2), 1)
     x: Array = X.copy()
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Labels and missing data do not meet."""
+"""No label equals the value of missing pixels, unless `fill` asks for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_labels_of_what_is_missing(by: str, wanted: Any, backend: Backend) -> No
     assert y.dtype == np.dtype(wanted or "u1")
     assert np.ma.getdata(y).tolist() == [[largest, 0, 0]]
     layer = pf.Conv1x1([[1.0, 0], [0, -1.0]], fill=1, **settings)
-    assert np.ma.getdata(layer(given, **mask)).tolist() == [[1, 0, 0]]  # what the user said
+    assert np.ma.getdata(layer(given, **mask)).tolist() == [[1, 0, 0]]  # what the user asked for
 
 
 @pytest.mark.parametrize(

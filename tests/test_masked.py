@@ -14,14 +14,14 @@ import pointwise_fast as pf
 
 
 def assert_same(y: Any, expected: Any) -> None:
-    """Equal in type, mask, data and what fills it."""
+    """Equal in type, dtype, mask and data, also under the mask."""
     assert type(y) is type(expected)
     assert y.dtype == expected.dtype
     assert np.array_equal(np.ma.getmaskarray(y), np.ma.getmaskarray(expected))
     assert np.array_equal(np.ma.getdata(y), np.ma.getdata(expected), equal_nan=y.dtype.kind == "f")
 
 
-# Shapes of mask=.
+# Shapes of `mask`.
 
 
 @without_numba
@@ -45,7 +45,7 @@ def test_a_scalar_mask_of_nothing(
 
 
 def test_a_mask_of_nothing_needs_no_backend_for_masks(rng: np.random.Generator) -> None:
-    """A tile without holes goes where one without a mask does."""
+    """A mask of nothing goes to every backend that takes the call without one."""
     if "numba" in pf.backends():
         y = pf.conv1x1(np.ones((2, 3, 4)), np.ones((1, 2)), mask=np.False_, backend="numba")
         assert np.all(y == 2)
@@ -53,7 +53,7 @@ def test_a_mask_of_nothing_needs_no_backend_for_masks(rng: np.random.Generator) 
     assert np.all(layer(np.ones((2, 3, 4)), mask=False) == 1)
 
 
-#: Shapes of x, channel axis, shapes of masks with how x's shape indexes into them.
+#: The shape of x, channel axis, shape of the mask, and the same with the axes of x.
 MASKS: list[tuple[tuple[int, ...], int, tuple[int, ...], tuple[int, ...]]] = [
     ((5, 6, 7), -3, (6, 7), (1, 6, 7)),
     ((5, 6, 7), -3, (1, 6, 7), (1, 6, 7)),
@@ -71,7 +71,7 @@ MASKS: list[tuple[tuple[int, ...], int, tuple[int, ...], tuple[int, ...]]] = [
     ((2, 5, 6, 7), -3, (1, 1, 1), (1, 1, 1, 1)),
     ((2, 6, 7, 5), -1, (6, 7), (1, 6, 7, 1)),
     ((2, 6, 7, 5), -1, (6, 7, 1), (1, 6, 7, 1)),
-    # Both readings fit: that of pixels counts where the mask is as long as they are.
+    # The mask fits the pixels and x: a mask as long as the last axes of pixels is of pixels.
     ((6, 6, 6), -1, (6, 6), (6, 6, 1)),
     ((5, 5, 6, 7), -3, (5, 6, 7), (5, 1, 6, 7)),
     ((2, 6, 6, 6), -1, (6, 6), (1, 6, 6, 1)),
@@ -175,7 +175,7 @@ def test_masked_arrays(
 
 @without_numba
 def test_results_of_masked_arrays(backend: Backend, rng: np.random.Generator) -> None:
-    """Integers, labels, fills, arrays without a mask and with a hard one."""
+    """Results may be integers, labels or filled; masks may be absent or hard."""
     x = masked(rng, (4, 6, 9), "u2")
     lost = x.mask.any(axis=0)
     W = abs(weights(rng, 3, 4))
@@ -209,7 +209,7 @@ def test_results_of_masked_arrays(backend: Backend, rng: np.random.Generator) ->
 
 @without_numba
 def test_masked_arrays_with_some_channels(backend: Backend, rng: np.random.Generator) -> None:
-    """valid="any": the outputs of which nothing can be said are masked, too."""
+    """With valid="any" outputs are masked if all channels they depend on are missing."""
     x = masked(rng, (6, 8, 11), "f8")
     x[:, 1, 1] = np.ma.masked
     x[:3, 2, 2], x[3:, 2, 2] = np.ma.masked, 1.0
@@ -223,7 +223,7 @@ def test_masked_arrays_with_some_channels(backend: Backend, rng: np.random.Gener
     assert y.mask[1, 2, 2]
     assert not y.mask[0, 2, 2] or extra[:, 2, 2].any()
     assert y.mask[:, 1, 1].all()
-    # A chain loses the outputs that a lost hidden channel goes into.
+    # A chain masks the outputs that depend on a masked hidden channel.
     last = pf.Conv1x1(np.ones((3, 1)), groups=3)
     chained: Any = pf.Chain(pf.Conv1x1(W, **settings), last)(x, mask=extra)
     assert np.array_equal(chained.mask, y.mask)
@@ -333,7 +333,7 @@ def test_branches_of_masked_arrays(same: bool, backend: Backend, rng: np.random.
 
 
 def test_two_masks_and_several_panels(rng: np.random.Generator) -> None:
-    """Pixels are no multiple of a panel's, threads share them, weights are packed once."""
+    """Pixels are no multiple of a panel; threads share them; weights are packed once."""
     x = masked(rng, (30, 3, 5003))
     extra = rng.random((3, 5003)) < 0.1
     layer = pf.Conv1x1(weights(rng, 40, 30))
@@ -361,7 +361,7 @@ def test_masked_arrays_elsewhere(rng: np.random.Generator) -> None:
         pf.Conv1x1(np.ma.MaskedArray(W))
 
 
-# What valid="any" says of pixels without channels and of weights of 0.
+# valid="any": pixels that miss all channels, and weights of 0.
 
 
 @without_numba
@@ -371,6 +371,6 @@ def test_what_is_left_of_a_pixel(backend: Backend) -> None:
     y = pf.conv1x1(x, W, bias, nodata=np.nan, valid="any", min_valid=0, channel_axis=0)
     assert np.isnan(y[:, 0]).all()  # not even with min_valid=0, nor for weights of 0
     assert y[0, 1] == 2 * 2.0 + 10
-    assert y[1, 1] == 20  # weights of 0 miss nothing
-    assert np.isnan(y[2, 1])  # all that it weighs is missing
+    assert y[1, 1] == 20  # an output with weights of 0 misses nothing
+    assert np.isnan(y[2, 1])  # all channels with weights other than 0 are missing
     assert y[:, 2].tolist() == [18, 20, 42]

@@ -1,4 +1,4 @@
-"""Memory: no temporary that grows with the pixels, and nothing lost."""
+"""Memory: no temporary grows with the pixels, and nothing leaks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CASES = {
         pf.conv1x1(x, np.ones((1, 3000)), out=y, **settings)""",
 }
 
-#: Those that not every backend takes.
+#: Calls that not every backend takes.
 CONVERTED = {
     "uint16": "lambda x=cube.astype('u2'): pf.conv1x1(x, w, out=out, **settings)",
     "float16 to uint8": """lambda x=cube.astype('f2'), y=out.astype('u1'):
@@ -84,14 +84,14 @@ def test_peak_of_a_call_that_converts(backend: Backend, case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_peak_of_a_call(backend: Backend, case: str) -> None:
-    """Under 4 MiB, where the arrays have 100."""
+    """A call needs under 4 MiB, for arrays of 100 MB."""
     code = " ".join(CASES[case].split())
     done = run_python(MEASURE + f"print(peak({code}))", backend, case, **MALLOC)
     assert int(done.stdout) < 4 << 10
 
 
 def test_the_measure_itself() -> None:
-    """It sees a copy of the input, and one of 3 MB."""
+    """The measure sees a copy of the input, and one of 3 MB."""
     for copied in ("cube", "cube[:2]"):
         code = f"print(peak(lambda: {copied}.copy()), {copied}.nbytes >> 10)"
         peak, size = map(int, run_python(MEASURE + code, "numpy", "-", **MALLOC).stdout.split())
@@ -99,7 +99,7 @@ def test_the_measure_itself() -> None:
 
 
 def test_nothing_is_lost(backend: Backend) -> None:
-    """Thousands of calls, of one-shot and of new layers, leave the memory where it was."""
+    """Memory does not grow over thousands of calls, of `conv1x1` and of new layers."""
     code = """
     x, small = np.ones((8, 300), np.float32), np.ones((5, 8), np.float32)
     def calls(n):

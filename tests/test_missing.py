@@ -125,7 +125,7 @@ def test_some_channels_are_enough(
 def test_some_channels_with_all_else(
     options: dict[str, Any], layout: str, out: str, rng: np.random.Generator
 ) -> None:
-    """The C backend against NumPy's, where `out` is new, x or the residual."""
+    """The C backend agrees with NumPy's, where `out` is new, x or the residual."""
     plain = rng.standard_normal((6, 40, 101))
     plain[rng.random(plain.shape) < 0.05] = np.nan
     plain[:, 7] = np.nan
@@ -148,7 +148,7 @@ def test_some_channels_with_all_else(
 @pytest.mark.parametrize("min_valid", [0, 0.5, 1])
 @pytest.mark.parametrize("view", ["window", "Fortran", "every second"])
 def test_some_channels_of_views(view: str, min_valid: float, rng: np.random.Generator) -> None:
-    """Rows of x that lie apart, of which y makes one run; a collar of nothing around them."""
+    """Rows of x lie apart, those of y are contiguous, and pixels without data surround them."""
     cube = rng.standard_normal((45, 60, 90)).astype(np.float32)
     cube[rng.random(cube.shape) < 0.02] = np.nan
     cube[:, :20] = cube[:, :, :20] = np.nan

@@ -71,7 +71,7 @@ def test_fields(names: Any, backend: Backend, call: Any, rng: np.random.Generato
     assert_conv(y, x, W)
     last = call(records(x, names), W, channels=list(NAMES), channel_axis=-1, backend=backend)
     assert_conv(last, np.moveaxis(x, 0, -1), W, channel_axis=-1)
-    # Some of the fields, with others of another dtype behind.
+    # Some of the fields; others, of another dtype, follow.
     three = call(records(x, names, flag="u1"), W[:, :5], channels=NAMES, backend=backend)
     assert np.array_equal(three, y)
     assert_conv(call(records(x, names), W[:, :2], channels=names[1:3], backend=backend),
@@ -188,7 +188,7 @@ def test_dataframes(call: Any, rng: np.random.Generator) -> None:
     wider = frame(x, SHUFFLED, pandas)
     wider.insert(2, "station", "a1")
     assert_conv(call(wider, W, **settings), rows, W, channel_axis=-1)
-    # Without names by position.
+    # Without names, columns are taken by position.
     mixed = frame(x, SHUFFLED, pandas)
     assert_conv(call(mixed, W, channel_axis=-1), rows[:, order_of(SHUFFLED)], W, channel_axis=-1)
 
@@ -217,7 +217,7 @@ def test_errors_of_dataframes(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("dtype", ["Float32", "float[pyarrow]"])
 @pytest.mark.parametrize("names", [None, NAMES])
 def test_frames_of_objects_to_numpy(dtype: str, names: Any, rng: np.random.Generator) -> None:
-    """Nullable and Arrow-backed: what the message says works."""
+    """The advice for nullable and Arrow-backed columns works."""
     pandas = pytest.importorskip("pandas")
     if "pyarrow" in dtype:
         pytest.importorskip("pyarrow")
@@ -259,7 +259,7 @@ def test_coordinates(call: Any, rng: np.random.Generator) -> None:
                 x[[1, 3]], W[:, :2])  # fmt: skip
     assert_conv(call(labelled(x, NAMES, xarray), W[:, :2], channels=["green", "blue"]),
                 x[[1, 0]], W[:, :2])  # fmt: skip
-    # A coordinate beside that of the axis.
+    # A coordinate that is not the axis's own.
     numbered = labelled(x, SHUFFLED, xarray).assign_coords(
         band=range(5), name=("band", list(SHUFFLED))
     )

@@ -40,7 +40,7 @@ def test_integers_of_64_bits_are_told_apart(
 ) -> None:
     limits, value = np.iinfo(dtype), int(nodata)
     plain = rng.integers(0, 100, (3, 4, 61)).astype(dtype)
-    # Neighbours, which a float64 cannot tell from it.
+    # Neighbours, which float64 cannot tell from the value.
     beside = [v for v in (value - 1, value + 1, value + 2) if limits.min <= v <= limits.max]
     plain[0] = np.resize(np.array([*beside, value], dtype), (4, 61))
     x, axis = arranged(plain, layout)
@@ -64,7 +64,7 @@ def test_results_of_64_bits_keep_their_fill(fill: int, backend: Backend) -> None
 
 
 def test_a_fill_that_sums_do_not_hold() -> None:
-    """float64 has no 2**53 + 1: the C backend leaves it to NumPy's."""
+    """float64 does not hold 2**53 + 1: such a fill falls back to the NumPy backend."""
     settings: dict[str, Any] = {"channel_axis": 0, "dtype": "i8", "nodata": 1, "fill": 2**53 + 1}
     assert pf.conv1x1(np.ones((1, 1)), [[3.0]], **settings).tolist() == [[2**53 + 1]]
     if "c" in WITHOUT_NUMBA:
@@ -98,7 +98,7 @@ def test_a_channel_without_nodata(
 
 @without_numba
 def test_nodata_of_floats_as_files_name_it(backend: Backend) -> None:
-    """With the digits that float32 needs, and as the float64 that has them."""
+    """The value may be given with the digits that float32 needs, or as the exact float64."""
     least = np.finfo(np.float32).min
     x = np.array([[least, 1.0, np.nextafter(least, np.float32(0))]], np.float32)
     given: Any

@@ -1,4 +1,4 @@
-"""What is the Numba backend's own: its machine code, its threads, forks, imports and cache."""
+"""The Numba backend: machine code, threads, forks, imports and cache."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_inner_loop_is_packed_fused_and_does_not_spill(
         pytest.skip("this CPU has no AVX")
     from pointwise_fast.kernels import numba_loops
 
-    # What comes from the cache has no assembly.
+    # Functions from the cache have no assembly.
     monkeypatch.setattr(
         numba_loops,
         "compile_cached",
@@ -118,7 +118,7 @@ def exact_activation(x: np.ndarray, act: Activation) -> np.ndarray:
     wide = x.astype(np.longdouble)
     if act.name != "gelu":
         return numpy_blas.activate(wide, act)
-    # `math.erfc` of the nearest double, and the slope for what was rounded away.
+    # `math.erfc` of the nearest double, and the slope times what was rounded away.
     z = -wide / np.sqrt(np.longdouble(2))
     near = z.astype(np.float64)
     erfc = np.array([math.erfc(v) for v in near.ravel()]).reshape(z.shape)
@@ -135,7 +135,7 @@ def exact_activation(x: np.ndarray, act: Activation) -> np.ndarray:
 def test_activations_are_exact_to_a_few_units(
     name: str, units: int | None, dtype: np.dtype[Any]
 ) -> None:
-    """Where results are normal numbers."""
+    """Activations are exact to a few units where results are normal numbers."""
     x = np.concatenate([np.linspace(-9, 9, 20_001), np.geomspace(1e-30, 80, 500)])
     x = np.concatenate([x, -x])[np.newaxis].astype(dtype)
     given: Any = (name, 1.0) if name == "elu" else name
@@ -297,7 +297,7 @@ def test_unavailable_without_jit() -> None:
 
 
 def test_without_any_cache() -> None:
-    """Where Numba can write neither to the package's folder nor to the user's."""
+    """Numba works where it can write neither to the package's folder nor to the user's."""
     run_python("""
         import numpy as np, pointwise_fast as pf
         from numba.core import caching
@@ -350,7 +350,7 @@ def test_out_may_be_x(layout: str, C: int, activation: Any) -> None:
 
 
 def test_first_plans_of_many_threads() -> None:
-    """Sixteen threads that need the same new kernel at once."""
+    """Sixteen threads need the same new kernel at once."""
     x, w, _ = data(7, 5, 1000)
     gate, results = threading.Barrier(16), []
 

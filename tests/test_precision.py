@@ -1,4 +1,4 @@
-"""``precision=``: products of rounded numbers or sums of float64, and nothing else differs."""
+"""``precision=`` allows products of rounded numbers or asks for float64 sums, nothing else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support import Array, Backend, Memory, assert_within, reference, without_nu
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
 
-#: bfloat16 has 8 bits: a rounded number is off by 2**-8 of itself, a product of two by twice that.
+#: bfloat16 has 8 bits: rounding changes a number by up to 2**-8 of it, a product by twice that.
 ROUNDED = 2.01 * 2.0**-8
 
 
@@ -24,7 +24,7 @@ def uses_bf16(layer: Any) -> bool:
 def assert_rounded(
     y: Array, x: Array, weight: Array, bias: Array | None = None, axis: int = -3
 ) -> None:
-    """Compare with exact sums: the bound of float32, and what bfloat16 takes off each product."""
+    """Compare with exact sums: the bound is float32's, plus the bfloat16 error of each product."""
     expected, bound = reference(x, weight, bias, channel_axis=axis, dtype="f4")
     size, _ = reference(abs(x.astype("f4")), abs(weight), channel_axis=axis)
     assert_within(y, expected, bound + ROUNDED * size)
@@ -51,7 +51,7 @@ def test_the_error(
 
 
 def test_where_the_cpu_has_it(rng: np.random.Generator) -> None:
-    """Numbers that bfloat16 holds are multiplied exactly; others show that they were rounded."""
+    """Numbers that bfloat16 holds are multiplied exactly; others show the rounding."""
     with open("/proc/cpuinfo") as file:
         has = "avx512_bf16" in file.read()
     if not has or c_simd.isa() != "avx512":
@@ -100,7 +100,7 @@ WIDE_INPUTS = ["u1", "i2", "u2", "f2", "f4", "i8", "f8", "c8", "c16"]
 
 
 def is_refused(backend: Backend, x: Any, weight: Any, **settings: Any) -> bool:
-    """By Numba, and by name."""
+    """Whether `backend` is Numba, which refuses `precision` by name."""
     if backend != "numba":
         return False
     with pytest.raises(ValueError, match="backend 'numba' does not support"):
@@ -111,7 +111,7 @@ def is_refused(backend: Backend, x: Any, weight: Any, **settings: Any) -> bool:
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", WIDE_INPUTS)
 def test_float64_sums(dtype: str, layout: str, backend: Backend, rng: np.random.Generator) -> None:
-    """The result with float64 sums, rounded once: default, float32 and integers."""
+    """float64 sums are rounded once, to the default dtype, float32 or integers."""
     x, axis = arranged(whole(values(rng, dtype, 40, 3, 37), backend), layout)
     kind = "c16" if dtype.startswith("c") else "f8"
     weight, bias = (whole(values(rng, kind, *shape), backend) for shape in ((6, 40), (6,)))
@@ -139,7 +139,7 @@ def test_float64_sums(dtype: str, layout: str, backend: Backend, rng: np.random.
 
 @without_numba
 def test_integers_in_integers_out(backend: Backend, rng: np.random.Generator) -> None:
-    """Differences of large sums: off in float32, exact in float64."""
+    """Differences of large sums are off in float32 and exact in float64."""
     x = rng.integers(50000, 65536, (2000, 4, 9)).astype(np.uint16)
     weight = np.tile([1, -1], (1, 1000))
     expected = np.einsum("kc,chw->khw", weight, x.astype(np.int64))
@@ -150,14 +150,14 @@ def test_integers_in_integers_out(backend: Backend, rng: np.random.Generator) ->
     expected = np.einsum("kc,chw->khw", weight, x.astype(np.int64))
     settings: dict[str, Any] = {"dtype": "float32", "backend": backend}
     assert np.array_equal(pf.conv1x1(x, weight, precision="float64", **settings), expected)
-    if backend == "c":  # a BLAS may add in an order in which sums stay small
+    if backend == "c":  # a BLAS may add in an order that keeps sums small
         assert not np.array_equal(pf.conv1x1(x, weight, **settings), expected)
 
 
 @without_numba
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_sixteen_bits_are_rounded_once(dtype: str, backend: Backend) -> None:
-    """Just past a tie: by way of float32 it would be one."""
+    """Values just past a tie are not rounded to float32 first, which would make them ties."""
     ml_dtypes = pytest.importorskip("ml_dtypes")
     bits = 10 if dtype == "float16" else 7
     kind = np.dtype(dtype if dtype == "float16" else ml_dtypes.bfloat16)
@@ -181,7 +181,7 @@ def test_chains_and_branches_of_float64_sums(
     wide = {"precision": "float64", **settings}
     W, V = rng.standard_normal((7, 20)), rng.standard_normal((3, 7))
     chain = pf.Chain(pf.Conv1x1(W, activation="relu", **wide), pf.Conv1x1(V, **wide))
-    # Hidden channels are of float64 too.
+    # Hidden channels are float64 too.
     hidden = pf.conv1x1(x, W, activation="relu", dtype="f8", **settings)
     exact = pf.conv1x1(hidden, V, dtype="f8", **settings)
     y = chain(x)

@@ -46,7 +46,7 @@ def test_axes(
 
 
 def test_views(backend: Backend, rng: np.random.Generator) -> None:
-    """Strides of both signs, weights and bias too, and an output with gaps."""
+    """Strides of x, weights and bias may have both signs, and the output may have gaps."""
     big = random_case(rng, (20, 30, 40), 16, axis=0)
     x = big.x[::2, ::-1, 3::2]
     weight = any_bytes(rng, (30, 32), big.weight.dtype)[::-2, ::-3][:15, :10]
@@ -70,7 +70,7 @@ def test_weights_of_checkpoints(backend: Backend, extra: Any, rng: np.random.Gen
 
 
 def test_ties_and_saturation(backend: Backend) -> None:
-    """Halves go to the even step, before the zero point is added; bounds are those of the dtype."""
+    """Halves round to even before the zero point is added; results saturate."""
     x = np.arange(256, dtype=np.uint8).reshape(1, 1, -1)
     weight = np.array([[1], [-1], [127]], np.int8)
     for zero in (np.uint8(0), np.uint8(7), np.int8(-128), np.int8(-3)):
@@ -84,7 +84,7 @@ def test_ties_and_saturation(backend: Backend) -> None:
 
 @pytest.mark.parametrize("exponent", [-140, -100, -40, 0, 40, 120])
 def test_extreme_scales(backend: Backend, exponent: int, rng: np.random.Generator) -> None:
-    """Products that are 0, subnormal, or far beyond int32 and float32."""
+    """Products may be 0, subnormal, or far beyond int32 and float32."""
     for dtypes in itertools.product(BYTES, BYTES, BYTES):
         case = random_case(rng, (20, 6, 7), 30, dtypes)
         scales = np.exp2(rng.uniform(-3, 3, 30)).astype(np.float32)
@@ -94,7 +94,7 @@ def test_extreme_scales(backend: Backend, exponent: int, rng: np.random.Generato
 
 
 def test_sums_wrap_around(backend: Backend, rng: np.random.Generator) -> None:
-    """As int32 does: from the bias on, or from 34000 channels of the largest bytes."""
+    """Sums wrap around as int32 does, from the bias on or past 34000 channels of large bytes."""
     case = random_case(rng, (9, 4, 50), 11)
     bias = np.array([2**31 - 1, -(2**31)] * 6, np.int32)[:11]
     case = case._replace(bias=bias, out_scale=np.float32(1e6))
@@ -127,7 +127,7 @@ def test_many_channels(backend: Backend, channels: int, rng: np.random.Generator
 def test_activations(
     backend: Backend, activation: Any, lo: float, hi: float, rng: np.random.Generator
 ) -> None:
-    """Bounds in real units, quantised as ONNX's QuantizeLinear does."""
+    """Bounds are real numbers, quantised as ONNX's QuantizeLinear does."""
     for dtypes in itertools.product(BYTES, BYTES, BYTES):
         case = random_case(rng, (30, 5, 9), 17, dtypes)
         case = case._replace(
@@ -143,7 +143,7 @@ def test_activations(
 
 
 def test_zero_point_of_python(rng: np.random.Generator) -> None:
-    """It takes the dtype of x; a scalar or an array of NumPy brings its own."""
+    """A Python int as zero point takes the dtype of x; a NumPy scalar or array brings its own."""
     case = random_case(rng, (5, 3, 4), 2, (BYTES[1], BYTES[1], BYTES[0]))
     assert pf.qconv1x1(*case).dtype == np.uint8
     assert pf.qconv1x1(*case._replace(out_zero_point=-7)).dtype == np.int8
@@ -178,7 +178,7 @@ def test_in_place(backend: Backend, channels: int, axis: int, rng: np.random.Gen
 def test_weights_in_the_output(backend: Backend, rng: np.random.Generator) -> None:
     case = random_case(rng, (64, 8, 8), 64, (BYTES[0], BYTES[1], BYTES[1]))
     out = np.zeros((64, 8, 8), np.int8)
-    weight = out.reshape(64, 64)[::-1]  # whose last row the first output takes
+    weight = out.reshape(64, 64)[::-1]  # the first output overwrites its last row
     weight[...] = case.weight
     pf.qconv1x1(*case._replace(weight=weight), out=out, backend=backend)
     assert np.array_equal(out, expected(case))

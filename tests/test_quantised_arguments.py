@@ -1,4 +1,4 @@
-"""`qconv1x1`: forms of its arguments, and what it says of wrong ones."""
+"""Arguments of `qconv1x1`: their forms, and messages for wrong ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["backend"]  # a fixture
 
 
 def test_shapes_of_parameters(backend: Any, rng: np.random.Generator) -> None:
-    """As ONNX, PyTorch and lists have them."""
+    """Parameters may have the shapes of ONNX's and PyTorch's, and be lists."""
     case = random_case(rng, (5, 6, 7), 4, weight_zero=True)._replace(bias=np.arange(4, dtype="i4"))
     wanted = expected(case)
     for shape in ((4, 1, 1, 1), (4, 1), (1, 4, 1, 1)):
@@ -45,7 +45,7 @@ def test_shapes_of_parameters(backend: Any, rng: np.random.Generator) -> None:
 
 
 def test_parameters_are_read_each_time(rng: np.random.Generator) -> None:
-    """Calls are remembered by values: what changes in place, or only in type, is seen."""
+    """Calls are remembered by values: changes in place, or of the type alone, are seen."""
     case = random_case(rng, (8, 3, 4), 5, weight_zero=True)
     for _ in range(3):
         assert np.array_equal(pf.qconv1x1(*case), expected(case))

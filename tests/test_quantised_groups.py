@@ -21,7 +21,7 @@ def grouped(rng: np.random.Generator, shape: tuple[int, ...], K: int, G: int, ax
 
 
 def by_group(case: Case, G: int, axis: int) -> Array:
-    """What each group gives by itself."""
+    """The results of the groups, computed one by one."""
     results = []
     for x, *parts in zip(
         np.split(case.x, G, axis),
@@ -86,7 +86,7 @@ def test_groups_in_place(backend: Any, groups: int, axis: int, rng: np.random.Ge
 
 
 def test_many_channels_in_groups_in_place(backend: Any, rng: np.random.Generator) -> None:
-    """More than one kernel writes over its input, each of few enough."""
+    """Several kernels write over their input, each with few enough channels."""
     case = grouped(rng, (4200, 3, 5), 4200, 3, 0)
     case = case._replace(x=case.x.view(np.uint8), x_zero_point=3, out_zero_point=np.uint8(9))
     wanted = by_group(case, 3, 0)
@@ -112,7 +112,7 @@ def test_stride(
     wanted = by_group(case._replace(x=case.x[index]), 2, axis)
     y = pf.qconv1x1(*case, channel_axis=axis, stride=stride, groups=2, backend=backend)
     assert np.array_equal(y, wanted)
-    # Over the input that it passes by.
+    # The output lies over the input that the stride skips.
     x = np.concatenate([case.x.view(wanted.dtype)] * 2, axis)
     out = x[tuple(slice(n) for n in wanted.shape)]
     if out.shape == wanted.shape:

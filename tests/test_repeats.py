@@ -1,4 +1,4 @@
-"""Calls made again: what a repeat does not check anew is what cannot have changed."""
+"""Repeated calls: a repeat skips only the checks whose outcome cannot have changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["make"]  # a fixture
 
 @pytest.fixture
 def only_repeats(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Makes every call that is no repeat fail."""
+    """Makes every call fail that is not a repeat."""
 
     def refuse(*arguments: Any) -> None:
         pytest.fail("no repeat")
@@ -73,7 +73,7 @@ def test_weights_of_a_repeat_are_read_anew(
 
 @needs_c
 def test_residual_of_a_repeat_is_one_row_of_out(rng: np.random.Generator) -> None:
-    """Its strides are those of `out`, but it is added to every row, after the first was written."""
+    """The residual is a row of `out`: it is added to every row, also after it was overwritten."""
     x, layer = normal(rng, 5, 6, 7), layer_call()
     for _ in range(4):
         out = normal(rng, 4, 6, 7)
@@ -89,12 +89,12 @@ OVERLAPS: dict[str, Callable[[Array], tuple[Array, Array]]] = {
         both[1019::-1].reshape(5, 12, 17),
         both[40:856].reshape(4, 12, 17),
     ),
-    # The part of x that out overlaps is missed where only forward strides count.
+    # A check that counts only forward strides misses the part of x that out overlaps.
     "rows backwards": lambda both: (
         both[400:1420].reshape(5, 12, 17)[:, ::-1],
         both[1240:2056].reshape(4, 12, 17),
     ),
-    # And the part below its first element where only the ends of axes that run forwards count.
+    # A check that takes only the ends of forward axes misses the part below the first element.
     "below rows backwards": lambda both: (
         both[1000:2020].reshape(5, 12, 17)[:, ::-1],
         both[250:1066].reshape(4, 12, 17),
@@ -115,7 +115,7 @@ OVERLAPS: dict[str, Callable[[Array], tuple[Array, Array]]] = {
 def test_overlaps_come_later(
     overlap: str, which: str, make: Callable[..., Call], backend: Backend, rng: np.random.Generator
 ) -> None:
-    """Arrays of the same shapes and strides, first apart, then not."""
+    """Arrays have the same shapes and strides, first apart, then overlapping."""
     call = make(backend)
     x, out = OVERLAPS[overlap](normal(rng, 2056))
     apart = OVERLAPS[overlap](normal(rng, 2056))[1]
@@ -134,7 +134,7 @@ def test_overlaps_come_later(
 def test_residual_is_out_in_another_order(
     make: Callable[..., Call], backend: Backend, rng: np.random.Generator
 ) -> None:
-    """The same first element, shape and bytes, but other strides."""
+    """The residual has the first element, shape and bytes of `out`, but other strides."""
     x, call, out = normal(rng, 5, 6, 6), make(backend), normal(rng, 4, 6, 6)
     warm(call, x, residual=normal(rng, 4, 6, 6).swapaxes(1, 2), out=out)
     residual = out.swapaxes(1, 2)
@@ -173,7 +173,7 @@ def test_nothing_is_kept_or_lost(make: Callable[..., Call], rng: np.random.Gener
 
 @needs_c
 def test_most_python_calls_of_a_repeat(make: Callable[..., Call], rng: np.random.Generator) -> None:
-    """A small call's time is in these; before there were repeats it was made of 16 and more."""
+    """A small call spends its time in these calls; without repeats there were 16 and more."""
     x, out, call = normal(rng, 5, 4, 4), normal(rng, 4, 4, 4), make()
     warm(call, x, out=out)
     seen: list[tuple[str, str]] = []
@@ -194,7 +194,7 @@ def test_most_python_calls_of_a_repeat(make: Callable[..., Call], rng: np.random
 
 
 def test_threads_with_shapes_of_their_own(backend: Backend, rng: np.random.Generator) -> None:
-    """Each replaces the call that the layer remembers, while others are about to repeat it."""
+    """Threads replace the call that the layer remembers, while others are about to repeat it."""
     layer = layer_call(backend)
     inputs = [normal(rng, 5, 3 + n % 3, 4) for n in range(6)]
     expected = [layer(x) for x in inputs]
@@ -218,7 +218,7 @@ def test_threads_with_shapes_of_their_own(backend: Backend, rng: np.random.Gener
 
 @needs_c
 def test_memory_error_of_a_repeat() -> None:
-    """What makes an output fails: so does the repeat, and the next one works."""
+    """If the output cannot be allocated, the repeat fails, and the next one works."""
     x = np.ones((5, 6, 7), np.float32)
     layer = pf.Conv1x1(WEIGHT, backend="c")
     for _ in range(2):

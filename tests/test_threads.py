@@ -23,7 +23,7 @@ import pointwise_fast as pf
 
 
 def test_sixteen_threads_share_a_layer(backend: Backend, rng: np.random.Generator) -> None:
-    """Started at once, on inputs of their own and of several shapes; each result is checked."""
+    """Threads start at once, on inputs of their own in several shapes; each result is checked."""
     weight, bias = rng.standard_normal((20, 50)), rng.standard_normal(20)
     layer = pf.Conv1x1(weight, bias, activation="relu", backend=backend)
     inputs = [rng.standard_normal((50, 40 + n % 5, 100 + n)) for n in range(16)]
@@ -53,7 +53,7 @@ def test_sixteen_threads_share_a_layer(backend: Backend, rng: np.random.Generato
 
 
 def test_threads_of_different_counts_in_turn(backend: Backend, rng: np.random.Generator) -> None:
-    """A pool that grows, shrinks and has more threads than there are CPUs."""
+    """The pool grows, shrinks and has more threads than there are CPUs."""
     x, weight = rng.standard_normal((30, 20011), np.float32), rng.standard_normal((10, 30))
     for threads in (1, 64, 2, 7, 1, 200, 3):
         y = pf.conv1x1(x, weight, channel_axis=0, backend=backend, threads=threads)
@@ -66,7 +66,7 @@ def test_other_threads_run_meanwhile(backend: Backend) -> None:
     weight, out = np.ones((400, 400), np.float32), np.empty((400, 40_000), np.float32)
     layer = pf.Conv1x1(weight, channel_axis=0, backend=backend)
     for _ in range(2):
-        layer(x, out=out)  # what follows are repeats (test_repeats.py)
+        layer(x, out=out)  # the calls that follow are repeats (test_repeats.py)
     ticks: list[float] = []
     stop = threading.Event()
 
@@ -92,7 +92,7 @@ def test_other_threads_run_meanwhile(backend: Backend) -> None:
 
 
 def test_no_work_after_a_call(backend: Backend) -> None:
-    """Threads that wait for the next call sleep: no CPU time goes by."""
+    """Threads that wait for the next call sleep, and use no CPU time."""
     if backend == "numpy":
         pytest.skip("the threads are the BLAS's")
     out = run(
@@ -110,9 +110,9 @@ def test_no_work_after_a_call(backend: Backend) -> None:
 
 def test_exit_while_a_thread_computes(backend: Backend) -> None:
     """The interpreter ends without a crash or a hang, wherever the other thread is."""
-    # OpenBLAS waits at exit for its threads to end. One that is handed work at that moment may miss
-    # that it shall, and sleep for good: so did 1 of 400 processes with nothing but `np.matmul`
-    # (NumPy 2.4.6). With one thread there is none to wait for.
+    # OpenBLAS waits at exit for its threads to end. One that gets work at that moment may miss the
+    # request and sleep for good: so did 1 of 400 processes with nothing but `np.matmul` (NumPy
+    # 2.4.6). With one thread there is none to wait for.
     variables: Any = {"OPENBLAS_NUM_THREADS": "1"} if backend == "numpy" else {}
     for delay in (0, 0.003, 0.05):
         out = run(
@@ -231,7 +231,7 @@ def test_fork(name: str, backend: Backend) -> None:
 @needs_fork
 @without_numba
 def test_multiprocessing(backend: Backend) -> None:
-    """Pools of forked and of spawned processes, after the parent has computed."""
+    """Pools of forked and of spawned processes work after the parent has computed."""
     code = """
         import multiprocessing
         from worker import convolve

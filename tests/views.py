@@ -13,7 +13,7 @@ def normal(rng: np.random.Generator, *shape: int) -> Array:
 
 
 def record_field(rng: np.random.Generator) -> Array:
-    """Floats in records of 7 bytes: strides are odd, and most elements misaligned."""
+    """A field of floats in records of 7 bytes: strides are odd, most elements misaligned."""
     records = np.zeros((5, 6, 7), np.dtype([("flag", "u1"), ("value", "f4"), ("rest", "u2")]))
     assert records.itemsize == 7
     records["value"] = normal(rng, 5, 6, 7)
