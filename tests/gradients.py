@@ -10,7 +10,7 @@ from support import WIDE, Array
 
 
 def terms(n: int) -> float:
-    """The most roundings that one product of n takes part in, as c_src/pointwise.h has it."""
+    """The most roundings of a product in a sum of n, as c_src/pointwise.h has it."""
     return min(n, 512 + 2 * math.ceil(math.sqrt(n))) + 2
 
 

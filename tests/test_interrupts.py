@@ -59,7 +59,7 @@ CALLS = {
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("call", CALLS)
 def test_a_handler_ends_a_call(call: str, threads: int) -> None:
-    """The call raises the handler's exception, before much of its output was written."""
+    """The call raises the handler's exception while much of its output is still to be written."""
     code = f"""{LONG.replace("CALL", CALLS[call])}
         try:
             print("ready", flush=True)

@@ -209,7 +209,7 @@ def test_results_of_masked_arrays(backend: Backend, rng: np.random.Generator) ->
 
 @without_numba
 def test_masked_arrays_with_some_channels(backend: Backend, rng: np.random.Generator) -> None:
-    """With valid="any" outputs are masked if all channels they depend on are missing."""
+    """With valid="any", outputs that have no result are masked."""
     x = masked(rng, (6, 8, 11), "f8")
     x[:, 1, 1] = np.ma.masked
     x[:3, 2, 2], x[3:, 2, 2] = np.ma.masked, 1.0

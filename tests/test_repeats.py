@@ -73,7 +73,7 @@ def test_weights_of_a_repeat_are_read_anew(
 
 @needs_c
 def test_residual_of_a_repeat_is_one_row_of_out(rng: np.random.Generator) -> None:
-    """The residual is a row of `out`: it is added to every row, also after it was overwritten."""
+    """The residual is a row of `out`: its old values are added to every row."""
     x, layer = normal(rng, 5, 6, 7), layer_call()
     for _ in range(4):
         out = normal(rng, 4, 6, 7)

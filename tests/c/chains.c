@@ -49,7 +49,7 @@ static void lay_out(int interleaved, int64_t n, int64_t P, ptrdiff_t size, int g
     *pixel = interleaved ? (ptrdiff_t)(n + gap) * size : size;
 }
 
-/* Copies to a block that ends with the last of them, which the caller frees. */
+/* Packs the weights of all layers into one block, of exactly their size; the caller frees it. */
 static void *pack_layers(const pw_plan *chain, const pw_problem *layers, int n) {
     size_t bytes = 0;
     void *packed;

@@ -126,7 +126,7 @@ static pw_status run_quantised(int threads) {
 
 static int asked, stop_at;
 
-/* A handler that computes with more scratch than any other; it would be wrong in the call's. */
+/* A hook that overwrites much scratch: it must not be that of the call which it interrupts. */
 static int ask(void) {
     char *scratch = pw_thread_scratch(8 << 20);
     expect(scratch != NULL, "a hook gets scratch");
