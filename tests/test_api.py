@@ -62,6 +62,7 @@ def test_shapes_and_axes(
         ((5, 6, 7), -3, 0),
         ((0,), 0, 4),
         ((0, 0, 0), -3, 0),
+        ((4, 0, 7), -3, 4),
     ],
     ids=str,
 )
@@ -80,6 +81,8 @@ def test_nothing_in_some_direction(
     ):
         assert y.shape == tuple(expected)
         assert np.array_equal(np.moveaxis(y, axis, -1), np.moveaxis(y * 0, axis, -1) + bias)
+    if K == C:
+        assert pf.conv1x1(x, weight, bias, channel_axis=axis, out=x, backend=backend) is x
 
 
 def test_no_input_channels_and_no_bias(backend: Backend, rng: np.random.Generator) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 from images import LAYOUTS, arranged, positive, supported, values, whole
-from support import Array, Backend, Memory, assert_conv, needs_c, numbers, reference
+from support import Array, Backend, Memory, assert_conv, needs_c, numbers, reference, without_numba
 
 import pointwise_fast as pf
 
@@ -330,3 +331,16 @@ def test_threads_and_panels_do_not_show(dtype: Any, rng: np.random.Generator) ->
         assert np.array_equal(layer(x, threads=threads), whole)
     part = np.s_[:, 17:90, 5:96]
     assert np.array_equal(layer(x[part]), whole[part])
+
+
+@without_numba
+def test_bfloat16_by_name(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name stands for the dtype of ml_dtypes, which has to be installed."""
+    x, weight = np.linspace(1, 2, 12).reshape(3, 4), np.ones((2, 3))
+    y = pf.conv1x1(x, weight, channel_axis=0, dtype="bfloat16", backend=backend)
+    assert y.dtype == BFLOAT16
+    wanted = pf.conv1x1(x, weight, channel_axis=0, dtype=BFLOAT16, backend=backend)
+    assert y.tobytes() == wanted.tobytes()
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(ImportError, match="dtype='bfloat16' needs ml_dtypes: run pip install"):
+        pf.Conv1x1(weight, dtype="bfloat16")

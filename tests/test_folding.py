@@ -74,3 +74,8 @@ def test_wrong_argument(function: Any, arguments: tuple[Any, ...], says: str) ->
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         function(*arguments)
     assert says in str(caught.value)
+
+
+def test_eps_has_to_be_a_number() -> None:
+    with pytest.raises(TypeError, match="eps must be a number; got 'a'"):
+        pf.fold_batch_norm(W, None, None, None, [0, 0], [1, 1], eps="a")  # type: ignore[arg-type]

@@ -326,3 +326,23 @@ def test_apply_ufunc(dask: str, xarray: Any, rng: np.random.Generator) -> None:
         dask_gufunc_kwargs={"output_sizes": {"component": 4}},
     )
     assert_conv(y.transpose("component", ...).to_numpy(), x, W)
+
+
+def test_a_signal_in_a_dask_array() -> None:
+    """The advice for an array of channels alone works; for an axis that it lacks there is none."""
+    da = pytest.importorskip("dask.array")
+    given, W = da.ones(5, dtype="f4"), np.ones((4, 5), np.float32)
+    message = refusal(lambda: pf.conv1x1(given, W, channel_axis=-1), "x is a dask.Array, which")
+    y = eval(recipes(message), {"x": given, "layer": layer_of(message, W), "weight": W})
+    assert y.compute().tolist() == [5] * 4
+    assert refusal(lambda: pf.conv1x1(given, W)).endswith("pass x.compute()")
+
+
+@pytest.mark.parametrize("kind", [MemoryError, ImportError])
+def test_errors_that_are_not_of_the_argument(kind: type[Exception]) -> None:
+    class Failing:
+        def __array__(self, *_: Any, **__: Any) -> Array:
+            raise kind("as it was raised")
+
+    with pytest.raises(kind, match="as it was raised"):
+        pf.conv1x1(Failing(), np.ones((4, 5)))

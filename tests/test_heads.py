@@ -266,3 +266,18 @@ def test_labels_that_do_not_fit() -> None:
 def test_complex_numbers_have_no_order(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="is not defined for complex numbers"):
         pf.conv1x1(np.ones((3, 5, 6), np.complex64), np.ones((4, 3)), **settings)
+
+
+def test_a_head_of_no_channel() -> None:
+    with pytest.raises(ValueError, match=r"head='argmax' of no output channel.*\(0, 3\)"):
+        pf.Conv1x1(np.ones((0, 3)), head="argmax")
+
+
+@needs_c
+def test_c_refuses_groups_by_name(rng: np.random.Generator) -> None:
+    """The C backend has no heads of groups; `auto` falls back to NumPy."""
+    x, weight = rng.standard_normal((4, 5, 6)), rng.standard_normal((6, 2))
+    with pytest.raises(ValueError, match="'c' does not support head='softmax' with groups=2"):
+        pf.conv1x1(x, weight, groups=2, head="softmax", backend="c")
+    expected = pf.conv1x1(x, weight, groups=2, head="softmax", backend="numpy")
+    assert np.array_equal(pf.conv1x1(x, weight, groups=2, head="softmax"), expected)

@@ -113,6 +113,20 @@ def test_without_the_extension_an_isa_is_refused() -> None:
 
 
 @pytest.mark.slow
+def test_without_numba() -> None:
+    code = """
+        import importlib.util
+
+        found = importlib.util.find_spec
+        importlib.util.find_spec = lambda name, *_: None if name == "numba" else found(name, *_)
+        import pointwise_fast as pf
+        assert "numba" not in pf.backends()
+        print(pf.config()["missing"]["numba"])
+    """
+    said = run_python(code).stdout
+    assert said == "numba is not installed; run pip install 'pointwise_fast[numba]'\n"
+
+
 def test_installing_without_a_compiler(tmp_path: Path) -> None:
     for needed in ("setuptools", "wheel", "cffi"):
         if importlib.util.find_spec(needed) is None:

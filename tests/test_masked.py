@@ -1,4 +1,4 @@
-"""Masks of every shape, and masked arrays."""
+"""Masked arrays as inputs and outputs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from images import LAYOUTS, arranged, weights
-from support import Backend, numbers, without_numba
+from support import Backend, without_numba
 
 import pointwise_fast as pf
 
@@ -19,114 +19,6 @@ def assert_same(y: Any, expected: Any) -> None:
     assert y.dtype == expected.dtype
     assert np.array_equal(np.ma.getmaskarray(y), np.ma.getmaskarray(expected))
     assert np.array_equal(np.ma.getdata(y), np.ma.getdata(expected), equal_nan=y.dtype.kind == "f")
-
-
-# Shapes of `mask`.
-
-
-@without_numba
-@pytest.mark.parametrize("nothing", [False, np.False_, np.ma.nomask, np.array(False)])
-@pytest.mark.parametrize("where", ["conv1x1", "layer", "chain", "branches"])
-def test_a_scalar_mask_of_nothing(
-    where: str, nothing: Any, backend: Backend, rng: np.random.Generator
-) -> None:
-    x, W = rng.standard_normal((5, 6, 7)), weights(rng, 4, 5)
-    layer = pf.Conv1x1(W, backend=backend)
-    calls: dict[str, Any] = {
-        "conv1x1": lambda **m: pf.conv1x1(x, W, backend=backend, **m),
-        "layer": lambda **m: layer(x, **m),
-        "chain": lambda **m: pf.Chain(pf.Conv1x1(W), pf.Conv1x1(np.eye(4)))(x, **m),
-        "branches": lambda **m: pf.Branches(layer, layer)(x, **m)[1],
-    }
-    expected = calls[where]()
-    assert not np.isnan(expected).any()
-    assert np.array_equal(calls[where](mask=nothing), expected)
-    assert np.isnan(calls[where](mask=True)).all()
-
-
-def test_a_mask_of_nothing_needs_no_backend_for_masks(rng: np.random.Generator) -> None:
-    """A mask of nothing goes to every backend that takes the call without one."""
-    if "numba" in pf.backends():
-        y = pf.conv1x1(np.ones((2, 3, 4)), np.ones((1, 2)), mask=np.False_, backend="numba")
-        assert np.all(y == 2)
-    layer = pf.Conv1x1(np.ones((2, 1)), groups=2, backend=pf.backends()[0])
-    assert np.all(layer(np.ones((2, 3, 4)), mask=False) == 1)
-
-
-#: The shape of x, channel axis, shape of the mask, and the same with the axes of x.
-MASKS: list[tuple[tuple[int, ...], int, tuple[int, ...], tuple[int, ...]]] = [
-    ((5, 6, 7), -3, (6, 7), (1, 6, 7)),
-    ((5, 6, 7), -3, (1, 6, 7), (1, 6, 7)),
-    ((5, 6, 7), -3, (7,), (1, 1, 7)),
-    ((5, 6, 7), -3, (6, 1), (1, 6, 1)),
-    ((5, 6, 7), -3, (5, 1, 1), (5, 1, 1)),
-    ((6, 7, 5), -1, (6, 7), (6, 7, 1)),
-    ((6, 7, 5), -1, (6, 7, 1), (6, 7, 1)),
-    ((6, 7, 5), -1, (5,), (1, 1, 5)),
-    ((6, 7, 5), -1, (6, 1), (6, 1, 1)),
-    ((2, 5, 6, 7), -3, (6, 7), (1, 1, 6, 7)),
-    ((2, 5, 6, 7), -3, (2, 1, 1), (2, 1, 1, 1)),
-    ((2, 5, 6, 7), -3, (2, 5, 1, 1), (2, 5, 1, 1)),
-    ((2, 5, 6, 7), -3, (2, 1, 6, 7), (2, 1, 6, 7)),
-    ((2, 5, 6, 7), -3, (1, 1, 1), (1, 1, 1, 1)),
-    ((2, 6, 7, 5), -1, (6, 7), (1, 6, 7, 1)),
-    ((2, 6, 7, 5), -1, (6, 7, 1), (1, 6, 7, 1)),
-    # The mask fits the pixels and x: a mask as long as the last axes of pixels is of pixels.
-    ((6, 6, 6), -1, (6, 6), (6, 6, 1)),
-    ((5, 5, 6, 7), -3, (5, 6, 7), (5, 1, 6, 7)),
-    ((2, 6, 6, 6), -1, (6, 6), (1, 6, 6, 1)),
-]
-
-
-@without_numba
-@pytest.mark.parametrize(("shape", "axis", "of", "means"), MASKS, ids=str)
-def test_a_mask_is_broadcast(
-    shape: Any, axis: int, of: Any, means: Any, backend: Backend, rng: np.random.Generator
-) -> None:
-    x = numbers(rng, backend, *shape)
-    mask = rng.random(of) < 0.3
-    mask.flat[0] = True
-    missing = np.broadcast_to(mask.reshape(means), shape).any(axis=axis, keepdims=True)
-    W = weights(rng, 3, shape[axis])
-    expected = np.where(missing, np.nan, pf.conv1x1(x, W, channel_axis=axis, backend=backend))
-    for given in (mask, np.asfortranarray(mask), np.repeat(mask, 2, axis=-1)[..., ::2]):
-        y = pf.conv1x1(x, W, channel_axis=axis, mask=given, backend=backend)
-        assert np.array_equal(y, expected, equal_nan=True)
-
-
-@pytest.mark.parametrize(
-    ("shape", "axis", "of"),
-    [((5, 5, 6, 7), -3, (5, 1, 1)), ((2, 6, 5, 5), -1, (1, 5)), ((4, 5, 5), -1, (5,))],
-)
-def test_an_ambiguous_mask(shape: Any, axis: int, of: Any) -> None:
-    x, C = np.ones(shape), shape[axis]
-    if of == (5,):  # as long as the last axis of pixels
-        assert pf.conv1x1(x, np.ones((1, C)), channel_axis=axis, mask=np.zeros(of, bool)).size
-        return
-    pixels = tuple(np.delete(shape, axis % len(shape)).tolist())
-    with pytest.raises(ValueError, match="with another meaning") as caught:
-        pf.conv1x1(x, np.ones((1, C)), channel_axis=axis, mask=np.zeros(of, bool))
-    assert f"numpy.broadcast_to(mask, {pixels})" in str(caught.value)
-    assert f"numpy.broadcast_to(mask, {shape})" in str(caught.value)
-
-
-def test_masks_that_do_not_fit() -> None:
-    x, W = np.ones((3, 5, 6)), np.ones((1, 3))
-    for shape in ((5, 7), (2, 5, 6), (1, 3, 5, 6), (3,), (0,)):
-        with pytest.raises(ValueError, match=r"\(5, 6\), as the pixels of x, or \(3, 5, 6\)"):
-            pf.conv1x1(x, W, mask=np.zeros(shape, bool))
-    valid = np.full((5, 6), 255, np.uint8)
-    valid[2, 3] = 0
-    with pytest.raises(TypeError, match="mask has dtype uint8; bool is expected") as caught:
-        pf.conv1x1(x, W, mask=valid)
-    for way in ("mask=src.dataset_mask() == 0", "mask.astype(bool)"):
-        assert way in str(caught.value)
-    assert np.argwhere(np.isnan(pf.conv1x1(x, W, mask=valid == 0)[0])).tolist() == [[2, 3]]
-    with pytest.raises(TypeError, match=r"mask is a masked array.*mask.filled\(True\)"):
-        pf.conv1x1(x, W, mask=np.ma.zeros((5, 6), dtype=bool))
-
-
-# Masked arrays.
 
 
 def masked(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = "f4") -> Any:
@@ -330,6 +222,36 @@ def test_branches_of_masked_arrays(same: bool, backend: Backend, rng: np.random.
     assert np.array_equal(labels[1].mask, x.mask.any(axis=0))
     with pytest.raises(TypeError, match=r"layer 2: out has dtype float64"):
         branches(x, out=(outs[0], np.ma.zeros((2, 12, 13))))
+
+
+def test_branches_side_by_side_with_some_channels(rng: np.random.Generator) -> None:
+    """One array takes all outputs, each masked by its own weights; a hard mask stays hard."""
+    x = masked(rng, (5, 12, 13))
+    x[:2, 3, 4] = x[:, 5, 6] = np.ma.masked
+    first, second = weights(rng, 3, 5), weights(rng, 2, 5)
+    second[:, 2:] = 0
+    settings: dict[str, Any] = {"valid": "any", "min_valid": 0}
+    layers = [pf.Conv1x1(W, **settings) for W in (first, second)]
+    expected = np.ma.concatenate([layer(x) for layer in layers])
+    assert expected.mask[3:, 3, 4].all()
+    assert expected.mask[:, 5, 6].all()
+    for hard in (False, True):
+        out = np.ma.MaskedArray(np.zeros((5, 12, 13), np.float32), mask=True, hard_mask=hard)
+        assert pf.Branches(*layers)(x, out=out) is out
+        assert np.array_equal(out.mask, expected.mask)
+        assert np.array_equal(out.data, expected.data, equal_nan=True)
+        assert out.hardmask == hard
+
+
+@without_numba
+def test_two_masks_in_place(backend: Backend, rng: np.random.Generator) -> None:
+    """`out` is the masked input, and another mask comes with the call."""
+    x, extra = masked(rng, (5, 12, 13)), rng.random((12, 13)) < 0.1
+    W = weights(rng, 5, 5)
+    expected = pf.conv1x1(x.copy(), W, mask=extra, backend=backend)
+    y = pf.conv1x1(x, W, mask=extra, out=x, backend=backend)
+    assert y is x
+    assert_same(y, expected)
 
 
 def test_two_masks_and_several_panels(rng: np.random.Generator) -> None:

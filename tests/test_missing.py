@@ -231,3 +231,32 @@ def test_no_channel_is_missing_where_there_is_none(backend: Backend) -> None:
     y = pf.conv1x1(np.ones((0, 2, 3)), np.ones((2, 0)), [1, 2], mask=np.ones((2, 3), bool),
                    backend=backend)  # fmt: skip
     assert np.array_equal(y[:, 0, 0], [1, 2])
+
+
+@needs_c
+@pytest.mark.parametrize(
+    ("groups", "dtype", "says"),
+    [(2, "f4", "missing data with groups=2"), (1, "c8", "missing data of complex numbers")],
+)
+def test_what_c_refuses_by_name(
+    groups: int, dtype: str, says: str, rng: np.random.Generator
+) -> None:
+    """`auto` falls back to NumPy where the C backend has no missing data."""
+    x = rng.integers(1, 9, (4, 5, 6)).astype(dtype)
+    x[:, 2, 3] = 7
+    weight = rng.integers(1, 9, (6, 4 // groups))
+    with pytest.raises(ValueError, match=f"'c' does not support {says}"):
+        pf.conv1x1(x, weight, groups=groups, nodata=7, backend="c")
+    y = pf.conv1x1(x, weight, groups=groups, nodata=7)
+    lost = (x == 7).any(axis=0)
+    assert np.array_equal(np.isnan(y), np.broadcast_to(lost, y.shape))
+    assert np.allclose(y[:, ~lost], pf.conv1x1(x, weight, groups=groups)[:, ~lost])
+
+
+@needs_c
+def test_c_refuses_missing_data_in_chains() -> None:
+    last = pf.Conv1x1(np.ones((2, 4)))
+    x = np.ones((3, 2, 2))
+    with pytest.raises(ValueError, match="'c' does not support missing data in chains of layers"):
+        pf.Chain(pf.Conv1x1(np.ones((4, 3)), nodata=7, backend="c"), last)(x)
+    assert np.all(pf.Chain(pf.Conv1x1(np.ones((4, 3)), nodata=7), last)(x) == 12)

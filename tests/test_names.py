@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import sys
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from support import WITHOUT_NUMBA, Array, Backend, assert_conv, run_python
 
 import pointwise_fast as pf
+from pointwise_fast.keys import MOST_CALLS
 
 NAMES = ("blue", "green", "red", "nir", "swir")
 SHUFFLED = ("nir", "blue", "swir", "red", "green")
@@ -297,3 +299,27 @@ def test_no_library_is_imported() -> None:
     """
     if sys.platform == "linux":
         run_python(code)
+
+
+def test_records_with_a_hard_mask() -> None:
+    x = np.ma.MaskedArray(np.ones((2, 3), [("a", "f4"), ("b", "f4")]), hard_mask=True)
+    y: Any = pf.conv1x1(x, [[1.0, 2.0]], channels=["a", "b"])
+    assert y.hardmask
+    assert np.all(y == 3)
+
+
+def test_no_names() -> None:
+    with pytest.raises(ValueError, match="channels names no field of x"):
+        pf.conv1x1(np.zeros((2, 3), [("a", "f4")]), np.ones((2, 0)), channels=[])
+
+
+def test_more_orders_than_are_remembered() -> None:
+    names = list("abcdef")
+    weight = np.arange(12.0).reshape(2, 6)
+    layer = pf.Conv1x1(weight, channels=names, channel_axis=-1)
+    branches = pf.Branches(layer, layer)
+    for order in itertools.islice(itertools.permutations(names), MOST_CALLS + 10):
+        x = np.array([tuple(names.index(name) for name in order)], [(name, "f4") for name in order])
+        for y in (layer(x), *branches(x)):
+            assert y[0].tolist() == (weight @ np.arange(6)).tolist()
+    assert len(layer._orders) < MOST_CALLS

@@ -366,3 +366,20 @@ def test_first_plans_of_many_threads() -> None:
     assert len(results) == 16
     for result in results:
         assert_conv(result, x[:, ::3], w, channel_axis=-2)
+
+
+def test_no_threading_layer() -> None:
+    """Without a threading layer the calling thread does the work."""
+    run_python(
+        """
+        import numpy as np, pointwise_fast as pf
+        from pointwise_fast.kernels import numba_parallel
+        def refuse():
+            raise ValueError("no threading layer could be loaded")
+        numba_parallel._launcher = refuse
+        layer = pf.Conv1x1(np.ones((20, 50)), channel_axis=-2, backend="numba")
+        for _ in range(2):
+            assert (layer(np.ones((50, 40_000)), threads=4) == 50).all()
+            assert not numba_parallel._threads_work
+        """
+    )
