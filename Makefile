@@ -1,5 +1,5 @@
-# Everything runs in a virtual environment of its own and needs Python 3.11 or newer, make, and
-# gcc or clang. What is up to date is not built again.
+# Everything runs in a virtual environment of its own, and needs Python 3.11 or newer, make, and
+# gcc or clang. Only what has changed is built again.
 #
 #     make test PYTHON=python3.13 CC=clang PYTEST_ARGS="-k layout"
 
@@ -58,14 +58,14 @@ bench-rasters: $(STAMPS)/package $(STAMPS)/bench ## Time heads and missing data 
 bench-chains: $(STAMPS)/package $(STAMPS)/bench ## Time chains of layers against their layers in turn, and NumPy
 	$(PY) -m bench.chains $(BENCH_ARGS)
 
-bench-alternate: $(STAMPS)/package $(STAMPS)/bench ## Whether our calls and those of NumPy's BLAS disturb each other
+bench-alternate: $(STAMPS)/package $(STAMPS)/bench ## Measure whether our calls and those of NumPy's BLAS disturb each other
 	$(PY) -m bench.alternate $(BENCH_ARGS)
 
 bench-compare: $(STAMPS)/package $(STAMPS)/bench ## Time this build against that of another commit: BASE=<commit>
 	@test -n "$(BASE)" || { echo "make bench-compare BASE=<commit>" >&2; exit 2; }
 	$(PY) -m bench.compare $(BASE) $(BENCH_ARGS)
 
-bench-pytest: $(STAMPS)/package $(STAMPS)/numba $(STAMPS)/bench ## The same cases as a pytest-benchmark suite
+bench-pytest: $(STAMPS)/package $(STAMPS)/numba $(STAMPS)/bench ## Run the tests of bench/ and its cases as a pytest-benchmark suite
 	$(PY) -m pytest bench $(PYTEST_ARGS)
 
 test: $(STAMPS)/package $(STAMPS)/numba $(STAMPS)/test ## Run the test suite, doctests included
@@ -80,6 +80,9 @@ examples: $(STAMPS)/package $(STAMPS)/numba $(STAMPS)/examples ## Run the exampl
 readme: $(STAMPS)/package $(STAMPS)/bench ## Put bench/results/headline.json into README.md's table
 	$(PY) -m bench.readme
 
+# NumPy's and pytest's untyped functions are called all over the tests, which are no package.
+TESTS_TYPES := --allow-untyped-calls --no-warn-return-any
+
 lint: $(STAMPS)/package $(STAMPS)/numba $(STAMPS)/dev $(STAMPS)/test $(STAMPS)/bench $(STAMPS)/examples ## Check with ruff, mypy --strict and clang-format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -87,6 +90,7 @@ lint: $(STAMPS)/package $(STAMPS)/numba $(STAMPS)/dev $(STAMPS)/test $(STAMPS)/b
 	@ln -s $(CURDIR)/pointwise_fast/* $(CURDIR)/kernels build/typed/pointwise_fast
 	@ln -s $(CURDIR)/bench $(CURDIR)/examples $(CURDIR)/tests build/typed
 	cd build/typed && $(abspath $(PY)) -m mypy --config-file $(CURDIR)/pyproject.toml
+	cd build/typed && $(abspath $(PY)) -m mypy --config-file $(CURDIR)/pyproject.toml $(TESTS_TYPES) tests
 	$(VENV)/bin/clang-format --dry-run --Werror $(C_FILES)
 
 format: $(STAMPS)/dev ## Let ruff and clang-format rewrite the sources
@@ -132,7 +136,7 @@ $(STAMPS)/%: $(VENV)/%.txt | $(VENV)/.python
 	$(PIP) install --quiet --upgrade --upgrade-strategy only-if-needed -r $<
 	@touch $@
 
-# Rewritten only when they change, so that another compiler or other flags build anew.
+# Rewritten only if they change, so that another compiler or other flags cause a new build.
 $(VENV)/flags: force | $(VENV)/.python
 	@echo "$(CC) $$POINTWISE_FAST_CFLAGS $$CFLAGS" | cmp -s - $@ || \
 	    echo "$(CC) $$POINTWISE_FAST_CFLAGS $$CFLAGS" > $@
@@ -177,11 +181,11 @@ $(CHECKS:%=build/native/%): build/native/%: build/native/%.o $(call OBJECTS,nati
 $(CHECKS:%=build/sanitized/%): build/sanitized/%: build/sanitized/%.o $(call OBJECTS,sanitized) $(call KERNELS,native)
 	$(CC) $(SANITIZE) $(WRAP) $^ -o $@ -pthread -lm
 
-# Keys that are refused, and a clock that runs.
+# The test refuses keys, and makes the clock run.
 build/native/pool build/sanitized/pool build/guarded/pool build/neon/pool: \
     WRAP += -Wl,--wrap=pthread_key_create,--wrap=clock_gettime
 
-# With guard pages behind our own blocks, packed weights of any size among them.
+# With guard pages after the blocks that we allocate, packed weights of any size among them.
 $(CHECKS:%=build/guarded/%): build/guarded/%: build/guarded/%.o build/guarded/guard.o $(call OBJECTS,guarded) $(call KERNELS,native)
 	$(CC) $(WRAP) $(GUARD) $^ -o $@ -pthread -lm
 
@@ -200,7 +204,7 @@ test-c: $(CHECKS:%=build/sanitized/%) ## Check every kernel of this CPU bit by b
 	build/sanitized/chains $(SEED_NOW) $(EVERY)
 	build/sanitized/pool
 
-test-guard: $(CHECKS:%=build/guarded/%) ## The same with each of our own blocks in front of a page that may not be touched
+test-guard: $(CHECKS:%=build/guarded/%) ## The same, with a page without access after each block that we allocate
 	build/guarded/checkasm $(SEED_NOW) all $(EVERY)
 	build/guarded/checkquantised $(SEED_NOW) all $(EVERY)
 	build/guarded/chains $(SEED_NOW) $(EVERY)
@@ -217,7 +221,7 @@ test-avx2: $(CHECKS:%=build/native/%) ## A quarter of it for AVX2 on a CPU witho
 	qemu-x86_64 -cpu max build/native/checkquantised $(SEED_NOW) avx2 4
 	qemu-x86_64 -cpu max build/native/chains $(SEED_NOW) 4
 
-# Whether a kernel needs what the CPU lacks; its results are known.
+# Shows whether a kernel needs an instruction that the CPU lacks; results are tested elsewhere.
 test-old-cpu: $(CHECKS:%=build/native/%) ## A hundredth of it on an emulated CPU without AVX
 	qemu-x86_64 -cpu Nehalem build/native/checkasm $(SEED_NOW) all 100
 	qemu-x86_64 -cpu Nehalem build/native/checkquantised $(SEED_NOW) all 40

@@ -1,7 +1,7 @@
-"""``--strict-skips``: a test that was skipped for no good reason has failed; of tests and bench.
+"""``--strict-skips``, for tests/ and bench/: a skip without a good reason is a failure.
 
-Who runs the suite without an extra may skip what needs it. CI installs them all, so that nothing is
-left unseen there but what its machine cannot do.
+Without an extra, tests that need it are skipped. CI installs all extras, so that it leaves out only
+tests which its machine cannot run.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 
 import pytest
 
-#: What a skip may say, and why there is nothing to be done about it.
+#: Reasons that a skip may give, and why nothing can be done about it.
 ALLOWED = {
     r"takes floats only|takes no chains|the backend has no such feature": "see docs/features.md",
     r"the threads are the BLAS's|leaves OpenBLAS locked": "not the package's code",
@@ -38,7 +38,7 @@ def is_allowed(reason: str) -> bool:
 
 
 class StrictSkips:
-    """Gathers skips, of tests and of whole modules, and fails the run for those not allowed."""
+    """Collects skips of tests and modules, and fails the run if one is not allowed."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -62,7 +62,7 @@ class StrictSkips:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.found:
-            terminalreporter.section("skipped, and not for a reason that conftest.py lists")
+            terminalreporter.section("skipped for a reason that conftest.py does not list")
             for line in self.found:
                 terminalreporter.line(line)
 

@@ -9,15 +9,15 @@ from setuptools import setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
-#: Kernels write to no buffer on the stack whose length a caller has a say in.
+#: Files without a stack protector: no caller decides on the length of a buffer on their stack.
 KERNELS = "c_src/isa/"
 
-#: Where the build machine has its Python; flags of Python's own that the extension has no use for.
+#: Python's own flags that name the build machine's libraries; the extension does not need them.
 RUN_PATH = re.compile(r"-Wl,--?(rpath|R)[,=]")
 
 
 class BuildPy(build_py):
-    """What a user imports, without what builds the extension."""
+    """Leaves out the module that builds the extension."""
 
     def find_package_modules(self, package, package_dir):
         found = super().find_package_modules(package, package_dir)
@@ -25,10 +25,10 @@ class BuildPy(build_py):
 
 
 class OptionalBuildExt(build_ext):
-    """The extension if it can be built; else a message, and Numba or NumPy serve."""
+    """Builds the extension if possible; else prints a message, and Numba or NumPy does the work."""
 
     def build_extensions(self):
-        """Source files at once: one of them takes as long as all others."""
+        """Compiles source files in parallel: one of them takes as long as all others."""
         compile_all = self.compiler.compile
         is_unix = self.compiler.compiler_type == "unix"
 
@@ -49,7 +49,7 @@ class OptionalBuildExt(build_ext):
         super().build_extensions()
 
     def build_extension(self, extension):
-        extension.optional = True  # what was not built is not copied either
+        extension.optional = True  # an extension that was not built is not copied either
         try:
             super().build_extension(extension)
         except Exception as error:

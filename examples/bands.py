@@ -1,4 +1,4 @@
-"""Band reduction, 50 -> 20, of a filter bank's answer to a photograph.
+"""Band reduction, 50 -> 20, of a filter bank's responses to a photograph.
 
 A fundus photograph (scikit-image's ``retina``) goes through 50 filters: Gabor filters of four
 scales and six orientations, as vessel detectors use them, and two blurs. The 50 bands of
@@ -76,7 +76,7 @@ def principal_components(bands: Array) -> tuple[pf.Conv1x1, npt.NDArray[np.float
 
 
 def milliseconds(function: Callable[[], Any], repeats: int = 10) -> float:
-    """Of the fastest of `repeats` calls."""
+    """The time of the fastest of `repeats` calls."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -86,8 +86,8 @@ def milliseconds(function: Callable[[], Any], repeats: int = 10) -> float:
 
 
 def compare(layer: pf.Conv1x1, bands: Array) -> Array:
-    """The components; prints how long they take, and how long NumPy takes for them."""
-    # A layer keeps its matrix to itself; applied to the unit vectors and to 0 it shows it.
+    """The components; prints the times of the layer and of NumPy."""
+    # The layer's results for the unit vectors and for 0 give its matrix and bias.
     bias = layer(np.zeros((len(bands), 1, 1), np.float32))
     weight = (layer(np.eye(len(bands), dtype=np.float32)[:, :, np.newaxis]) - bias)[:, :, 0]
     pixels = bands.reshape(len(bands), -1)
@@ -119,7 +119,7 @@ def compare(layer: pf.Conv1x1, bands: Array) -> Array:
 
 
 def false_colour(components: Array) -> Array:
-    """Three components as red, green and blue, each stretched over its middle 98 %."""
+    """Three components as red, green and blue; the middle 98 % of each fills its range."""
     low, high = np.percentile(components, (1, 99), axis=(1, 2))
     scale = 1 / (high - low)
     # Per-channel contrast is a 1x1 convolution with a diagonal matrix, too.

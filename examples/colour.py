@@ -1,4 +1,4 @@
-"""Colour matrices on a photograph: sepia, and a saturation that is one matrix made of three.
+"""Colour matrices on a photograph: sepia, and a saturation that is the product of three matrices.
 
 Run ``python examples/colour.py``; it writes ``examples/output/colour.png``. The picture comes
 with scikit-image: ``pip install 'pointwise_fast[examples]'``.
@@ -34,18 +34,18 @@ YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.4
 
 
 def saturation(factor: float) -> npt.NDArray[np.float64]:
-    """To YCbCr, colour differences times `factor`, and back: matrices compose."""
+    """To YCbCr, colour differences times `factor`, and back, as one matrix."""
     matrix: npt.NDArray[np.float64] = np.linalg.inv(YCBCR) @ np.diag([1, factor, factor]) @ YCBCR
     return matrix
 
 
 def transform(image: Image, matrix: npt.NDArray[np.float64]) -> Image:
-    """`matrix` applied to every pixel, cut to what a screen can show."""
+    """`matrix` applied to every pixel, clipped to what a screen can show."""
     return pf.conv1x1(image, matrix, activation=("clip", 0, 1), channel_axis=-1)
 
 
 def milliseconds(function: Callable[[], Any], repeats: int = 20) -> float:
-    """Of the fastest of `repeats` calls."""
+    """The time of the fastest of `repeats` calls."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()

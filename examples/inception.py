@@ -2,8 +2,8 @@
 
 GoogLeNet's module 3a (Szegedy et al.: "Going Deeper with Convolutions", 2014) takes 192 channels of
 28 x 28 pixels. Three of its branches begin with a 1x1 layer: 64 filters that are a branch of their
-own, and 96 and 16 that make room for the 3x3 and 5x5 convolutions behind them. `Branches` computes
-the three from one read of the input, into arrays of their own or side by side into one.
+own, and 96 and 16 that reduce the channels for the 3x3 and 5x5 convolutions after them. `Branches`
+computes the three from one read of the input, into three arrays or side by side into one.
 
 Run ``python examples/inception.py``; it writes ``examples/output/inception.png``. It needs
 matplotlib: ``pip install 'pointwise_fast[examples]'``.
@@ -58,7 +58,7 @@ def images(n: int, size: int = 28) -> Array:
 
 
 def milliseconds(function: Callable[[], Any], repeats: int = 20) -> float:
-    """Of the fastest of `repeats` calls."""
+    """The time of the fastest of `repeats` calls."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()

@@ -2,7 +2,7 @@
 
 The block (Lin, Chen, Yan: "Network In Network", 2013) is a convolution followed by two 1x1
 layers, all with ReLU. Here the convolution is a bank of fixed edge and blob filters on
-scikit-image's ``astronaut``, and the 1x1 layers turn its 24 answers into 16 channels and these
+scikit-image's ``astronaut``, and the 1x1 layers turn its 24 responses into 16 channels and these
 into 8: one `Chain`, whose 16 hidden channels are never written to memory.
 
 Run ``python examples/mlpconv.py``; it writes ``examples/output/mlpconv.png``. The picture comes
@@ -35,7 +35,7 @@ HIDDEN, FEATURES = 16, 8
 
 
 def convolution(image: npt.NDArray[np.uint8]) -> Array:
-    """The answers of eight filters to each colour, ``(24, H, W)``, through ReLU."""
+    """The responses of eight filters to each colour, ``(24, H, W)``, through ReLU."""
     bands = []
     for channel in np.moveaxis(image / 255, -1, 0):
         for sigma in (1, 3):
@@ -57,7 +57,7 @@ def block(seed: int = 1) -> pf.Chain:
 
 
 def with_numpy(chain: pf.Chain, bands: Array) -> Array:
-    """The same by `numpy.einsum`."""
+    """The same with `numpy.einsum`."""
     result = bands
     for layer in chain.layers:
         weight = layer.weight.astype(np.float32)
@@ -66,7 +66,7 @@ def with_numpy(chain: pf.Chain, bands: Array) -> Array:
 
 
 def milliseconds(function: Callable[[], Any], repeats: int = 20) -> float:
-    """Of the fastest of `repeats` calls."""
+    """The time of the fastest of `repeats` calls."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()

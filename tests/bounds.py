@@ -1,7 +1,7 @@
-"""Whole layers in a wider dtype, each with the error that is allowed, from one to the next.
+"""Reference results of whole layers in a wider dtype, each with the error that is allowed.
 
-A layer stretches the error of what it reads by its weights, an activation by its Lipschitz
-constant; each adds its own. See `support.reference` for the sums.
+A layer multiplies the error of its input by its weights, an activation by its Lipschitz
+constant; each adds an error of its own. See `support.reference` for the sums.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Bounded(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """An activation: its Lipschitz constant, roundings of its own, its value in a wide dtype."""
+    """An activation: its Lipschitz constant, its own roundings, and its value in a wide dtype."""
 
     most: Callable[[Activation], float]
     roundings: int
     f: Callable[[Array, Activation], Array]
 
 
-#: Roundings are those of an exponential and of what is done with it; ``1 + |y|`` bounds the
+#: The roundings are those of an exponential and of the operations after it; ``1 + |y|`` bounds the
 #: condition number that multiplies them.
 STRETCH: dict[str, Stretch] = {
     "relu": Stretch(lambda _: 1, 0, lambda y, _: np.maximum(y, 0)),
@@ -93,8 +93,8 @@ def convolved(
 ) -> Bounded:
     """A layer that sums in `dtype`, without a head and before its result is stored.
 
-    `x` is `Bounded` behind another layer, or where its scale and offset were applied in a wider
-    dtype. `gaps` tells which elements of it are missing.
+    `x` is `Bounded` if it comes from another layer, or if its scale and offset were applied in a
+    wider dtype. `gaps` tells which elements of it are missing.
     """
     X, error = x if isinstance(x, Bounded) else (x, None)
     settings: dict[str, Any] = {"channel_axis": channel_axis, "dtype": dtype, "error": error}
@@ -116,10 +116,10 @@ def convolved(
 def _weighed(
     X: Array, gaps: Array, weight: Array, bias: Array | None, settings: dict[str, Any]
 ) -> tuple[Bounded, Array]:
-    """Sums over the channels that are there, as if the others had weighed as much.
+    """Sums over the channels that are present, scaled up for the missing ones by their weights.
 
-    The factor is a quotient of two sums of C terms, so that the result takes part in as many
-    roundings as three of them, of the quotient, the product and the bias.
+    The factor is a quotient of two sums of C terms. The result therefore has the roundings of
+    three sums, and those of the quotient, the product and the bias.
     """
     C, dtype, axis = weight.shape[1], settings["dtype"], settings["channel_axis"]
     shape = (-1, *(1,) * (X.ndim - 1))
@@ -141,7 +141,7 @@ def _weighed(
 def in_series(
     x: Array | Bounded, found: list[pf.Conv1x1], residual: Array | None = None
 ) -> Bounded:
-    """Plain layers one after the other; `residual` is added in the last."""
+    """Plain layers one after another; the last one adds `residual`."""
     dtype = (x.value if isinstance(x, Bounded) else x).dtype
     for one in found:
         settings = one._settings
@@ -154,7 +154,7 @@ def in_series(
 
 
 def softened(y: Array, head: str) -> Array:
-    """Every head but argmax of the channels, on axis 0, by its definition."""
+    """Any head but argmax, by its definition; channels are on axis 0."""
     if head == "l2_normalize":
         return y / np.maximum(np.sqrt((y * y).sum(axis=0)), 1e-12)
     shifted = y - y.max(axis=0)
@@ -166,9 +166,9 @@ def headed(y: Bounded, head: str, dtype: npt.DTypeLike, axis: int = -3) -> Bound
     """`head` of `y`, in `dtype`.
 
     An error of E in each channel multiplies every quotient of two powers by at most ``exp(2 E)``;
-    what moves a vector by e changes its direction by at most ``e / (norm - |e|)``, and ``|y|``
-    times that through its norm. A head of its own has a unit for each of K sums, four for an
-    exponential and those of a logarithm's argument.
+    moving a vector by e changes its direction by at most ``e / (norm - |e|)``, and ``|y|`` times
+    that through its norm. The head adds one unit for each of K sums, four for an exponential, and
+    those of a logarithm's argument.
     """
     Y, E = (np.moveaxis(a, axis, 0) for a in y)
     found = softened(Y, head)
@@ -188,14 +188,14 @@ def headed(y: Bounded, head: str, dtype: npt.DTypeLike, axis: int = -3) -> Bound
 
 
 def assert_labels(labels: Array, y: Bounded, axis: int = -3) -> None:
-    """Each label is of a channel that may be the largest, given the errors."""
+    """Each label names a channel that may be the largest, given the errors."""
     least = (y.value - y.error).max(axis=axis, keepdims=True)
     chosen = np.take_along_axis(y.value + y.error, np.expand_dims(labels.astype(int), axis), axis)
     assert np.all(chosen >= least)
 
 
 def assert_stored(actual: Array, y: Bounded) -> None:
-    """Compare `actual`, of a dtype that may hold less, with the ends of `y`, rounded likewise."""
+    """Compare `actual`, whose dtype may be narrower, with the ends of `y`, rounded likewise."""
     kind = actual.dtype
     if kind.kind == "c":
         assert_within(actual, *y)

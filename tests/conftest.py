@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import support
 from shuffled import ShuffledMatmul
-from support import BACKENDS
+from support import BACKENDS, WITHOUT_NUMBA, Backend
 
 import pointwise_fast as pf
 
-#: Modules, and tests of others, whose programs run in processes of their own.
+#: Modules and single tests that compute in other processes only.
 ELSEWHERE = {
     "test_environment", "test_example_scripts", "test_guard", "test_import", "test_memory",
     "test_numba", "test_readme", "test_suite_options", "test_threads",
@@ -77,7 +77,7 @@ def _parameters(item: pytest.Item) -> dict[str, object]:
 
 
 def _has_no_numpy(item: pytest.Item) -> bool:
-    """Whether it is of another backend alone, as its parameters tell."""
+    """Whether the NumPy backend takes no part in the test, as its parameters tell."""
     parameters = _parameters(item)
     backend = parameters.get("backend", parameters.get("summing", "numpy"))
     return backend != "numpy" or _chooses_isa(item)
@@ -88,7 +88,7 @@ def _chooses_isa(item: pytest.Item) -> bool:
 
 
 def _is_elsewhere(item: pytest.Item) -> bool:
-    """Whether other processes compute, with an environment of their own."""
+    """Whether only other processes compute, with an environment of their own."""
     return not ELSEWHERE.isdisjoint({item.path.stem, item.name.partition("[")[0]})
 
 
@@ -107,11 +107,18 @@ def seed() -> int:
 
 @pytest.fixture
 def rng(request: pytest.FixtureRequest, seed: int) -> np.random.Generator:
-    """Different in every test, the same in every run of one seed, whatever else runs."""
+    """A generator that depends on the seed and the test's name, not on which other tests run."""
     return np.random.default_rng([seed, zlib.crc32(request.node.name.encode())])
 
 
 @pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
+def backend(request: pytest.FixtureRequest) -> Backend:
+    name: Backend = request.param
+    return name
+
+
+@pytest.fixture(params=WITHOUT_NUMBA)
+def summing(request: pytest.FixtureRequest) -> Backend:
+    """Backends that sum over pixels, for gradients of the weight and the bias."""
+    name: Backend = request.param
     return name

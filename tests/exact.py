@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 
 
 def fma(a: Array, b: Array, c: Array) -> Array:
-    """``a * b + c``, rounded once; for finite numbers far from overflow and underflow.
+    """``a * b + c``, rounded once, for finite numbers far from overflow and underflow.
 
     The sum is first rounded to odd, in twice the precision or in two pieces; the second rounding
     then gives what a single one would have (Boldo and Melquiond, "Emulation of a FMA and
@@ -38,7 +38,7 @@ def fma_chains(
 ) -> Iterator[tuple[int, Array]]:
     """The sums ``(K, P)`` over the first C channels, for every C of `stops`.
 
-    One chain of fused multiply-adds for each output: from the bias, over c = 0, 1, 2...
+    Each output is one chain of fused multiply-adds: from the bias, over c = 0, 1, 2...
     """
     K, P = len(weight), x.shape[1]
     sums = np.zeros((K, P), x.dtype)
@@ -59,14 +59,14 @@ def fma_chain(weight: Array, x: Array, bias: Array | None = None) -> Array:
 
 
 def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
-    """The rounded sum and what rounding took off (Knuth)."""
+    """The rounded sum and its rounding error (Knuth)."""
     total = a + b
     other = total - a
     return total, (a - (total - other)) + (b - other)
 
 
 def _two_product(a: Array, b: Array) -> tuple[Array, Array]:
-    """The rounded product and what rounding took off (Dekker)."""
+    """The rounded product and its rounding error (Dekker)."""
     product = a * b
     a_high, a_low = _halves(a)
     b_high, b_low = _halves(b)
@@ -81,7 +81,7 @@ def _halves(a: Array) -> tuple[Array, Array]:
 
 
 def _sum_to_odd(a: Array, b: Array) -> Array:
-    """``a + b`` in float64: where inexact, that neighbour of which the last bit is 1."""
+    """``a + b`` in float64; if inexact, the neighbour whose last bit is 1."""
     total, error = _two_sum(a, b)
     even = (total.view(np.int64) & 1) == 0
     toward = np.where((error > 0) == (total > 0), 1, -1)

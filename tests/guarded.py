@@ -1,4 +1,4 @@
-"""Arrays that end, or begin, at a page which may not be touched.
+"""Arrays that end, or begin, at a page without access.
 
 Run as a program by `test_guard`: a stray read kills the process, and the last line printed
 names the case.
@@ -36,7 +36,7 @@ class Guarded:
         self._pages = pages
 
     def array(self, values: Array, strides: tuple[int, ...], at_end: bool) -> Array:
-        """`values` flush against the page behind or the page in front."""
+        """`values`, flush against the page after them or the page before them."""
         reach = [(n - 1) * s for n, s in zip(values.shape, strides, strict=True)]
         below = -sum(r for r in reach if r < 0)
         size = below + sum(r for r in reach if r > 0) + values.itemsize
@@ -61,7 +61,7 @@ LAYOUTS = ("planar", "interleaved", "strided", "backwards", "padded", "records")
 
 
 def cases(isa: str, rng: np.random.Generator) -> list[tuple[Any, ...]]:
-    """K, C, P, dtype, layouts of x and y, residual: every P and every K, both sides."""
+    """K, C, P, dtype, layouts of x and y, residual: every P and every K, on both sides."""
     share = 4 if isa == "scalar" else 1
     found: list[tuple[Any, ...]] = []
     for dtype in (np.float32, np.float64):
@@ -80,7 +80,7 @@ def cases(isa: str, rng: np.random.Generator) -> list[tuple[Any, ...]]:
 
 
 def draw_dtypes(dtype: Any, rng: np.random.Generator) -> list[np.dtype[Any]]:
-    """Dtypes of x, residual and out: `dtype`, in either byte order; of x shorter ones too."""
+    """Dtypes of x, residual and out: `dtype` in either byte order; x may have a shorter one too."""
     orders = rng.choice(["=", "S"], 3) if rng.integers(2) else "==="
     kinds = [rng.choice([dtype, np.int16, np.int32]) if orders[0] == "S" else dtype, dtype, dtype]
     return [np.dtype(kind).newbyteorder(o) for kind, o in zip(kinds, orders, strict=True)]

@@ -1,12 +1,13 @@
-"""Gradients of arrays that end, or begin, at a page which may not be touched.
+"""Gradients of arrays that end, or begin, at a page without access.
 
-Run as a program by `test_gradient`: a stray read kills the process, and the last line printed
+Run as a program by `test_gradient_calls`: a stray read kills the process, and the last line printed
 names the case.
 """
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 from guarded import LAYOUTS, Guarded, strides_of
@@ -22,15 +23,15 @@ def main(isa: str, seed: int) -> None:
     for x_layout in LAYOUTS:
         for y_layout in LAYOUTS:
             for i in range(5 if isa == "scalar" else 12):
-                dtype = np.dtype(DTYPES[i % 2])
+                dtype: Any = np.dtype(DTYPES[i % 2])
                 C, K = (int(rng.integers(1, most)) for most in (70, 30))
                 P = int(rng.integers(1, (150, 150, 900)[i % 3]))
                 item = dtype.itemsize
                 X, DY = (rng.standard_normal((n, P)).astype(dtype) for n in (C, K))
                 ones = np.concatenate([X, np.ones((1, P), dtype)]).astype(float)
                 expected = DY.astype(float) @ ones.T
-                # In whatever order; what is expected is off by as much where it is float64 too.
-                bound = 2 * (P + 4) * np.finfo(dtype).eps * (abs(DY) @ abs(ones.T))
+                # For any order of the sum; if dtype is float64, `expected` is off by as much.
+                bound = 2 * (P + 4) * float(np.finfo(dtype).eps) * (abs(DY) @ abs(ones.T))
                 for at_end in (True, False):
                     print(isa, C, K, P, dtype, x_layout, y_layout, at_end, flush=True)
                     x = rooms[0].array(X, strides_of(x_layout, C, P, item), at_end)

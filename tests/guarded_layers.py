@@ -1,4 +1,4 @@
-"""Chains and branches on arrays between pages that may not be touched.
+"""Chains and branches on arrays between pages without access.
 
 Run as a program by `test_chain_calls`; the last line printed names the case.
 """

@@ -1,4 +1,4 @@
-"""Quantised cases between pages which may not be touched; run by `test_quantised_kernels`."""
+"""Quantised cases between pages without access; run by `test_quantised_kernels`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import sys
 
 import numpy as np
 from guarded import LAYOUTS, Guarded, strides_of
-from quantised import expected, random_case
-from test_quantised_kernels import problem_of
+from quantised import expected, problem_of, random_case
 
 from pointwise_fast.kernels.c_quantised import CQuantised
 

@@ -17,9 +17,9 @@ TYPES = {
 
 
 def qlinear_conv(case: Case, groups: int = 1, strides: tuple[int, int] = (1, 1)) -> Array:
-    """`case`, whose x is (N, C, H, W), by ONNX Runtime."""
+    """The result of ONNX Runtime for `case`, whose x is (N, C, H, W)."""
     K, C = case.weight.shape
-    # It wants zero points as many as scales.
+    # It wants as many zero points as scales.
     zeros = np.broadcast_to(np.asarray(case.weight_zero_point), np.shape(case.weight_scale))
     constants = {
         "x_scale": np.float32(case.x_scale),

@@ -1,13 +1,23 @@
-"""Quantised cases and what must come out of them, in integers of Python's and NumPy's own."""
+"""Quantised cases and their expected results, computed with NumPy's integers."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 import numpy as np
-from support import Array
+import pytest
+from support import WITHOUT_NUMBA, Array, Backend
+
+from pointwise_fast.problem import QuantisedProblem
+from pointwise_fast.quantisation import Quantisation
 
 BYTES = (np.dtype(np.uint8), np.dtype(np.int8))
+
+
+@pytest.fixture(params=WITHOUT_NUMBA)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    name: Backend = request.param
+    return name
 
 
 class Case(NamedTuple):
@@ -39,13 +49,16 @@ def random_case(
     per_channel: bool = True,
     weight_zero: bool | None = None,
 ) -> Case:
-    """Arrays of all bytes, and scales with which the output has them all too."""
+    """Arrays that contain all bytes, and scales with which the output contains them too."""
     x_dtype, w_dtype, out_dtype = dtypes or (BYTES[i] for i in rng.integers(0, 2, 3))
     C = x_shape[axis]
     scales = np.exp2(rng.uniform(-9, -7, K if per_channel else ())).astype(np.float32)
-    zero: Any = {True: any_bytes(rng, K, w_dtype), False: 0 if w_dtype == np.int8 else 128}.get(
-        weight_zero, any_bytes(rng, (), w_dtype)[()]
-    )
+    zeros: dict[bool | None, Any] = {
+        True: any_bytes(rng, K, w_dtype),
+        False: 0 if w_dtype == np.int8 else 128,
+        None: any_bytes(rng, (), w_dtype)[()],
+    }
+    zero = zeros[weight_zero]
     return Case(
         any_bytes(rng, x_shape, x_dtype),
         np.float32(0.03),
@@ -75,3 +88,33 @@ def expected(case: Case, axis: int = -3) -> Array:
     limits = np.iinfo(case.out_zero_point.dtype)
     y = np.clip(steps.astype(np.float64) + int(case.out_zero_point), limits.min, limits.max)
     return np.moveaxis(y.astype(limits.dtype), -1, axis)
+
+
+def problem_of(case: Case, out: Array, **changes: Any) -> QuantisedProblem:
+    """The `QuantisedProblem` of arrays of shape ``(*outer, channels, P)``."""
+    K, C = case.weight.shape
+    quantisation = Quantisation(
+        (case.x_scale, case.weight_scale, case.out_scale),
+        (case.x_zero_point, case.weight_zero_point, case.out_zero_point),
+        (case.x.dtype, case.weight.dtype),
+        K,
+    )
+    limits = np.iinfo(out.dtype)
+    settings: dict[str, Any] = {
+        "x_dtype": case.x.dtype,
+        "weight_dtype": case.weight.dtype,
+        "out_dtype": out.dtype,
+        "outer": case.x.shape[:-2],
+        "C": C,
+        "K": K,
+        "P": case.x.shape[-1],
+        "x_strides": case.x.strides,
+        "out_strides": out.strides,
+        "x_zero": quantisation.x_zero,
+        "weight_zero": quantisation.weight_zero,
+        "multiplier": quantisation.multiplier,
+        "out_zero": quantisation.out_zero,
+        "lo": limits.min,
+        "hi": limits.max,
+    }
+    return QuantisedProblem(**{**settings, **changes})

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Array
+from support import ISAS, Array
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
-
-ISAS = c_simd.isas() or ("none",)
 
 #: How (N, C, H, W) lies in memory.
 LAYOUTS = ("planar", "interleaved", "cropped", "backwards", "strided", "turned", "channels apart")
@@ -31,7 +29,7 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def room(layout: str, shape: tuple[int, int, int, int], dtype: Any) -> Array:
-    """NaN everywhere, viewed as `shape` in the layout given."""
+    """An array of NaN, viewed as `shape` in the layout given."""
     n, c, h, w = shape
 
     def nan(*shape: int) -> Array:
@@ -66,7 +64,7 @@ def image(
 def layers(
     channels: tuple[int, ...], rng: np.random.Generator, **settings: Any
 ) -> list[pf.Conv1x1]:
-    """A layer from each of `channels` to the next, every second one without bias."""
+    """A layer from each number in `channels` to the next; every second one has no bias."""
     activations = ("relu", ("leaky_relu", 0.1), "relu6", None)
     groups = settings.pop("groups", 1)
     return [
@@ -80,7 +78,7 @@ def layers(
 
 
 def beside(view: Array) -> Array:
-    """The array of which `view` shows a part, and whatever lies between and around."""
+    """The array that `view` is a part of, with what lies between and around its elements."""
     base = view
     while isinstance(base.base, np.ndarray):
         base = base.base
@@ -94,6 +92,14 @@ def assert_same_bits(actual: Array, expected: Array) -> None:
 
 
 def assert_only_wrote(view: Array) -> None:
-    """What is not in `view` is NaN still; a base of `room`."""
+    """Everything outside `view`, which `room` made, is still NaN."""
     base = beside(view)
     assert np.isnan(base).sum() == base.size - view.size
+
+
+def alone(found: list[pf.Conv1x1], x: Array) -> list[Array]:
+    return [layer(x) for layer in found]
+
+
+def conv(k: int, c: int, **settings: Any) -> pf.Conv1x1:
+    return pf.Conv1x1(np.ones((k, c)), **settings)

@@ -1,8 +1,8 @@
 """``--shuffle-sums``: `numpy.matmul` in a random order, as another BLAS might sum.
 
-In which order a BLAS adds depends on the CPU, and on the shapes, layouts and dtypes of a call. A
-test that holds in one order only fails elsewhere; with this it fails on every machine. As with a
-BLAS, the same call sums in the same order again.
+The order in which a BLAS adds depends on the CPU and on the shapes, layouts and dtypes of a call.
+A test that holds in one order only fails on other machines; with this it fails on every machine.
+As with a BLAS, the same call sums in the same order again.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from support import Array
 
-#: Rows and columns that are summed in one order: operands are copied a part at a time.
+#: Rows and columns that share one order of summation; operands are copied one such part at a time.
 _BLOCK = 4096
 
 _matmul = np.matmul
 
 
 class ShuffledMatmul:
-    """In orders that `seed` decides: one for each kind of call and each block of its result."""
+    """Sums in orders that `seed` decides, one for each kind of call and block of its result."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed

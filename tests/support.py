@@ -13,22 +13,31 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 import pointwise_fast as pf
 from pointwise_fast.activation import ACTIVATIONS
+from pointwise_fast.kernels import c_simd
 
 Array = npt.NDArray[Any]
+Backend = pf.typing.BackendName
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKENDS = pf.backends()
+#: Numba has no heads, missing data, quantised layers or sums over pixels.
+WITHOUT_NUMBA = [name for name in BACKENDS if name != "numba"]
+without_numba = pytest.mark.parametrize("backend", WITHOUT_NUMBA)
+#: Instruction sets of the C backend on this CPU.
+ISAS = c_simd.isas() or ("none",)
+needs_c = pytest.mark.skipif(c_simd.available() is not None, reason=str(c_simd.available()))
 DTYPES = (np.float32, np.float64)
-#: Names of activations that are the same for every channel; test_heads.py has prelu.
+#: Activations that are the same for every channel; test_heads.py tests prelu.
 UNIFORM = tuple(name for name in ACTIVATIONS if name != "prelu")
 
 #: The seed of all random data: ``--seed``; `conftest` sets it.
 SEED = 0
 
-#: A precision in which the rounding errors of a dtype can be seen.
+#: A dtype in which the rounding errors of another can be seen.
 WIDE: dict[np.dtype[Any], type[np.inexact[Any]]] = {
     np.dtype(np.float32): np.float64,
     np.dtype(np.float64): np.longdouble,
@@ -50,19 +59,19 @@ def reference(
 ) -> tuple[Array, Array]:
     """The convolution without activation in a wider dtype, and the error that is allowed.
 
-    The bound is design.md's: ``(C + 4) eps (|W| |X| + |bias| + |R|)``, C being the number of
-    terms in a sum. A part of a complex sum has twice as many terms, and its two parts make up
-    for a factor of sqrt 2.
+    The bound is README.md's: ``(C + 4) eps (|W| |X| + |bias| + |R|)``, where C is the number of
+    terms in a sum. Each part of a complex sum has twice as many terms, and the two parts together
+    add a factor of sqrt 2.
 
-    `error` says how far what is convolved may be from `x`, which is given in a wider dtype then:
-    the sums are of ``|X| + error``, and it reaches the result times ``|W|``.
+    With `error`, `x` is given in a wider dtype, and the actual input may differ from it by that
+    much: the bound then uses ``|X| + error``, and `error` reaches the result times ``|W|``.
     """
     dtype = np.dtype(dtype or x.dtype)
     wide = WIDE[dtype]
     K = len(weight)
 
     def rounded(array: Any) -> Array:
-        """To the dtype of the sums first, as weights, bias and input are."""
+        """Rounded to the dtype of the sums, as weights, bias and input are."""
         return np.asarray(array).astype(dtype).astype(wide)
 
     W = rounded(np.reshape(weight, (groups, K // groups, np.shape(weight)[1])))
@@ -71,7 +80,7 @@ def reference(
 
     def apply(W: Array, X: Array, bias: Any = 0, residual: Any = 0) -> Array:
         X = X.reshape(groups, W.shape[2], math.prod(pixels))
-        # NumPy's einsum of nothing is what was in memory.
+        # NumPy's einsum over no terms returns uninitialised memory.
         Y = np.einsum("gkc,gcp->gkp", W, X) if W.shape[2] else np.zeros(K * math.prod(pixels))
         Y = Y.reshape(K, *pixels) + np.reshape(bias, (-1, *(1,) * len(pixels)))
         return np.moveaxis(Y, 0, channel_axis) + residual
@@ -86,18 +95,18 @@ def reference(
 
 
 def units(C: int, dtype: npt.DTypeLike) -> Any:
-    """The error of a sum of C products, of a part of ``|W| |X| + |bias| + |R|``."""
+    """The error of a sum of C products, relative to ``|W| |X| + |bias| + |R|``."""
     eps = np.finfo(dtype).eps
     if np.dtype(dtype).kind == "c":
         return (2 * C + 4) * math.sqrt(2) * eps
     return (C + 4) * eps
 
 
-def numbers(rng: np.random.Generator, backend: str, *shape: int) -> Array:
-    """Normal numbers; whole ones for NumPy, whose BLAS adds in an order of its own.
+def numbers(rng: np.random.Generator, backend: Backend, *shape: int) -> Array:
+    """Normal numbers; for NumPy, whose BLAS chooses the order of its sums, whole numbers.
 
-    In any order whole numbers have the same sums, so that those of several calls can be compared
-    to the bit; the other backends keep to one order for all numbers.
+    Whole numbers have the same sum in any order, so that several calls can be compared to the bit.
+    The other backends keep to one order.
     """
     if backend == "numpy":
         return rng.integers(-9, 10, shape).astype(np.float64)
@@ -113,7 +122,7 @@ def assert_conv(
 
 
 def assert_within(actual: Array, expected: Array, bound: Array) -> None:
-    """Compare component by component; what is NaN, has to be and nothing else."""
+    """Compare component by component; NaN has to be where it is expected, and nowhere else."""
     assert actual.shape == expected.shape
     with np.errstate(invalid="ignore"):  # of infinities
         right = (abs(actual - expected) <= bound) | (actual == expected)
@@ -133,7 +142,7 @@ def problem_of(
     in_place: bool = False,
     **others: Any,
 ) -> Any:
-    """The `Problem` of arrays that are ``(*outer, channels, P)`` already."""
+    """The `Problem` of arrays of shape ``(*outer, channels, P)``."""
     from pointwise_fast.activation import parse_activation
     from pointwise_fast.problem import Problem
 
@@ -158,10 +167,10 @@ def problem_of(
 
 
 class Memory:
-    """An array somewhere in a buffer of which every other byte is 0xFF.
+    """An array inside a buffer whose remaining bytes are all 0xFF.
 
-    Floats of such bytes are NaN: what reads beside the array shows in the result, what writes
-    beside it shows in the buffer.
+    Floats of such bytes are NaN: a read outside the array shows in the result, a write outside it
+    shows in the buffer.
     """
 
     def __init__(
@@ -173,7 +182,7 @@ class Memory:
         above = sum(r for r in reach if r > 0)
         margin = 128
         raw = np.full(below + above + dtype.itemsize + 2 * margin + offset + 64, 0xFF, np.uint8)
-        # From an address that is a multiple of 64, so that `offset` is the misalignment.
+        # Start at a multiple of 64 bytes, so that `offset` is the misalignment.
         start = -(raw.ctypes.data + margin + below) % 64 + margin + below + offset
         self.bytes = raw
         self.array: Array = np.ndarray(shape, dtype, raw, start, strides)
@@ -186,7 +195,7 @@ class Memory:
         return memory
 
     def assert_holds(self, values: Array, what: str) -> None:
-        """Compare every byte of the buffer, those between the elements too."""
+        """Compare every byte of the buffer, including those between the elements."""
         expected = np.full_like(self.bytes, 0xFF)
         inside: Array = np.ndarray(
             self.array.shape, self.array.dtype, expected, self._start, self.array.strides
@@ -207,7 +216,7 @@ def run_python(
 ) -> subprocess.CompletedProcess[str]:
     """Run `code` in a fresh interpreter, where warnings are errors and `support` is importable.
 
-    Environment variables are added, or removed where they are None.
+    `environment` adds variables, or removes those that are None.
     """
     done = subprocess.run(
         python_command(code, *arguments),

@@ -9,7 +9,7 @@ on the far left, where they vanish. So the bound is
 
 with the units of `UNITS`; tiny is the smallest normal number, below which digits are lost
 by underflow, in f itself or in the factor that multiplies y. The piecewise linear activations are
-exact to one rounding for each of their operations.
+exact up to one rounding for each of their operations.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import DTYPES, UNIFORM, WIDE, Array, numbers
+from support import DTYPES, UNIFORM, WIDE, Array, Backend, numbers
 
 import pointwise_fast as pf
 
-#: 0: nothing is rounded. 1: one product. 2: a product and a division by 6, after an exact or once
-#: rounded y + 3. 4: an exponential and what is done with it.
+#: 0: nothing is rounded. 1: one product. 2: a product and a division by 6, after a y + 3 that is
+#: rounded at most once. 4: an exponential and the operations after it.
 UNITS = {
     "relu": 0,
     "relu6": 0,
@@ -52,7 +52,7 @@ def normal_cdf(y: Array) -> Array:
     with np.errstate(invalid="ignore"):
         slope = -2 / np.sqrt(t.dtype.type(np.pi)) * np.exp(-(near.astype(t.dtype) ** 2))
         step = np.where(np.isfinite(t), slope * (t - near), 0)
-    # Where erfc is rounded to a subnormal it is worth less than the step.
+    # Where erfc is a subnormal number, its rounding error exceeds the step.
     return (value + np.where(value > 1e-300, step, 0)) / 2
 
 
@@ -69,7 +69,7 @@ def gelu_tanh(y: Array) -> Array:
     return y / (1 + np.exp(-2 * u))
 
 
-REFERENCE: dict[str, Callable[..., Array]] = {
+REFERENCE: dict[str, Callable[..., Any]] = {
     "relu": lambda y: np.where(y < 0, 0, y),
     "relu6": lambda y: np.where(y < 0, 0, np.where(y > 6, 6, y)),
     "clip": lambda y, lo, hi: np.where(y < lo, lo, np.where(y > hi, hi, y)),
@@ -82,7 +82,7 @@ REFERENCE: dict[str, Callable[..., Array]] = {
     "hardswish": lambda y: y * np.clip(y + 3, 0, 6) / 6,
     "hardsigmoid": lambda y: np.clip(y + 3, 0, 6) / 6,
     "elu": lambda y, alpha=1.0: np.where(y > 0, y, alpha * np.expm1(y)),
-    # PyTorch's goes on as y itself from its threshold of 20.
+    # Above its threshold of 20, PyTorch's softplus is y itself.
     "softplus": lambda y: np.where(y > 20, y, np.log1p(np.exp(y))),
     "mish": mish,
 }
@@ -101,22 +101,22 @@ SPECS = [
 
 
 def arguments(dtype: Any, rng: np.random.Generator) -> Array:
-    """Dense where something happens, and everything down to subnormals and up to the maximum."""
+    """Numbers from subnormal to the maximum, dense where the functions bend."""
     info = np.finfo(dtype)
     scale = np.linspace(np.log2(info.smallest_subnormal), np.log2(info.max) - 0.01, 3000)
-    magnitudes = [
+    magnitudes: list[Array] = [
         np.exp2(scale),
         rng.uniform(0, 4, 8000),
         rng.uniform(0, 130, 6000),
         rng.uniform(0, 800, 2000),
         np.arange(0, 12, 1 / 16),
-        np.float64([info.smallest_subnormal, info.tiny, info.max, info.eps]),
+        np.array([info.smallest_subnormal, info.tiny, info.max, info.eps], np.float64),
     ]
     y = np.concatenate(magnitudes).astype(dtype)
     return np.concatenate([y, -y, np.nextafter(y[y < info.max], dtype(np.inf))])
 
 
-def activate(y: Array, spec: Any, backend: str) -> Array:
+def activate(y: Array, spec: Any, backend: Backend) -> Array:
     """`spec` of each y, through a convolution with one weight of 1."""
     return pf.conv1x1(y[np.newaxis], np.ones((1, 1)), activation=spec, channel_axis=-2,
                       backend=backend)[0]  # fmt: skip
@@ -124,12 +124,14 @@ def activate(y: Array, spec: Any, backend: str) -> Array:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("spec", SPECS, ids=str)
-def test_within_the_bound(spec: Any, dtype: Any, backend: str, rng: np.random.Generator) -> None:
+def test_within_the_bound(
+    spec: Any, dtype: Any, backend: Backend, rng: np.random.Generator
+) -> None:
     name, *parameters = spec
     info = np.finfo(dtype)
     y = arguments(dtype, rng)
     actual = activate(y, spec if parameters else name, backend)
-    wide = WIDE[np.dtype(dtype)]
+    wide: Any = WIDE[np.dtype(dtype)]
     # Parameters are rounded to the dtype, as weights are.
     p = [wide(dtype(value)) for value in parameters]
     f = REFERENCE[name]
@@ -155,7 +157,7 @@ def test_within_the_bound(spec: Any, dtype: Any, backend: str, rng: np.random.Ge
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", UNIFORM)
-def test_special_values(name: str, dtype: Any, backend: str) -> None:
+def test_special_values(name: str, dtype: Any, backend: Backend) -> None:
     spec = ("clip", -1.5, 2.5) if name == "clip" else name
     y = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0], dtype)
     nan, at_inf, at_minus_inf, zero, minus_zero = activate(y, spec, backend)
@@ -178,7 +180,7 @@ def test_special_values(name: str, dtype: Any, backend: str) -> None:
     }
     above, below = limits[name]
     assert at_inf == above
-    # -inf * 0 is NaN in IEEE and in PyTorch; the limit, 0, is as good.
+    # -inf * 0 is NaN in IEEE and in PyTorch; the limit, 0, is accepted too.
     assert at_minus_inf == below or (
         np.isnan(below) and (np.isnan(at_minus_inf) or at_minus_inf == 0)
     )
@@ -209,8 +211,8 @@ TABLE = {
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_definitions_and_defaults(name: str, backend: str) -> None:
-    """As PyTorch's documentation writes them, without any rearrangement."""
+def test_definitions_and_defaults(name: str, backend: Backend) -> None:
+    """The formulas are those of PyTorch's documentation, without any rearrangement."""
     y = activate(np.array([-2.5, -0.75, 0.25, 3.5]), name, backend)
     np.testing.assert_allclose(y, TABLE[name], rtol=1e-13)
 
@@ -219,7 +221,7 @@ def test_every_activation_is_tested() -> None:
     assert set(UNIFORM) == set(REFERENCE) == set(UNITS) == {*TABLE, "clip"}
 
 
-def test_residual_comes_before_the_activation(backend: str, rng: np.random.Generator) -> None:
+def test_residual_comes_before_the_activation(backend: Backend, rng: np.random.Generator) -> None:
     x, residual = numbers(rng, backend, 2, 3, 5, 5)
     weight = numbers(rng, backend, 3, 3)
     plain = pf.conv1x1(x, weight, residual=residual, backend=backend)

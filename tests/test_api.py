@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import DTYPES, Array, assert_conv
+from support import DTYPES, Array, Backend, assert_conv
 
 import pointwise_fast as pf
 
@@ -40,7 +40,7 @@ def normal(rng: np.random.Generator, *shape: int, dtype: Any = np.float32) -> Ar
     ids=str,
 )
 def test_shapes_and_axes(
-    shape: tuple[int, ...], axis: int, dtype: Any, backend: str, rng: np.random.Generator
+    shape: tuple[int, ...], axis: int, dtype: Any, backend: Backend, rng: np.random.Generator
 ) -> None:
     x, weight, bias = normal(rng, *shape, dtype=dtype), normal(rng, 4, 5), normal(rng, 4)
     y = pf.conv1x1(x, weight, bias, channel_axis=axis, backend=backend)
@@ -54,7 +54,7 @@ def test_shapes_and_axes(
 @pytest.mark.parametrize(
     ("shape", "axis", "K"),
     [
-        ((0, 6, 7), -3, 4),  # no input channel: only the bias
+        ((0, 6, 7), -3, 4),  # no input channel: the bias alone
         ((5, 0, 7), -3, 4),
         ((5, 6, 0), -3, 4),
         ((0, 5, 6, 7), -3, 4),
@@ -62,11 +62,12 @@ def test_shapes_and_axes(
         ((5, 6, 7), -3, 0),
         ((0,), 0, 4),
         ((0, 0, 0), -3, 0),
+        ((4, 0, 7), -3, 4),
     ],
     ids=str,
 )
 def test_nothing_in_some_direction(
-    shape: tuple[int, ...], axis: int, K: int, backend: str, rng: np.random.Generator
+    shape: tuple[int, ...], axis: int, K: int, backend: Backend, rng: np.random.Generator
 ) -> None:
     C = shape[axis]
     x, weight, bias = np.zeros(shape, np.float32), np.zeros((K, C), np.float32), normal(rng, K)
@@ -80,9 +81,11 @@ def test_nothing_in_some_direction(
     ):
         assert y.shape == tuple(expected)
         assert np.array_equal(np.moveaxis(y, axis, -1), np.moveaxis(y * 0, axis, -1) + bias)
+    if K == C:
+        assert pf.conv1x1(x, weight, bias, channel_axis=axis, out=x, backend=backend) is x
 
 
-def test_no_input_channels_and_no_bias(backend: str, rng: np.random.Generator) -> None:
+def test_no_input_channels_and_no_bias(backend: Backend, rng: np.random.Generator) -> None:
     residual = normal(rng, 3, 4, 4)
     x, weight = np.zeros((0, 4, 4), np.float32), np.zeros((3, 0))
     assert np.array_equal(pf.conv1x1(x, weight, backend=backend), residual * 0)
@@ -92,7 +95,7 @@ def test_no_input_channels_and_no_bias(backend: str, rng: np.random.Generator) -
 
 @pytest.mark.parametrize("trailing", [(), (1,), (1, 1)])
 def test_weights_of_two_to_four_axes(
-    trailing: tuple[int, ...], backend: str, rng: np.random.Generator
+    trailing: tuple[int, ...], backend: Backend, rng: np.random.Generator
 ) -> None:
     x, weight = normal(rng, 5, 6, 7), normal(rng, 4, 5)
     y = pf.conv1x1(x, weight.reshape(4, 5, *trailing), backend=backend)
@@ -103,7 +106,7 @@ def test_weights_of_two_to_four_axes(
     "kind", ["fortran", "strided", "reversed", "transposed", "f8", "i1", "bool"]
 )
 def test_weights_and_bias_of_any_strides_and_dtype(
-    kind: str, backend: str, rng: np.random.Generator
+    kind: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     x = normal(rng, 5, 6, 7)
     base, line = normal(rng, 12, 15), normal(rng, 12)
@@ -124,7 +127,7 @@ def test_weights_and_bias_of_any_strides_and_dtype(
 
 @pytest.mark.parametrize("channel_axis", [-3, -1])
 @pytest.mark.parametrize("groups", [1, 2, 3, 6])
-def test_groups(groups: int, channel_axis: int, backend: str, rng: np.random.Generator) -> None:
+def test_groups(groups: int, channel_axis: int, backend: Backend, rng: np.random.Generator) -> None:
     x = np.moveaxis(normal(rng, 12, 5, 7), 0, channel_axis)
     weight, bias = normal(rng, 18, 12 // groups), normal(rng, 18)
     settings: dict[str, Any] = {"channel_axis": channel_axis, "groups": groups}
@@ -132,7 +135,7 @@ def test_groups(groups: int, channel_axis: int, backend: str, rng: np.random.Gen
     assert_conv(y, x, weight, bias, **settings)
 
 
-def test_depthwise(backend: str, rng: np.random.Generator) -> None:
+def test_depthwise(backend: Backend, rng: np.random.Generator) -> None:
     """As many groups as channels: a factor for each channel."""
     x, factors = normal(rng, 9, 5, 7), normal(rng, 9)
     y = pf.conv1x1(x, factors[:, None], groups=9, backend=backend)
@@ -157,9 +160,9 @@ def test_depthwise(backend: str, rng: np.random.Generator) -> None:
     ids=str,
 )
 def test_stride(
-    shape: Any, axis: int, stride: Any, index: Any, backend: str, rng: np.random.Generator
+    shape: Any, axis: int, stride: Any, index: Any, backend: Backend, rng: np.random.Generator
 ) -> None:
-    """A stride is of the spatial axes: not the channels, nor the batch."""
+    """A stride applies to the spatial axes, not to the channels or the batch."""
     x, weight = normal(rng, *shape), normal(rng, 4, 5)
     y = pf.conv1x1(x, weight, channel_axis=axis, stride=stride, backend=backend)
     assert_conv(y, x[index], weight, channel_axis=axis)
@@ -169,8 +172,8 @@ def test_stride(
 
 @pytest.mark.parametrize("x_dtype", DTYPES)
 @pytest.mark.parametrize("dtype", ["float32", np.float64, np.dtype("f4"), None, float])
-def test_dtype(dtype: Any, x_dtype: Any, backend: str, rng: np.random.Generator) -> None:
-    """dtype= is of sums and results; x is converted on the way in, whatever its layout."""
+def test_dtype(dtype: Any, x_dtype: Any, backend: Backend, rng: np.random.Generator) -> None:
+    """`dtype` is that of sums and results; x is converted as it is read, whatever its layout."""
     expected = x_dtype if dtype is None else dtype
     weight, bias = normal(rng, 4, 5, dtype=np.float64), normal(rng, 4)
     for x in (
@@ -182,7 +185,7 @@ def test_dtype(dtype: Any, x_dtype: Any, backend: str, rng: np.random.Generator)
         assert_conv(y, x, weight, bias, dtype=expected)
 
 
-def test_residual(backend: str, rng: np.random.Generator) -> None:
+def test_residual(backend: Backend, rng: np.random.Generator) -> None:
     x, weight, bias = normal(rng, 5, 6, 7), normal(rng, 4, 5), normal(rng, 4)
     for residual in (
         normal(rng, 4, 6, 7),
@@ -196,7 +199,7 @@ def test_residual(backend: str, rng: np.random.Generator) -> None:
         assert np.array_equal(layer(x, residual=residual), y)
 
 
-def test_residual_is_out_accumulates(backend: str, rng: np.random.Generator) -> None:
+def test_residual_is_out_accumulates(backend: Backend, rng: np.random.Generator) -> None:
     """A convolution over more channels, in two parts."""
     x, weight, bias = normal(rng, 10, 6, 7), normal(rng, 4, 10), normal(rng, 4)
     out = pf.conv1x1(x[:5], weight[:, :5], bias, backend=backend)
@@ -207,8 +210,8 @@ def test_residual_is_out_accumulates(backend: str, rng: np.random.Generator) -> 
     assert np.array_equal(first, out)
 
 
-def test_layer_is_reused(backend: str, rng: np.random.Generator) -> None:
-    """On arrays of other shapes, layouts, dtypes, with and without options, again and again."""
+def test_layer_is_reused(backend: Backend, rng: np.random.Generator) -> None:
+    """One layer takes arrays of many shapes, layouts and dtypes, with and without options."""
     weight, bias = normal(rng, 4, 5), normal(rng, 4)
     layer = pf.Conv1x1(weight, bias, channel_axis=1, backend=backend)
     for n in range(600):
@@ -220,8 +223,8 @@ def test_layer_is_reused(backend: str, rng: np.random.Generator) -> None:
         assert_conv(layer(x, residual=residual), x, weight, bias, residual, channel_axis=1)
 
 
-def test_layer_keeps_its_weights(backend: str, rng: np.random.Generator) -> None:
-    """What happens to the caller's arrays after construction, or to results, does not matter."""
+def test_layer_keeps_its_weights(backend: Backend, rng: np.random.Generator) -> None:
+    """Changing the caller's arrays after construction, or a result, does not change the layer."""
     x, weight, bias = normal(rng, 5, 6, 7), normal(rng, 4, 5), normal(rng, 4)
     before = weight.copy(), bias.copy()
     layer = pf.Conv1x1(weight, bias, backend=backend)
@@ -233,7 +236,7 @@ def test_layer_keeps_its_weights(backend: str, rng: np.random.Generator) -> None
     assert np.array_equal(layer(x), first)
 
 
-def test_arguments_are_left_alone(backend: str, rng: np.random.Generator) -> None:
+def test_arguments_are_left_alone(backend: Backend, rng: np.random.Generator) -> None:
     x, weight, bias = normal(rng, 5, 6, 7), normal(rng, 4, 5), normal(rng, 4)
     residual = normal(rng, 4, 6, 7)
     given = x, weight, bias, residual
@@ -245,7 +248,7 @@ def test_arguments_are_left_alone(backend: str, rng: np.random.Generator) -> Non
     assert all(map(np.array_equal, given, before))
 
 
-def test_layer_is_pickled(backend: str, rng: np.random.Generator) -> None:
+def test_layer_is_pickled(backend: Backend, rng: np.random.Generator) -> None:
     x = normal(rng, 6, 7, 10)
     layer = pf.Conv1x1(
         normal(rng, 4, 5),
@@ -289,7 +292,7 @@ ACTIVATIONS: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize(("given", "kept"), ACTIVATIONS, ids=str)
 def test_properties_of_a_layer(given: Any, kept: Any) -> None:
-    """What they give makes the same layer again, and cannot be set."""
+    """Properties make the same layer again, and cannot be set."""
     settings: dict[str, Any] = {
         "channel_axis": -1,
         "stride": [1, 2],
@@ -324,13 +327,13 @@ def test_properties_by_default_and_of_chains() -> None:
     assert pf.Chain(first, pf.Conv1x1(np.ones((2, 4)))).dtype == np.float64
     assert pf.Chain(first, pf.Conv1x1(np.ones((2, 4)), dtype="int8")).dtype == np.int8
     assert pf.Chain(plain, pf.Conv1x1(np.ones((2, 4)))).dtype is None
-    # Which each layer has for itself.
+    # Each layer has its own.
     assert not hasattr(chain, "groups")
     assert not hasattr(chain, "activation")
 
 
-def test_special_values_stay_in_their_pixel(backend: str, rng: np.random.Generator) -> None:
-    """NaN and infinities come out where they went in, and as IEEE arithmetic would have them."""
+def test_special_values_stay_in_their_pixel(backend: Backend, rng: np.random.Generator) -> None:
+    """NaN and infinities come out at the pixels where they went in, as IEEE arithmetic has them."""
     for axis in (0, -1):
         x, weight = normal(rng, 5, 7, 9), normal(rng, 20, 5)
         weight[3, 2] = 0
@@ -347,14 +350,14 @@ def test_special_values_stay_in_their_pixel(backend: str, rng: np.random.Generat
         assert np.isfinite(y).sum() >= 20 * (63 - 4)
 
 
-def test_overflow_is_infinite(backend: str) -> None:
+def test_overflow_is_infinite(backend: Backend) -> None:
     x = np.full((2, 3), np.finfo(np.float32).max)
     y = pf.conv1x1(x, [[1, 1], [-1, -1]], channel_axis=0, backend=backend)
     assert np.array_equal(y, [[np.inf] * 3, [-np.inf] * 3])
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5, 300])
-def test_threads(threads: int, backend: str, rng: np.random.Generator) -> None:
+def test_threads(threads: int, backend: Backend, rng: np.random.Generator) -> None:
     x, weight = normal(rng, 30, 100, 101), normal(rng, 20, 30)
     y = pf.conv1x1(x, weight, backend=backend, threads=threads)
     assert_conv(y, x, weight)
@@ -389,5 +392,5 @@ def test_weight_and_bias_of_a_layer() -> None:
             with pytest.raises(ValueError, match="read-only"):
                 kept[0] = 1
         with pytest.raises(AttributeError):
-            one.weight = weight
+            one.weight = weight  # type: ignore[misc]
     assert pf.Conv1x1(weight).bias is None

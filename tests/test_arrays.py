@@ -1,4 +1,4 @@
-"""Arrays as they come: views of all kinds, lenders of memory, and outputs that overlap inputs."""
+"""Arrays of all kinds: views, objects that lend memory, and outputs that overlap inputs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Array, assert_conv
+from support import Array, Backend, assert_conv
+from views import VIEWS, normal
 
 import pointwise_fast as pf
 
@@ -17,51 +18,8 @@ WEIGHT = np.random.default_rng(5).standard_normal((4, 5)).astype(np.float32)
 SQUARE = np.random.default_rng(6).standard_normal((5, 5)).astype(np.float32)
 
 
-def normal(rng: np.random.Generator, *shape: int) -> Array:
-    return rng.standard_normal(shape, np.float32)
-
-
-def record_field(rng: np.random.Generator) -> Array:
-    """Floats in records of 7 bytes: strides are odd, and most elements misaligned."""
-    records = np.zeros((5, 6, 7), np.dtype([("flag", "u1"), ("value", "f4"), ("rest", "u2")]))
-    assert records.itemsize == 7
-    records["value"] = normal(rng, 5, 6, 7)
-    return records["value"]
-
-
-def misaligned(rng: np.random.Generator) -> Array:
-    raw = np.empty(5 * 6 * 7 * 4 + 1, np.uint8)[1:]
-    x = raw.view(np.float32).reshape(5, 6, 7)
-    x[:] = normal(rng, 5, 6, 7)
-    assert not x.flags.aligned
-    return x
-
-
-VIEWS: dict[str, Callable[[np.random.Generator], Array]] = {
-    "fortran": lambda rng: np.asfortranarray(normal(rng, 5, 6, 7)),
-    "rows reversed": lambda rng: normal(rng, 5, 6, 7)[:, ::-1],
-    "columns reversed": lambda rng: normal(rng, 5, 6, 7)[..., ::-1],
-    "channels reversed": lambda rng: normal(rng, 5, 6, 7)[::-1],
-    "all reversed": lambda rng: normal(rng, 5, 6, 7)[::-1, ::-1, ::-1],
-    "every second": lambda rng: normal(rng, 10, 12, 14)[::2, ::2, ::2],
-    "cropped": lambda rng: normal(rng, 7, 9, 12)[1:6, 2:8, 3:10],
-    "transposed": lambda rng: normal(rng, 7, 6, 5).T,
-    "channels last": lambda rng: np.moveaxis(normal(rng, 6, 7, 5), -1, 0),
-    "channels in the middle": lambda rng: np.moveaxis(normal(rng, 6, 5, 7), 1, 0),
-    "one image for all": lambda rng: np.broadcast_to(normal(rng, 5, 6, 1), (5, 6, 7)),
-    "one channel for all": lambda rng: np.broadcast_to(normal(rng, 1, 6, 7), (5, 6, 7)),
-    "one number": lambda rng: np.broadcast_to(np.float32(2), (5, 6, 7)),
-    "sliding window": lambda rng: np.lib.stride_tricks.sliding_window_view(
-        normal(rng, 11, 6), 5, axis=0
-    ).transpose(2, 1, 0),
-    "real part": lambda rng: (normal(rng, 5, 6, 7) + 1j * normal(rng, 5, 6, 7)).real,
-    "record field": record_field,
-    "misaligned": misaligned,
-}
-
-
 @pytest.mark.parametrize("view", VIEWS)
-def test_input_views(view: str, backend: str, rng: np.random.Generator) -> None:
+def test_input_views(view: str, backend: Backend, rng: np.random.Generator) -> None:
     x = VIEWS[view](rng)
     assert x.shape == (5, 6, 7)
     y = pf.conv1x1(x, WEIGHT, backend=backend)
@@ -70,7 +28,7 @@ def test_input_views(view: str, backend: str, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("view", [v for v in VIEWS if v[:3] not in ("one", "sli")])
-def test_output_views(view: str, backend: str, rng: np.random.Generator) -> None:
+def test_output_views(view: str, backend: Backend, rng: np.random.Generator) -> None:
     """Elements are written where they belong; those between them are left alone."""
     x = normal(rng, 5, 6, 7)
     out = VIEWS[view](rng)
@@ -109,7 +67,7 @@ class DLPackOnly:
 
 
 LENDERS: dict[str, Callable[[Array], Any]] = {
-    "memoryview": memoryview,
+    "memoryview": lambda x: x.data,
     "interface": Interface,
     "dlpack": DLPackOnly,
     "subclass": lambda x: x.view(np.recarray) if x.ndim == 3 else x,
@@ -118,7 +76,7 @@ LENDERS: dict[str, Callable[[Array], Any]] = {
 
 
 @pytest.mark.parametrize("lender", LENDERS)
-def test_lenders_of_memory(lender: str, backend: str, rng: np.random.Generator) -> None:
+def test_lenders_of_memory(lender: str, backend: Backend, rng: np.random.Generator) -> None:
     x, residual = normal(rng, 5, 6, 7), normal(rng, 4, 6, 7)
     bias = normal(rng, 4)
     lend = LENDERS[lender]
@@ -131,7 +89,7 @@ def test_lenders_of_memory(lender: str, backend: str, rng: np.random.Generator) 
 
 
 @pytest.mark.parametrize("lender", ["memoryview", "interface", "dlpack"])
-def test_lent_memory_is_not_copied(lender: str, backend: str) -> None:
+def test_lent_memory_is_not_copied(lender: str, backend: Backend) -> None:
     x = np.ones((8, 1000, 1000), np.float32)
     weight, out = np.ones((1, 8), np.float32), np.empty((1, 1000, 1000), np.float32)
     lent = LENDERS[lender](x)
@@ -144,7 +102,7 @@ def test_lent_memory_is_not_copied(lender: str, backend: str) -> None:
     assert peak < 4 << 20 < x.nbytes
 
 
-def test_lists_and_array_array(backend: str) -> None:
+def test_lists_and_array_array(backend: Backend) -> None:
     y = pf.conv1x1([1.0, 2.0], [[1, 1], [1, -1]], [0, 1], channel_axis=0, backend=backend)
     assert y.tolist() == [3, 0]
     assert y.dtype == np.float64
@@ -154,7 +112,7 @@ def test_lists_and_array_array(backend: str) -> None:
     assert y.dtype == np.float32
 
 
-def test_memory_map(backend: str, tmp_path: Any, rng: np.random.Generator) -> None:
+def test_memory_map(backend: Backend, tmp_path: Any, rng: np.random.Generator) -> None:
     x = normal(rng, 5, 6, 7)
     x.tofile(tmp_path / "x")
     mapped = np.memmap(tmp_path / "x", np.float32, "r", shape=(5, 6, 7))
@@ -165,7 +123,7 @@ def test_memory_map(backend: str, tmp_path: Any, rng: np.random.Generator) -> No
 
 def overlapping(name: str, rng: np.random.Generator) -> tuple[Array, Array]:
     """x and out, both ``(5, 6, 7)``, in one block of memory."""
-    # Bytes of which any four are a number of moderate size.
+    # Any four of these bytes are a number of moderate size.
     block = rng.integers(0x3C, 0x41, 8000, np.uint8).view(np.float32)
     image = block[:210].reshape(5, 6, 7)
     later = block[7:217].reshape(5, 6, 7)
@@ -220,7 +178,7 @@ OVERLAPS = (
 @pytest.mark.parametrize("accumulate", [False, True], ids=["", "accumulate"])
 @pytest.mark.parametrize("name", OVERLAPS)
 def test_out_overlaps_x(
-    name: str, accumulate: bool, layer: bool, backend: str, rng: np.random.Generator
+    name: str, accumulate: bool, layer: bool, backend: Backend, rng: np.random.Generator
 ) -> None:
     x, out = overlapping(name, rng)
     x_before, out_before = x.copy(), out.copy()
@@ -234,8 +192,8 @@ def test_out_overlaps_x(
 
 
 @pytest.mark.parametrize("shift", [1, 7, 42, -1, -7])
-def test_out_overlaps_residual(shift: int, backend: str, rng: np.random.Generator) -> None:
-    """The residual one pixel, row or channel away, which is not accumulation."""
+def test_out_overlaps_residual(shift: int, backend: Backend, rng: np.random.Generator) -> None:
+    """A residual that is `out` shifted by a pixel, row or channel is not accumulation."""
     block, x = normal(rng, 300), normal(rng, 5, 6, 7)
     residual = block[45:255].reshape(5, 6, 7)
     out = block[45 + shift : 255 + shift].reshape(5, 6, 7)
@@ -244,7 +202,7 @@ def test_out_overlaps_residual(shift: int, backend: str, rng: np.random.Generato
     assert_conv(out.copy(), x, SQUARE, None, before)
 
 
-def test_large_overlap(backend: str, rng: np.random.Generator) -> None:
+def test_large_overlap(backend: Backend, rng: np.random.Generator) -> None:
     """Arrays that are cut into many chunks, by several threads."""
     block = normal(rng, 6 * 300 * 301)
     for start in (0, 1, 301, 300 * 301):
@@ -257,8 +215,8 @@ def test_large_overlap(backend: str, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("shape", [(5, 6, 7), (5, 400, 401), (400, 401, 5)], ids=str)
-def test_weights_overlap_out(shape: Any, backend: str, rng: np.random.Generator) -> None:
-    """Weights or bias inside of `out` are read before they are overwritten."""
+def test_weights_overlap_out(shape: Any, backend: Backend, rng: np.random.Generator) -> None:
+    """Weights or bias that lie inside `out` are read before they are overwritten."""
     axis = shape.index(5)
     x, out = normal(rng, *shape), normal(rng, *shape)
     weight, bias = out.reshape(-1)[7:32].reshape(5, 5), out.reshape(-1)[-45:-40]
@@ -267,7 +225,7 @@ def test_weights_overlap_out(shape: Any, backend: str, rng: np.random.Generator)
     assert_conv(out, x, *before, channel_axis=axis)
 
 
-def test_more_overlap_than_can_be_decided(backend: str, rng: np.random.Generator) -> None:
+def test_more_overlap_than_can_be_decided(backend: Backend, rng: np.random.Generator) -> None:
     """Windows into one block in seven axes, where NumPy gives up on an exact answer."""
     block = normal(rng, 60_000)
     shape = (5, 4, 3, 3, 3, 4, 2)
@@ -275,7 +233,7 @@ def test_more_overlap_than_can_be_decided(backend: str, rng: np.random.Generator
     x = as_strided(block, shape, [4 * n for n in (1358, 317, 2369, 1609, 2762, 1459, 2708)])
     out = as_strided(block, shape, (8640, 1440, 4, 20, 60480, 60, 360))
     with pytest.raises(np.exceptions.TooHardError):
-        np.shares_memory(x, out, max_work=10_000)
+        np.shares_memory(x, out, max_work=10_000)  # type: ignore[arg-type]
     before = x.copy()
     pf.conv1x1(x, SQUARE, out=out, channel_axis=0, backend=backend)
     assert_conv(out.copy(), before, SQUARE, channel_axis=0)

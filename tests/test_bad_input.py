@@ -1,4 +1,4 @@
-"""Each wrong argument: which error, that its message helps, and that `out` is untouched."""
+"""Wrong arguments: each raises the right error with a helpful message, and leaves `out` alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Array
+from support import Array, Backend
 
 import pointwise_fast as pf
 
@@ -28,7 +28,7 @@ def read_only(array: Array) -> Array:
     return array
 
 
-#: Arguments that replace good ones, the error, and what its message has to say.
+#: Arguments that replace good ones, the error, and the words that its message must contain.
 WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     # x
     ({"x": X.astype(np.longdouble)}, TypeError, ("x has dtype float128", "supported are bool")),
@@ -173,7 +173,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = [
     ({"threads": 1.5}, TypeError, ("threads must be an integer", "1.5")),
     ({"threads": "2"}, TypeError, ("threads must be an integer", "'2'")),
     ({"precision": "half"}, ValueError, ("precision must be None, 'bf16' or 'float64'",)),
-    # What test_heads.py and test_missing.py have more of.
+    # test_heads.py and test_missing.py have more of these.
     ({"head": "softmin"}, ValueError, ("head 'softmin' is unknown", "softmax")),
     ({"nodata": [1, 2]}, ValueError, ("nodata has 2 values", "50 channels")),
     ({"mask": X[0]}, TypeError, ("mask has dtype float32", "bool")),
@@ -210,14 +210,14 @@ def test_wrong_argument(
     assert np.all(np.asarray(given) == (17 if isinstance(given, np.ndarray) else 0))
 
 
-def test_a_good_call_writes(backend: str) -> None:
-    """What the wrong arguments replace is right."""
+def test_a_good_call_writes(backend: Backend) -> None:
+    """The call succeeds with the arguments that the wrong ones replace."""
     out = out_array()
     assert pf.conv1x1(X, WEIGHT, out=out, backend=backend) is out
     assert np.all(out == 50)
 
 
-#: What is made of an `x` that lies over itself, for so many pixels that no memory holds the result.
+#: Calls with an `x` whose elements share memory: no memory holds the result of so many pixels.
 HUGE: dict[str, Any] = {
     "conv1x1": lambda x, backend: pf.conv1x1(x, [[1.0]] * 3, channel_axis=-2, backend=backend),
     "Conv1x1": lambda x, backend: pf.Conv1x1([[1.0]], channel_axis=-2, backend=backend)(x),
@@ -249,7 +249,7 @@ def wide(x: Array) -> Array:
 
 @pytest.mark.parametrize("n", [2**62, 2**60 + 1, 2**56, 2**54])
 @pytest.mark.parametrize("way", HUGE)
-def test_results_that_no_memory_holds(way: str, n: int, backend: str) -> None:
+def test_results_that_no_memory_holds(way: str, n: int, backend: Backend) -> None:
     if backend == "numba" and way == "qconv1x1":
         pytest.skip("the backend has no such feature")
     if way == "conv1x1_backward":
@@ -262,8 +262,8 @@ def test_results_that_no_memory_holds(way: str, n: int, backend: str) -> None:
 
 
 @pytest.mark.parametrize("stride", [2**70, (2**64, 3), (1, 2**62)])
-def test_any_stride(stride: Any, backend: str) -> None:
-    """Past all pixels is no more than one pixel."""
+def test_any_stride(stride: Any, backend: Backend) -> None:
+    """A stride past all pixels leaves one pixel."""
     x, grad_out = np.ones((1, 4, 9), np.float32), np.ones((2, 1, 1), np.float32)
     least = tuple(min(n, s) for n, s in zip((4, 9), np.broadcast_to(stride, 2), strict=True))
     settings: dict[str, Any] = {"stride": stride, "backend": backend}
@@ -278,7 +278,7 @@ def test_any_stride(stride: Any, backend: str) -> None:
 
 
 def test_results_of_a_few_pebibytes() -> None:
-    """NumPy's own words."""
+    """The message is NumPy's own."""
     x = np.broadcast_to(np.uint8(1), (1, 2**50))
     with pytest.raises(MemoryError, match=r"4\.00 PiB"):
         pf.conv1x1(x, [[1.0]], channel_axis=-2)
@@ -292,7 +292,7 @@ def test_every_argument_is_tested() -> None:
 
 
 def test_errors_are_not_remembered() -> None:
-    """A wrong call does not spoil right ones of the same geometry."""
+    """A wrong call does not spoil right ones of the same shapes."""
     for _ in range(3):
         with pytest.raises(ValueError, match="stride"):
             pf.conv1x1(X, WEIGHT, stride=(2, 2, 2))

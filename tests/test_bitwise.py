@@ -1,7 +1,7 @@
-"""The same bits, whatever the threads, chunks, batches, layouts, alignment or instruction set.
+"""Bits do not depend on threads, chunks, batches, layouts, alignment or instruction set.
 
-`test_checkasm` has the sums of every small shape; here are large arrays, which are cut into
-chunks and stored past the caches, and the activations.
+`test_checkasm` tests the sums of every small shape. Here are activations, and large arrays, which
+are cut into chunks and stored past the caches.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from exact import fma_chain
-from support import DTYPES, UNIFORM, Array, Memory, assert_conv, problem_of
+from support import DTYPES, ISAS, UNIFORM, Array, Memory, assert_conv, problem_of
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
 
 pytestmark = pytest.mark.skipif(c_simd.available() is not None, reason=str(c_simd.available()))
 
-ISAS = c_simd.isas() or ("none",)
 SPECS = [None, *(("clip", -0.5, 0.75) if name == "clip" else name for name in UNIFORM)]
 
 
@@ -43,7 +42,7 @@ def empty(K: int, x: Array) -> Array:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 def test_activations(dtype: Any, spec: Any, rng: np.random.Generator) -> None:
-    """On every ISA, in vectors and in tails, planar and interleaved, one activation's bits."""
+    """An activation has one result on every ISA, in vectors and tails, planar and interleaved."""
     # Sums from tiny to huge, so that every branch of an activation is taken.
     x = rng.standard_normal((3, 1111)) * 10.0 ** rng.uniform(-6, 2.5, 1111)
     x = x.astype(dtype)
@@ -73,7 +72,7 @@ def test_special_sums_through_activations(isa: str, dtype: Any) -> None:
         with np.errstate(all="ignore"):
             expected = compute("scalar", one, x, empty(1, x), activation=spec)
             out = compute(isa, one, x, empty(1, x), activation=spec)
-        # NaN has no sign or payload that is promised.
+        # No sign or payload of NaN is promised.
         assert np.array_equal(np.isnan(out), np.isnan(expected)), spec
         found = ~np.isnan(out)
         assert same_bits(out[found], expected[found]), spec
@@ -83,7 +82,7 @@ def test_special_sums_through_activations(isa: str, dtype: Any) -> None:
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
 @pytest.mark.parametrize("shape", [(50, 20, 9001), (300, 70, 1201), (2000, 1030, 7), (3, 3, 50021)])
 def test_threads(isa: str, threads: int, shape: Any, rng: np.random.Generator) -> None:
-    """Any number of threads, both layouts; compared on some pixels with the exact sums."""
+    """Any number of threads gives the same bits in both layouts; some pixels are checked."""
     C, K, P = shape
     if isa == "scalar":
         C, K, P = C // 2, K // 2, P // 5 + 1
@@ -101,8 +100,8 @@ def test_threads(isa: str, threads: int, shape: Any, rng: np.random.Generator) -
     assert same_bits(out[np.ix_(rows, pixels)], expected)
 
 
-#: C, K, P: more output than half of any cache that is likely, planes a multiple of 4 KiB apart,
-#: and both. Pixels of the first are no multiple of anything.
+#: C, K, P: an output larger than half of any likely cache, planes a multiple of 4 KiB apart, and
+#: both. The number of pixels of the first is a multiple of nothing.
 LARGE = [(3, 5, 2_000_003), (4, 8, 1 << 20), (40, 7, 1 << 18), (64, 3, 1 << 17)]
 
 
@@ -110,7 +109,7 @@ LARGE = [(3, 5, 2_000_003), (4, 8, 1 << 20), (40, 7, 1 << 18), (64, 3, 1 << 17)]
 @pytest.mark.parametrize("shape", LARGE, ids=str)
 @pytest.mark.parametrize("offset", [0, 4])
 def test_large(isa: str, shape: Any, offset: int, rng: np.random.Generator) -> None:
-    """Streaming stores and aliased planes, aligned and not, with all neighbours intact."""
+    """Streaming stores and aliased planes, aligned or not, leave all neighbours intact."""
     if isa == "none":
         pytest.fail("no vector instruction set")
     C, K, P = shape
@@ -149,7 +148,7 @@ def test_in_place(isa: str, layout: str, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_batches_and_axes(dtype: Any, rng: np.random.Generator) -> None:
-    """One image at a time or all at once, packed or not, cropped or copied: the same bits."""
+    """Bits are the same one image at a time or all at once, packed or not, cropped or copied."""
     x = rng.standard_normal((3, 50, 41, 43)).astype(dtype)
     weight = rng.standard_normal((20, 50)).astype(dtype)
     layer = pf.Conv1x1(weight, backend="c")
@@ -185,6 +184,7 @@ def test_groups(isa: str, rng: np.random.Generator) -> None:
                 )
             ]
         )
+        order: Any
         for order in "CF":
             xo, out = np.array(x, order=order), np.empty((groups * K, 67), np.float32, order)
             compute(isa, weight, xo, out, bias, groups=groups, threads=2)
@@ -193,12 +193,13 @@ def test_groups(isa: str, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_converted_input(isa: str, rng: np.random.Generator) -> None:
-    """An input of the other dtype is rounded once, then it is the same convolution."""
+    """An input of the other dtype is rounded once; then the convolution is the same."""
     for x_dtype, dtype in ((np.float32, np.float64), (np.float64, np.float32)):
         for n, P in ((5, 300), (257, 33)):
             x = rng.standard_normal((n, P)).astype(x_dtype)
             weight = rng.standard_normal((11, n)).astype(dtype)
             expected = fma_chain(weight, x.astype(dtype))
+            order: Any
             for order in "CF":
                 out = np.empty((11, P), dtype, order)
                 compute(isa, weight, np.array(x, order=order), out, threads=2)
@@ -207,7 +208,7 @@ def test_converted_input(isa: str, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_outer_axes(isa: str, rng: np.random.Generator) -> None:
-    """Several outer axes with steps of both signs, and of 0: one image read again and again."""
+    """Outer axes may have steps of both signs, and of 0: one image is then read again and again."""
     base = rng.standard_normal((4, 3, 6, 29), np.float32)
     weight = rng.standard_normal((9, 6), np.float32)
     for x in (
@@ -221,7 +222,7 @@ def test_outer_axes(isa: str, rng: np.random.Generator) -> None:
             assert same_bits(out[index], fma_chain(weight, x[index]))
 
 
-#: Views of rows that do not follow one another, as (rows, columns) of a larger image.
+#: Views whose rows are not contiguous, as (rows, columns) of a larger image.
 ROWS = {
     "crop": np.s_[2:-1, 3:-2],
     "every second": np.s_[::2, ::2],
@@ -239,7 +240,7 @@ ROWS = {
 def test_rows(
     isa: str, rows: str, x_last: bool, out_last: bool, shape: Any, rng: np.random.Generator
 ) -> None:
-    """Rows with gaps into an output without, or with: channels first or last."""
+    """Rows with gaps go into an output with gaps or without, channels first or last."""
     C, K = shape
     for height, width in ((5, 7), (9, 22), (24, 40)) if isa != "scalar" else ((5, 9),):
         image = rng.standard_normal((C, height, width), np.float32)
@@ -267,7 +268,7 @@ def test_rows(
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_one_layer_in_all_layouts(dtype: Any, rng: np.random.Generator) -> None:
-    """Kernels want their weights in different orders: none gets what was packed for another."""
+    """Kernels want weights in different orders; none gets what was packed for another."""
     for C, K in ((1, 1), (3, 3), (3, 4), (4, 1), (7, 20), (40, 70)):
         image = rng.standard_normal((C, 6, 7)).astype(dtype)
         weight = rng.standard_normal((K, C)).astype(dtype)
@@ -285,5 +286,5 @@ def test_one_layer_in_all_layouts(dtype: Any, rng: np.random.Generator) -> None:
                 assert np.array_equal(out, expected), (C, K, x.strides, out.strides)
 
 
-#: An axis, and what undoes the doubling of its elements.
-STEPS = [(0, np.s_[::2]), (1, np.s_[:, ::2]), (2, np.s_[:, :, ::2])]
+#: An axis, and the index that undoes the doubling of its elements.
+STEPS: list[tuple[int, Any]] = [(0, np.s_[::2]), (1, np.s_[:, ::2]), (2, np.s_[:, :, ::2])]

@@ -1,4 +1,4 @@
-"""Arrays of the other byte order, as TIFF and FITS files have them: the same values, in and out."""
+"""Arrays of the other byte order, as in TIFF and FITS files, as inputs and outputs."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Array, Memory, numbers
-from test_dtypes import LAYOUTS, arranged, needs_c, positive, values, whole
+from images import LAYOUTS, arranged, positive, values, whole
+from support import Array, Backend, Memory, needs_c, numbers, without_numba
 
 import pointwise_fast as pf
 
 DTYPES = ["u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", "c8", "c16"]
-#: That have the other byte order.
-BACKENDS = [name for name in pf.backends() if name != "numba"]
 
 
 def swapped(array: Array) -> Array:
-    """The same values in the same places, their bytes in the other order."""
+    """The same values with the same strides, and their bytes in the other order."""
     other = np.empty_like(array, array.dtype.newbyteorder("S"))
-    # Not a copy that forgets the strides.
+    # `astype` would not keep the strides.
     other = np.lib.stride_tricks.as_strided(other, array.shape, other.strides)
     other[...] = array
     assert not other.dtype.isnative
@@ -35,7 +33,7 @@ def arranged_swapped(x: Array, layout: str) -> tuple[Array, int]:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_input(dtype: str, layout: str, backend: str, rng: np.random.Generator) -> None:
+def test_input(dtype: str, layout: str, backend: Backend, rng: np.random.Generator) -> None:
     plain = whole(values(rng, dtype, 7, 9, 53), backend)
     x, axis = arranged_swapped(plain, layout)
     weight, bias = numbers(rng, backend, 5, 7), numbers(rng, backend, 5)
@@ -55,10 +53,10 @@ def test_input(dtype: str, layout: str, backend: str, rng: np.random.Generator) 
         assert np.array_equal(layer(x, threads=threads), expected)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_output(dtype: str, layout: str, backend: str, rng: np.random.Generator) -> None:
+def test_output(dtype: str, layout: str, backend: Backend, rng: np.random.Generator) -> None:
     complex_too = dtype.startswith("c")
     plain = values(rng, dtype if complex_too else "f4", 6, 4, 37)
     x, axis = arranged(whole(plain, backend), layout)
@@ -69,11 +67,11 @@ def test_output(dtype: str, layout: str, backend: str, rng: np.random.Generator)
     y = pf.conv1x1(x, weight, bias, dtype=other, **settings)
     assert y.dtype == other
     assert np.array_equal(y, expected)
-    # `out` says by itself in which order it is.
-    for wanted in (dtype, other):
+    # The dtype of `out` decides its byte order.
+    for asked in (dtype, other):
         for given in (other, expected.dtype):
             out = np.zeros_like(expected, given)
-            assert pf.conv1x1(x, weight, bias, dtype=wanted, out=out, **settings) is out
+            assert pf.conv1x1(x, weight, bias, dtype=asked, out=out, **settings) is out
             assert np.array_equal(out, expected)
     layer = pf.Conv1x1(weight, bias, dtype=other, **settings)
     for residual in (expected, swapped(expected)):
@@ -87,10 +85,10 @@ def test_output(dtype: str, layout: str, backend: str, rng: np.random.Generator)
         assert np.array_equal(sums, wanted)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["u2", "f4", "i8", "c8"])
-def test_in_place(dtype: str, layout: str, backend: str, rng: np.random.Generator) -> None:
+def test_in_place(dtype: str, layout: str, backend: Backend, rng: np.random.Generator) -> None:
     plain = rng.integers(1, 30, (6, 5, 41)).astype(dtype)
     x, axis = arranged_swapped(plain, layout)
     weight = rng.integers(1, 9, (6, 6))
@@ -100,7 +98,7 @@ def test_in_place(dtype: str, layout: str, backend: str, rng: np.random.Generato
     assert pf.conv1x1(x, weight, out=x, **settings) is x
     assert np.array_equal(x, expected)
     assert np.array_equal(pf.Conv1x1(weight, **settings)(kept, out=kept), expected)
-    # Onto the same bytes in the other order, and one row further.
+    # The output is the same bytes in the other order, then one row further.
     values_of = np.ascontiguousarray(kept)
     for out in (values_of.view(np.dtype(dtype)), values_of[::-1]):
         wanted = pf.conv1x1(values_of.copy(), weight, **settings)
@@ -110,8 +108,8 @@ def test_in_place(dtype: str, layout: str, backend: str, rng: np.random.Generato
         assert np.array_equal(view, wanted)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_memory_maps(backend: str, tmp_path: Path, rng: np.random.Generator) -> None:
+@without_numba
+def test_memory_maps(backend: Backend, tmp_path: Path, rng: np.random.Generator) -> None:
     plain = values(rng, "u2", 5, 30, 41)
     plain.astype(">u2").tofile(tmp_path / "x")
     x = np.memmap(tmp_path / "x", ">u2", "r", shape=plain.shape)
@@ -124,8 +122,8 @@ def test_memory_maps(backend: str, tmp_path: Path, rng: np.random.Generator) -> 
 
 
 @pytest.mark.parametrize("backend", pf.backends())
-def test_parameters(backend: str, rng: np.random.Generator) -> None:
-    """Weights and what goes with them are cast, whatever their order."""
+def test_parameters(backend: Backend, rng: np.random.Generator) -> None:
+    """Weights and other parameters are cast, whatever their byte order."""
     x = rng.integers(0, 50, (4, 3, 7)).astype(np.float32)
     weight, bias = rng.standard_normal((5, 4)), rng.standard_normal(5)
     expected = pf.conv1x1(x, weight, bias, scale=2, offset=[1, 2, 3, 4], backend=backend)
@@ -138,8 +136,8 @@ def test_parameters(backend: str, rng: np.random.Generator) -> None:
         assert np.array_equal(layer(x), expected)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_slopes_and_nodata(backend: str, rng: np.random.Generator) -> None:
+@without_numba
+def test_slopes_and_nodata(backend: Backend, rng: np.random.Generator) -> None:
     x = rng.integers(0, 4, (4, 3, 70)).astype(np.int32)
     weight, slopes = numbers(rng, backend, 2, 4), np.array([0.5, 0.25])
     settings: dict[str, Any] = {"fill": -1, "backend": backend}
@@ -155,15 +153,15 @@ def test_slopes_and_nodata(backend: str, rng: np.random.Generator) -> None:
         assert np.array_equal(y, expected)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
     ("dtype", "nodata"), [("u2", 258), ("f4", np.nan), ("f8", -9999), ("i8", -(2**63))]
 )
 def test_missing_data(
-    dtype: str, nodata: float, layout: str, backend: str, rng: np.random.Generator
+    dtype: str, nodata: float, layout: str, backend: Backend, rng: np.random.Generator
 ) -> None:
-    """nodata is a value, not its bytes: 258 is 0x0102, and 513 is no gap."""
+    """nodata is a value, not its bytes: 258 is 0x0102, and 513 (0x0201) is not missing."""
     plain = rng.integers(0, 600, (5, 6, 113)).astype(dtype)
     plain[1, ::2, ::9], plain[2, ::2, 1::9] = 513, nodata
     x, axis = arranged_swapped(plain, layout)
@@ -172,14 +170,14 @@ def test_missing_data(
     expected = pf.conv1x1(arranged(plain, layout)[0], weight, **settings)
     assert 0 < np.isnan(expected).sum() < expected.size / 2
     assert np.array_equal(pf.conv1x1(x, weight, **settings), expected, equal_nan=True)
-    # As the bytes of a swapped result too.
+    # A swapped result is filled with the same value.
     y = pf.conv1x1(x, weight, dtype=">f8", fill=-7, **settings)
     plain_y = pf.conv1x1(arranged(plain, layout)[0], weight, dtype="f8", fill=-7, **settings)
     assert np.array_equal(y, plain_y)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_heads_and_labels(backend: str, rng: np.random.Generator) -> None:
+@without_numba
+def test_heads_and_labels(backend: Backend, rng: np.random.Generator) -> None:
     x, weight = whole(values(rng, "f4", 6, 5, 29), backend), numbers(rng, backend, 9, 6)
     for head in ("softmax", "argmax"):
         expected = pf.conv1x1(x, weight, head=head, backend=backend)
@@ -189,9 +187,9 @@ def test_heads_and_labels(backend: str, rng: np.random.Generator) -> None:
     assert np.array_equal(labels, expected)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_chains_and_branches(layout: str, backend: str, rng: np.random.Generator) -> None:
+def test_chains_and_branches(layout: str, backend: Backend, rng: np.random.Generator) -> None:
     plain = rng.integers(0, 30, (6, 31, 97)).astype("u2")
     x, axis = arranged_swapped(plain, layout)
     native = arranged(plain, layout)[0]
@@ -232,10 +230,10 @@ def test_threads_and_panels_do_not_show(dtype: str, layout: str, rng: np.random.
     assert np.array_equal(layer(x[part]), whole[part])
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("dtype", [">u2", ">f4", ">f8", ">c8"])
 def test_nothing_is_written_beside_the_output(
-    dtype: str, backend: str, rng: np.random.Generator
+    dtype: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     x = positive(values(rng, "c8" if dtype == ">c8" else "f4", 5, 4, 37), backend)
     weight = numbers(rng, backend, 3, 5)
@@ -255,14 +253,14 @@ def test_nothing_is_written_beside_the_output(
         memory.assert_holds(expected, f"{dtype} {layout}")
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
     ("C", "K", "P"), [(3, 5, 900), (20, 9, 33), (40, 70, 400), (1, 1, 7), (300, 20, 2)]
 )
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_gradients(
-    dtype: str, C: int, K: int, P: int, layout: str, backend: str, rng: np.random.Generator
+    dtype: str, C: int, K: int, P: int, layout: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     # Small integers: their sums are exact, in any order.
     x, axis = arranged(rng.integers(-4, 5, (C, 3, P)).astype(dtype), layout)
@@ -274,13 +272,14 @@ def test_gradients(
         found = pf.conv1x1_backward(*given, swapped(weight), **settings)
         for gradient, wanted in zip(found, expected, strict=True):
             assert gradient is not None
+            assert wanted is not None
             assert gradient.dtype == dtype
             assert gradient.dtype.isnative
             assert np.array_equal(gradient, wanted)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_quantised(backend: str, rng: np.random.Generator) -> None:
+@without_numba
+def test_quantised(backend: Backend, rng: np.random.Generator) -> None:
     x = rng.integers(0, 256, (4, 3, 7)).astype(np.uint8)
     weight, bias = rng.integers(-9, 9, (5, 4)).astype(np.int8), rng.integers(-900, 900, 5)
     scale, zero = rng.random(5).astype(np.float32) + 0.1, rng.integers(-3, 3, 5).astype(np.int32)
@@ -288,13 +287,13 @@ def test_quantised(backend: str, rng: np.random.Generator) -> None:
     def call(order: str) -> Array:
         parts = bias.astype(order + "i4"), scale.astype(order + "f4"), zero.astype(order + "i4")
         b, s, z = parts
-        return pf.qconv1x1(x, 0.5, 3, weight, s, z, 9.0, np.uint8(7), b, backend=backend)
+        return pf.qconv1x1(x, 0.5, 3, weight, s, z, 9.0, 7, b, backend=backend)
 
     assert np.array_equal(call(">"), call("<"))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_bfloat16(backend: str, rng: np.random.Generator) -> None:
+@without_numba
+def test_bfloat16(backend: Backend, rng: np.random.Generator) -> None:
     ml_dtypes = pytest.importorskip("ml_dtypes")
     x = rng.standard_normal((4, 3, 37)).astype(ml_dtypes.bfloat16)
     other = x.view(np.uint16).byteswap().view(x.dtype.newbyteorder("S"))

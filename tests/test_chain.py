@@ -1,4 +1,4 @@
-"""Chains: the bits of their layers one after another, in one pass."""
+"""Chains give the bits of their layers one after another, in one pass."""
 
 from __future__ import annotations
 
@@ -8,31 +8,29 @@ import numpy as np
 import pytest
 from bounds import in_series
 from scenes import LAYOUTS, assert_only_wrote, assert_same_bits, image, isa, layers, room
-from support import DTYPES, Array, assert_within, run_python
+from support import DTYPES, Array, Backend, assert_within, needs_c, run_python
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
 
 __all__ = ["isa"]  # a fixture
 
-needs_c = pytest.mark.skipif(c_simd.available() is not None, reason=str(c_simd.available()))
-
 
 def in_turn(found: list[pf.Conv1x1], x: Array, residual: Array | None = None) -> Array:
-    """What a chain stands for."""
+    """The layers one after another; the last adds `residual`."""
     for layer in found[:-1]:
         x = layer(x)
     return found[-1](x, residual=residual)
 
 
 def described(chain: pf.Chain, x: Array) -> str:
-    """What the plan decided for `x`."""
+    """The plan for `x`, in words."""
     call, _ = chain._find(x, None, None)
     assert isinstance(call.plan, c_simd.CPlan)
     return call.plan.describe()
 
 
-#: Channels; few and many, with whole vectors and without.
+#: Channels, few and many; some are a whole number of vectors.
 SHAPES = [
     *((3, 16, 3), (8, 24, 8), (50, 20, 50), (1, 1, 1), (5, 70, 33), (4, 4, 2)),
     (20, 7, 40, 3),
@@ -42,7 +40,7 @@ SHAPES = [
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("channels", SHAPES, ids=str)
 def test_bits(isa: str, dtype: Any, channels: tuple[int, ...], rng: np.random.Generator) -> None:
-    """In every layout, of many pixels and of few, whatever the threads."""
+    """Bits are right in every layout, for many pixels and few, with any number of threads."""
     found = layers(channels, rng)
     chain = pf.Chain(*found)
     ways = []
@@ -81,7 +79,7 @@ def test_groups(isa: str, groups: int, rng: np.random.Generator) -> None:
 @needs_c
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_residual(isa: str, layout: str, rng: np.random.Generator) -> None:
-    """The input, another array, the output; before the activation of the last layer."""
+    """The residual may be the input, another array or the output; the activation follows."""
     found = [*layers((12, 30), rng), *layers((30, 12), rng, activation="relu")]
     chain = pf.Chain(*found)
     for h, w in ((53, 59), (4, 6)):
@@ -116,7 +114,7 @@ def test_in_place(isa: str, layout: str, rng: np.random.Generator) -> None:
 
 @needs_c
 def test_out_overlaps_x(rng: np.random.Generator) -> None:
-    """Shifted by some pixels, by a channel, and with other channels."""
+    """`out` is x shifted by some pixels or by a channel, or has other channels."""
     for h, w in ((60, 70), (3, 5)):
         memory = image("planar", (1, 8, h, w), np.float32, rng)[0]
         for source, target in (
@@ -135,7 +133,7 @@ def test_out_overlaps_x(rng: np.random.Generator) -> None:
 
 @needs_c
 def test_stride_and_channels_last(isa: str, rng: np.random.Generator) -> None:
-    """Only of the first layer; single images, signals and tables too."""
+    """Only the first layer may have a stride; x may be an image, a signal or a table."""
     for shape, axis, stride in (
         ((6, 121, 90), -3, 2),
         ((2, 6, 101, 80), -3, (1, 3)),
@@ -166,7 +164,7 @@ def test_input_of_another_dtype(isa: str, rng: np.random.Generator) -> None:
 @needs_c
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_few_pixels(isa: str, layout: str, rng: np.random.Generator) -> None:
-    """Shared out by channels, a layer at a time; in one batch, of several images too."""
+    """Few pixels, of one or more images, are one batch: layers share out their channels."""
     found = layers((40, 90, 33, 7), rng)
     chain = pf.Chain(*found)
     for n, h, w in ((1, 11, 13), (5, 7, 7), (2, 20, 3)):
@@ -180,8 +178,8 @@ def test_few_pixels(isa: str, layout: str, rng: np.random.Generator) -> None:
 
 @needs_c
 def test_batches(isa: str, rng: np.random.Generator) -> None:
-    """Layers too large to fuse: batches of pixels and of images, the last one smaller."""
-    # Weights that pass level 2, with the fewest that do where kernels are slow.
+    """Layers too large to fuse take batches of pixels or images, of which the last is smaller."""
+    # Weights larger than the L2 cache, and no more than that where kernels are slow.
     k = 1024 if isa == "scalar" and pf.config()["caches"][1] <= 1 << 20 else 2048
     shapes = ((1, 25, 60), (9, 10, 14), (3, 7, 150))
     for i, (n, h, w) in enumerate(shapes):
@@ -198,7 +196,7 @@ def test_batches(isa: str, rng: np.random.Generator) -> None:
 @needs_c
 @pytest.mark.parametrize("layout", LAYOUTS[:2])
 def test_large(isa: str, layout: str, rng: np.random.Generator) -> None:
-    """Streaming stores, aligned and not; no number of threads makes a difference."""
+    """Streaming stores, aligned or not; bits do not depend on the number of threads."""
     if isa == "scalar":
         pytest.skip("stores nothing past the caches")
     found = layers((4, 12, 16), rng)
@@ -210,8 +208,9 @@ def test_large(isa: str, layout: str, rng: np.random.Generator) -> None:
         planar = part.reshape(1, 16, 700, 1024)
         out = planar if layout == "planar" else part.reshape(1, 700, 1024, 16).transpose(0, 3, 1, 2)
         call, _ = chain._find(x, None, out)
+        plan: Any = call.plan
         is_large = out.nbytes > (pf.config()["caches"][2] or 16 << 20) / 2
-        assert ("streaming" in call.plan.describe()) == (is_large and layout == "planar")
+        assert ("streaming" in plan.describe()) == (is_large and layout == "planar")
         expected = in_turn(found, x)
         for threads in (1, 2, 3, 7):
             whole[...] = np.nan
@@ -222,7 +221,7 @@ def test_large(isa: str, layout: str, rng: np.random.Generator) -> None:
 
 @needs_c
 def test_chunks(rng: np.random.Generator) -> None:
-    """An image at a time, a row at a time or all at once: the same bits."""
+    """Bits are the same an image at a time, a row at a time or all at once."""
     found = layers((10, 40, 12), rng)
     chain = pf.Chain(*found)
     x = rng.standard_normal((3, 10, 64, 65)).astype(np.float32)
@@ -232,7 +231,7 @@ def test_chunks(rng: np.random.Generator) -> None:
         assert_same_bits(chain(x[:, :, r : r + 1]), whole[:, :, r : r + 1].copy())
 
 
-def test_against_numpy(backend: str, rng: np.random.Generator) -> None:
+def test_against_numpy(backend: Backend, rng: np.random.Generator) -> None:
     """Every backend that takes chains computes the same, and `auto` finds one."""
     x = rng.standard_normal((2, 6, 40, 41))
     found = layers((6, 30, 30, 6), rng, backend=backend)
@@ -246,20 +245,15 @@ def test_against_numpy(backend: str, rng: np.random.Generator) -> None:
     assert_within(chain(x, residual=x, out=x), *exact)
 
 
-def layers_of(found: list[pf.Conv1x1], backend: str) -> list[pf.Conv1x1]:
+def layers_of(found: list[pf.Conv1x1], backend: pf.typing.Backend) -> list[pf.Conv1x1]:
     return [
-        pf.Conv1x1(
-            layer.weight,
-            layer.bias,
-            activation=tuple(layer._settings.activation)[: 1 + (i == 1)],
-            backend=backend,
-        )
-        for i, layer in enumerate(found)
+        pf.Conv1x1(layer.weight, layer.bias, activation=layer.activation, backend=backend)
+        for layer in found
     ]
 
 
 def test_auto_passes_numba_over() -> None:
-    """Where C is missing, NumPy serves chains even if Numba is there."""
+    """Without the C backend, NumPy runs chains even if Numba is installed."""
     code = """
         import sys
         sys.modules["pointwise_fast.kernels._c"] = None
@@ -274,7 +268,7 @@ def test_auto_passes_numba_over() -> None:
     assert run_python(code).stdout == "numpy\n"
 
 
-def test_empty(backend: str) -> None:
+def test_empty(backend: Backend) -> None:
     if backend == "numba":
         pytest.skip("takes no chains")
     chain = pf.Chain(*(pf.Conv1x1(np.ones((k, c)), backend=backend) for c, k in ((3, 4), (4, 0))))

@@ -1,4 +1,4 @@
-"""Chains as they are used: errors, pickles, threads, forks, memory, guard pages."""
+"""Calls of chains: errors, pickles, threads, forks, memory, guard pages."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from peaks import MALLOC, MEASURE
 from scenes import assert_same_bits, layers
-from support import BACKENDS, python_environment, run_python
-from test_memory import MALLOC, MEASURE
+from support import BACKENDS, Backend, needs_c, python_environment, run_python
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
-
-needs_c = pytest.mark.skipif(c_simd.available() is not None, reason=str(c_simd.available()))
 
 
 def conv(k: int, c: int, **settings: Any) -> pf.Conv1x1:
@@ -131,8 +129,8 @@ def test_refused(case: str) -> None:
         make()
 
 
-def test_backend_of_one_layer(backend: str) -> None:
-    """What one layer names holds for all."""
+def test_backend_of_one_layer(backend: Backend) -> None:
+    """A backend that one layer names holds for the whole chain."""
     if backend == "numba":
         pytest.skip("takes no chains")
     x = np.ones((3, 2, 2))
@@ -156,7 +154,7 @@ def test_repr_and_pickle(rng: np.random.Generator) -> None:
 
 
 def test_repeats_notice_what_differs(rng: np.random.Generator) -> None:
-    """A chain that was called often meets other arrays."""
+    """A chain that was called often is called with other arrays."""
     found = layers((3, 8, 3), rng, backend="auto")
     chain = pf.Chain(*found)
     x, out = rng.standard_normal((3, 4, 5)), np.empty((3, 4, 5))
@@ -193,7 +191,7 @@ def test_many_threads_share_a_chain(rng: np.random.Generator) -> None:
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork here")
 def test_fork() -> None:
-    """In the child, and in the parent afterwards."""
+    """A chain works in the child of a fork, and in the parent afterwards."""
     code = """
         import os, warnings
         import numpy as np
@@ -230,8 +228,8 @@ MEMORY = {
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self")
 @pytest.mark.parametrize("case", MEMORY)
-def test_memory(case: str, backend: str) -> None:
-    """Where hidden channels would fill 61 MB at least."""
+def test_memory(case: str, backend: Backend) -> None:
+    """Memory stays small where the hidden channels would fill 61 MB at least."""
     if backend == "numba" and case != "branches":
         pytest.skip("takes no chains")
     rows = 60 if case == "large layers" else 600 if backend == "c" else 200

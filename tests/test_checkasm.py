@@ -1,7 +1,7 @@
-"""The C kernels, every instruction set that this CPU has, against arithmetic done in NumPy.
+"""The C kernels of every instruction set that this CPU has, against arithmetic in NumPy.
 
-The sums of design.md section 4 are known to the last bit (`exact`), so that is what is compared,
-together with every byte around the outputs.
+Each output is one chain of fused multiply-adds, whose bits `exact` knows. The tests compare these
+bits, and every byte around the outputs.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 from exact import fma, fma_chains
-from support import DTYPES, Array, Memory, assert_conv, problem_of
+from support import DTYPES, ISAS, Array, Memory, assert_conv, problem_of
 
 from pointwise_fast.kernels import c_simd
 
 pytestmark = pytest.mark.skipif(c_simd.available() is not None, reason=str(c_simd.available()))
 
-ISAS = c_simd.isas() or ("none",)
 
-#: Past every vector, tile and K block; `CHANNELS` past the C block.
+#: `KS` and `PS` reach past every vector, tile and K block, `CHANNELS` past the C block.
 KS = range(1, 41)
 PS = range(1, 71)
 FEW_CHANNELS = (1, 2, 3, 4, 5, 7, 8, 13)
@@ -31,7 +30,7 @@ MOST_K, MOST_P = 130, 150
 
 
 class Sums:
-    """Random operands, and for each C the exact sums, of which any part is an expected result."""
+    """Random operands, and for each C the exact sums; any part of them is an expected result."""
 
     def __init__(self, dtype: Any, seed: int) -> None:
         rng = np.random.default_rng([seed, np.dtype(dtype).itemsize])
@@ -63,12 +62,12 @@ def interleaved(n: int, P: int, item: int, pad: int) -> tuple[int, int]:
 
 
 def strided(n: int, P: int, item: int, pad: int) -> tuple[int, int]:
-    """No two elements side by side."""
+    """No two elements are side by side."""
     return 3 * item * P + pad, 3 * item
 
 
 def packed_records(n: int, P: int, item: int, pad: int) -> tuple[int, int]:
-    """Fields of records of an odd number of bytes."""
+    """Elements are fields of records that have an odd number of bytes."""
     return item, (n * item + pad) | 1
 
 
@@ -78,7 +77,7 @@ def backwards(n: int, P: int, item: int, pad: int) -> tuple[int, int]:
 
 LAYOUTS = (planar, interleaved, strided, packed_records, backwards)
 
-#: Bytes between rows, in elements and not: prime, none, a cache line, and what breaks alignment.
+#: Bytes between rows: none, a prime number of elements, a cache line, and 5, which misaligns.
 PADS = (0, 4 * 7, 8 * 13, 64, 8 * 61, 5)
 
 
@@ -98,9 +97,9 @@ def check(
     packed: bool = True,
     swapped: int = 0,
 ) -> None:
-    """One case; every byte of the output's buffer is compared.
+    """Run one case, and compare every byte of the output's buffer.
 
-    Bits of `swapped`: x, residual and output are of the other byte order.
+    The bits of `swapped` say whether x, residual and output have the other byte order.
     """
     item = sums.x.itemsize
     x_layout, out_layout = layouts
@@ -139,7 +138,7 @@ def tails() -> Iterator[tuple[int, int]]:
     ids=["planar", "interleaved"],
 )
 def test_every_tail(sums: Sums, isa: str, layouts: Any, rng: np.random.Generator) -> None:
-    """Every K with every P, in the layouts that have kernels of their own."""
+    """Every K meets every P, in the layouts that have kernels of their own."""
     share = 7 if isa == "scalar" else 1
     cases = [case for i, case in enumerate(tails()) if i % share == 0]
     for i, (K, P) in enumerate(cases):
@@ -151,7 +150,7 @@ def test_every_tail(sums: Sums, isa: str, layouts: Any, rng: np.random.Generator
             P,
             layouts,
             pad=PADS[rng.integers(len(PADS))],
-            offset=rng.integers(64) if i % 3 else 0,
+            offset=int(rng.integers(64)) if i % 3 else 0,
             bias=i % 5 != 0,
             residual=i % 4 == 0,
             packed=i % 2 == 0,
@@ -165,7 +164,7 @@ def test_every_tail(sums: Sums, isa: str, layouts: Any, rng: np.random.Generator
 def test_every_pair_of_layouts(
     sums: Sums, isa: str, x_layout: Any, out_layout: Any, rng: np.random.Generator
 ) -> None:
-    """Each K and each P at least once, for every way to read and to write."""
+    """Each way to read and to write meets each K and each P at least once."""
     for i, P in enumerate(PS):
         check(
             sums,
@@ -175,7 +174,7 @@ def test_every_pair_of_layouts(
             P,
             (x_layout, out_layout),
             pad=PADS[rng.integers(len(PADS))],
-            offset=rng.integers(64),
+            offset=int(rng.integers(64)),
             bias=bool(rng.integers(2)),
             residual=bool(rng.integers(2)),
         )
@@ -187,7 +186,7 @@ def test_every_pair_of_layouts(
 def test_every_byte_order(
     sums: Sums, isa: str, x_layout: Any, out_layout: Any, rng: np.random.Generator
 ) -> None:
-    """To the bit the sums of arrays of this machine's byte order; every tail, panels and passes."""
+    """Every tail, panel and pass gives the bits that arrays of this machine's byte order give."""
     sizes = [(KS[i % len(KS)], FEW_CHANNELS[i % 8], P) for i, P in enumerate(PS)]
     sizes += [(20, C, 130 - C % 9) for C in (257, 600, 1030) if isa != "scalar"]
     for i, (K, C, P) in enumerate(sizes):
@@ -199,7 +198,7 @@ def test_every_byte_order(
             P,
             (x_layout, out_layout),
             pad=PADS[rng.integers(len(PADS))],
-            offset=rng.integers(64),
+            offset=int(rng.integers(64)),
             residual=bool(rng.integers(2)),
             swapped=1 + i % 7,
         )
@@ -208,7 +207,7 @@ def test_every_byte_order(
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("layouts", [*itertools.product((planar, interleaved), repeat=2)])
 def test_many_channels(sums: Sums, isa: str, layouts: Any, rng: np.random.Generator) -> None:
-    """C from 1 to past the block size, K and P up to several tiles."""
+    """C goes from 1 past the block size, K and P go up to several tiles."""
     for C in CHANNELS:
         for _ in range(2 if isa == "scalar" else 8):
             K, P = (int(rng.integers(1, most + 1)) for most in (MOST_K, MOST_P))
@@ -220,7 +219,7 @@ def test_many_channels(sums: Sums, isa: str, layouts: Any, rng: np.random.Genera
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("layouts", [(planar, planar), (interleaved, interleaved)])
 def test_many_outputs(sums: Sums, isa: str, layouts: Any) -> None:
-    """K and P to the last one of the data."""
+    """K and P go up to all of the data."""
     share = 9 if isa == "scalar" else 1
     for K in range(41, MOST_K + 1, share):
         check(sums, isa, K, 5, 1 + K % 37, layouts)
@@ -240,7 +239,7 @@ def test_every_misalignment(sums: Sums, isa: str, offset: int) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("packed", [True, False])
 def test_weights_and_bias_anywhere(sums: Sums, isa: str, layout: Any, packed: bool) -> None:
-    """Weights and bias of any strides and alignment."""
+    """Weights and bias may have any strides and alignment."""
     K, C, P, item = 19, 13, 33, sums.x.itemsize
     weight = Memory.holding(sums.weight[:K, :C], layout(K, C, item, 5), 3).array
     bias = Memory.holding(sums.bias[:K], (-3 * item - 1,), 1).array
@@ -257,7 +256,7 @@ def test_weights_and_bias_anywhere(sums: Sums, isa: str, layout: Any, packed: bo
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("C", CHANNELS)
 def test_error_bound(isa: str, dtype: Any, C: int, rng: np.random.Generator) -> None:
-    """The promised componentwise bound, against sums that know nothing of fused chains."""
+    """The promised componentwise bound holds against sums computed in another way."""
     x, weight, bias, residual = (
         rng.standard_normal(shape).astype(dtype) for shape in ((C, 71), (37, C), 37, (37, 71))
     )
@@ -269,7 +268,7 @@ def test_error_bound(isa: str, dtype: Any, C: int, rng: np.random.Generator) -> 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_oracle(dtype: Any, rng: np.random.Generator) -> None:
-    """`exact.fma` gives the nearest number, ties included, where two roundings would not."""
+    """`exact.fma` gives the nearest number, ties included, even where two roundings would not."""
     n = 3000
     a, b, c = (rng.standard_normal(n).astype(dtype) for _ in range(3))
     c[::3] = -(a * b)[::3]

@@ -1,12 +1,14 @@
-"""What goes in and comes out: dtypes, their sums, rounding and saturation."""
+"""Dtypes of inputs, sums and results; rounding and saturation."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
-from support import Array, Memory, assert_conv, numbers, reference
+from images import LAYOUTS, arranged, positive, supported, values, whole
+from support import Array, Backend, Memory, assert_conv, needs_c, numbers, reference, without_numba
 
 import pointwise_fast as pf
 
@@ -20,67 +22,11 @@ REAL_OUTPUTS: list[Any] = [
     *("f2", "f4", "f8", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"),
     BFLOAT16,
 ]
-LAYOUTS = ["planar", "interleaved", "strided"]
-#: Whose bits do not depend on threads and panels.
-needs_c = pytest.mark.skipif("c" not in pf.backends(), reason="the C kernels are not built")
-
-
-def values(rng: np.random.Generator, dtype: Any, *shape: int) -> Array:
-    """The whole range of small dtypes, and more than float32 can hold of long ones."""
-    kind = np.dtype(dtype)
-    if kind.kind == "b":
-        return rng.random(shape) < 0.5
-    if kind.kind in "ui":
-        limits = np.iinfo(kind)
-        low, high = max(limits.min, -(2**40)), min(limits.max, 2**40)
-        return rng.integers(low, high, shape, kind.type if kind.itemsize < 8 else np.int64).astype(
-            kind
-        )
-    if kind.kind == "c":
-        return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(kind)
-    return rng.standard_normal(shape).astype(kind)
-
-
-def whole(x: Array, backend: str) -> Array:
-    """Whole numbers instead of floats for NumPy: see `support.numbers`."""
-    return np.rint(4 * x).astype(x.dtype) if backend == "numpy" and x.dtype.kind in "fc" else x
-
-
-def positive(x: Array, backend: str) -> Array:
-    """`whole`, from 1 on: where bytes are compared, for the sign of 0 depends on the order, too."""
-    x = whole(x, backend)
-    if backend != "numpy" or x.dtype.kind not in "fc":
-        return x
-    parts = abs(x.real) + 1 + (1j * (abs(x.imag) + 1) if x.dtype.kind == "c" else 0)
-    return parts.astype(x.dtype)
-
-
-def arranged(x: Array, layout: str) -> tuple[Array, int]:
-    """(C, H, W) as another layout, and its channel axis."""
-    if layout == "planar":
-        return x, -3
-    if layout == "interleaved":
-        return np.ascontiguousarray(np.moveaxis(x, 0, -1)), -1
-    wide = np.zeros((x.shape[0], 2 * x.shape[1], 3 * x.shape[2]), x.dtype)
-    view = wide[:, ::2, ::-3]
-    view[...] = x
-    return view, -3
-
-
-def supported(backend: str, x: Array, weight: Array, **settings: Any) -> bool:
-    """Whether `backend` takes it; that it refuses by name, if not."""
-    floats = (np.float32, np.float64)
-    wanted = settings.get("dtype", np.float32)
-    if backend != "numba" or (x.dtype in floats and np.dtype(wanted) in floats):
-        return True
-    with pytest.raises(ValueError, match="backend 'numba' does not support"):
-        pf.conv1x1(x, weight, backend=backend, **settings)
-    return False
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", INPUTS, ids=str)
-def test_every_input(dtype: Any, layout: str, backend: str, rng: np.random.Generator) -> None:
+def test_every_input(dtype: Any, layout: str, backend: Backend, rng: np.random.Generator) -> None:
     plain = values(rng, dtype, 7, 9, 13)
     x, axis = arranged(plain, layout)
     weight, bias = rng.standard_normal((5, 7)), rng.standard_normal(5)
@@ -100,15 +46,15 @@ def test_every_input(dtype: Any, layout: str, backend: str, rng: np.random.Gener
 @needs_c
 @pytest.mark.parametrize("dtype", INPUTS, ids=str)
 def test_reversed(dtype: Any, rng: np.random.Generator) -> None:
-    """Flipped images are loaded by vectors too, whole ones and the rest."""
+    """Flipped images are loaded by vectors too, whole and partial ones."""
     x = values(rng, dtype, 5, 21, 333)[:, ::-1, ::-1]
     layer = pf.Conv1x1(rng.standard_normal((4, 5)), backend="c")
     assert np.array_equal(layer(x, threads=2), layer(x.copy()), equal_nan=True)
 
 
 @pytest.mark.parametrize("dtype", INPUTS, ids=str)
-def test_inputs_are_converted_exactly(dtype: Any, backend: str) -> None:
-    """Every value of a small dtype, and the ends of the others."""
+def test_inputs_are_converted_exactly(dtype: Any, backend: Backend) -> None:
+    """Every value of a small dtype is converted exactly, and the limits of the others."""
     kind = np.dtype(dtype)
     if kind.itemsize <= 2 and kind.kind != "b":
         x = np.arange(1 << 8 * kind.itemsize, dtype=f"u{kind.itemsize}").view(kind)
@@ -123,12 +69,12 @@ def test_inputs_are_converted_exactly(dtype: Any, backend: str) -> None:
     with np.errstate(invalid="ignore"):
         y = pf.conv1x1(x, [[1.0]], channel_axis=-2, backend=backend)
         expected = x.astype(y.dtype)
-    # Signs of NaN and of zeros are not told apart.
+    # Signs of NaN and of zeros are not compared.
     assert np.array_equal(y, expected, equal_nan=True)
 
 
 def stored(sums: Array, dtype: Any) -> Array:
-    """Rounded half to even, saturated; an independent way to say it."""
+    """`sums`, rounded half to even and saturated: a definition independent of the package's."""
     kind = np.dtype(dtype)
     if kind.kind not in "ui":
         with np.errstate(over="ignore"):
@@ -144,7 +90,7 @@ def stored(sums: Array, dtype: Any) -> Array:
 @pytest.mark.parametrize("x_dtype", ["f4", "u1", "f8"])
 @pytest.mark.parametrize("dtype", REAL_OUTPUTS, ids=str)
 def test_every_output(
-    dtype: Any, x_dtype: str, layout: str, backend: str, rng: np.random.Generator
+    dtype: Any, x_dtype: str, layout: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     x, axis = arranged(whole(values(rng, x_dtype, 6, 5, 19), backend), layout)
     weight = numbers(rng, backend, 4, 6) * 2.0 ** rng.integers(-3, 20, (4, 1))
@@ -185,9 +131,9 @@ def test_every_output(
         ("u8", [0, 2, 2, 0, 0, 254, 256, 2**64 - 1, 0, 0, 2**64 - 1, 0]),
     ],
 )
-def test_integers_round_and_saturate(dtype: str, expected: list[int], backend: str) -> None:
-    x = [0.5, 1.5, 2.5, -0.5, -1.5, 254.5, 255.5, 1e30, -1e30, np.nan, np.inf, -np.inf]
-    x = np.array(x, np.float32)[np.newaxis]
+def test_integers_round_and_saturate(dtype: str, expected: list[int], backend: Backend) -> None:
+    numbers = [0.5, 1.5, 2.5, -0.5, -1.5, 254.5, 255.5, 1e30, -1e30, np.nan, np.inf, -np.inf]
+    x = np.array(numbers, np.float32)[np.newaxis]
     if not supported(backend, x, np.ones((1, 1)), channel_axis=-2, dtype=dtype):
         assert backend == "numba"
         return
@@ -195,7 +141,7 @@ def test_integers_round_and_saturate(dtype: str, expected: list[int], backend: s
     assert y[0].tolist() == expected
 
 
-#: float64 numbers next to the ends of 64 bits, ties, and the first that floats do not tell apart.
+#: float64 numbers next to the limits of 64-bit integers, ties, and the first inexact integers.
 BIG = [
     *(2.0**63, 2.0**63 - 1024, -(2.0**63), -(2.0**63) - 2048, 2.0**64, 2.0**64 - 2048),
     *(2.0**53 - 1, 2.0**53 + 2, -(2.0**53) + 1, 2.0**51 + 0.5, 2.0**51 + 1.5, 2.0**52 + 1, -0.0),
@@ -205,8 +151,8 @@ BIG = [
 
 @pytest.mark.parametrize("dtype", ["i8", "u8"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_integers_of_64_bits(dtype: str, layout: str, backend: str) -> None:
-    """Python's own rounding says what they are; any of them in any place of a vector."""
+def test_integers_of_64_bits(dtype: str, layout: str, backend: Backend) -> None:
+    """Python's own rounding gives the expected values; each stands at each place of a vector."""
     limits = np.iinfo(dtype)
     x, axis = arranged(np.resize(np.array(BIG), (1, 3, 7 * len(BIG))), layout)
     if not supported(backend, x, np.ones((2, 1)), channel_axis=axis, dtype=dtype):
@@ -217,7 +163,7 @@ def test_integers_of_64_bits(dtype: str, layout: str, backend: str) -> None:
         assert row.ravel().tolist() == [max(limits.min, min(limits.max, round(v))) for v in plain]
 
 
-def test_python_int_is_a_dtype(backend: str, rng: np.random.Generator) -> None:
+def test_python_int_is_a_dtype(backend: Backend, rng: np.random.Generator) -> None:
     x = rng.integers(-(2**50), 2**50, (1, 2, 9))
     if supported(backend, x, np.ones((1, 1)), dtype=int):
         y = pf.Conv1x1([[1]], dtype=int, backend=backend)(x)
@@ -246,7 +192,7 @@ def test_labels_that_are_refused() -> None:
         pf.conv1x1(x, weight, head="argmax", dtype="u8")
 
 
-#: Parameters of which one number is past float32, and the name that the error gives it.
+#: Parameters with one number too large for float32, and what the error calls it.
 TOO_LARGE: list[tuple[dict[str, Any], str]] = [
     ({"weight": [[2.0, 1.0], [1.0, -7e38]]}, "weight has -7e+38"),
     ({"weight": [[2, 10**39], [1, 1]]}, "weight"),
@@ -260,12 +206,13 @@ TOO_LARGE: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("wrong", "says"), TOO_LARGE, ids=[says for _, says in TOO_LARGE])
 @pytest.mark.parametrize("way", ["conv1x1", "Conv1x1", "Chain", "Branches"])
 def test_parameters_that_the_sums_do_not_hold(
-    way: str, wrong: dict[str, Any], says: str, backend: str
+    way: str, wrong: dict[str, Any], says: str, backend: Backend
 ) -> None:
     x = np.full((2, 3, 5), 2.0**-20, np.float32)
     settings: dict[str, Any] = {"weight": np.eye(2), **wrong, "backend": backend}
     if isinstance(settings["weight"], list) and says == "weight":
-        settings["weight"] = np.array(settings["weight"], float)  # of objects it is refused as such
+        # NumPy would make an array of objects, which is refused as such.
+        settings["weight"] = np.array(settings["weight"], float)
 
     def call(**more: Any) -> Any:
         if way == "conv1x1":
@@ -286,7 +233,7 @@ def test_parameters_that_the_sums_do_not_hold(
     assert np.isfinite(call(dtype="float64")).all()
 
 
-def test_infinite_parameters_are_taken_as_given(backend: str) -> None:
+def test_infinite_parameters_are_taken_as_given(backend: Backend) -> None:
     x = np.ones((2, 3, 4), np.float32)
     weight = np.array([[np.inf, 1], [1, np.nan]])
     y = pf.conv1x1(x, weight, bias=[-1, -np.inf], backend=backend)
@@ -296,13 +243,15 @@ def test_infinite_parameters_are_taken_as_given(backend: str) -> None:
         pf.conv1x1(x, np.array([[np.inf, 1e39]]), backend=backend)
 
 
-def test_gradients_name_the_weight(backend: str) -> None:
+def test_gradients_name_the_weight(backend: Backend) -> None:
     x = np.ones((1, 2, 2), np.float32)
     with pytest.raises(ValueError, match=r"weight has 8e.38, .*; those of float64 do: pass x of"):
         pf.conv1x1_backward(x, x, [[8e38]], needs=["x"], backend=backend)
 
 
-@pytest.mark.skipif(np.finfo(np.longdouble).max <= np.finfo(float).max, reason="no wider float")
+@pytest.mark.skipif(
+    bool(np.finfo(np.longdouble).max <= np.finfo(float).max), reason="no wider float"
+)
 def test_nothing_is_wider_than_float64() -> None:
     weight = np.full((1, 1), np.longdouble("3e400"))
     with pytest.raises(ValueError, match=r"weight has 3e\+400, .*no sums are wider"):
@@ -313,7 +262,7 @@ def test_nothing_is_wider_than_float64() -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["c8", "c16"])
-def test_complex(dtype: str, layout: str, backend: str, rng: np.random.Generator) -> None:
+def test_complex(dtype: str, layout: str, backend: Backend, rng: np.random.Generator) -> None:
     x, axis = arranged(values(rng, dtype, 6, 5, 19), layout)
     weight, bias = values(rng, "c16", 4, 6), values(rng, "c16", 4)
     residual = np.moveaxis(values(rng, dtype, 4, 5, 19), 0, axis)
@@ -337,9 +286,9 @@ def test_complex_weights_of_real_input(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("dtype", ["u1", "f2", "c8", "i4"])
 def test_nothing_is_written_beside_the_output(
-    dtype: str, backend: str, rng: np.random.Generator
+    dtype: str, backend: Backend, rng: np.random.Generator
 ) -> None:
-    """Between the elements of strided arrays neither, whatever is converted."""
+    """Nothing is written between the elements of strided arrays either, in any conversion."""
     x = positive(values(rng, dtype, 5, 4, 37), backend)
     weight = numbers(rng, backend, 3, 5)
     if not supported(backend, x, weight, dtype=dtype):
@@ -359,7 +308,7 @@ def test_nothing_is_written_beside_the_output(
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f2", "c8", "f4"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_in_place(dtype: str, layout: str, backend: str, rng: np.random.Generator) -> None:
+def test_in_place(dtype: str, layout: str, backend: Backend, rng: np.random.Generator) -> None:
     x, axis = arranged(whole(values(rng, dtype, 6, 5, 19), backend), layout)
     weight = numbers(rng, backend, 6, 6)
     if not supported(backend, x, weight, channel_axis=axis, dtype=dtype):
@@ -382,3 +331,16 @@ def test_threads_and_panels_do_not_show(dtype: Any, rng: np.random.Generator) ->
         assert np.array_equal(layer(x, threads=threads), whole)
     part = np.s_[:, 17:90, 5:96]
     assert np.array_equal(layer(x[part]), whole[part])
+
+
+@without_numba
+def test_bfloat16_by_name(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name stands for the dtype of ml_dtypes, which has to be installed."""
+    x, weight = np.linspace(1, 2, 12).reshape(3, 4), np.ones((2, 3))
+    y = pf.conv1x1(x, weight, channel_axis=0, dtype="bfloat16", backend=backend)
+    assert y.dtype == BFLOAT16
+    wanted = pf.conv1x1(x, weight, channel_axis=0, dtype=BFLOAT16, backend=backend)
+    assert y.tobytes() == wanted.tobytes()
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(ImportError, match="dtype='bfloat16' needs ml_dtypes: run pip install"):
+        pf.Conv1x1(weight, dtype="bfloat16")

@@ -1,4 +1,4 @@
-"""Environment variables, affinity and cgroup quotas: what decides on ISA, backend and threads."""
+"""What decides on ISA, backend and threads: environment variables, affinity, cgroup quotas."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,15 +21,16 @@ THREADS = "import pointwise_fast as pf; print(pf.get_num_threads(), pf.config()[
 IMPORT = "import pointwise_fast"
 
 
-def threads_with(**environment: str) -> int:
+def threads_with(**environment: Any) -> int:
     first, second = run_python(THREADS, **environment).stdout.split()
     assert first == second
     return int(first)
 
 
 def refused(variable: str, value: str) -> str:
-    """What importing says, as an error, where `variable` is `value`."""
-    done = run_python(IMPORT, check=False, **{variable: value})
+    """The error that importing raises if `variable` is `value`."""
+    variables: Any = {variable: value}
+    done = run_python(IMPORT, check=False, **variables)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("ValueError: environment variable")
@@ -39,7 +41,7 @@ def refused(variable: str, value: str) -> str:
 
 @pytest.mark.parametrize("isa", c_simd.isas())
 def test_isa_is_forced(isa: str) -> None:
-    """The one that was asked for is the one that runs, and gives the same bits."""
+    """The instruction set that was asked for runs, and gives the same bits."""
     code = """
         import numpy as np, pointwise_fast as pf
         from pointwise_fast.kernels import c_simd
@@ -72,7 +74,7 @@ def test_isa_of_another_architecture_is_an_error() -> None:
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_backend_is_forced(name: str) -> None:
-    """For `auto`; what a call names goes before."""
+    """The variable decides for `auto`; a backend that a call names comes first."""
     code = """
         import numpy as np, pointwise_fast as pf
         from pointwise_fast import dispatch
@@ -95,7 +97,7 @@ def test_backend_is_forced(name: str) -> None:
 def test_unknown_backend_is_an_error() -> None:
     message = refused("POINTWISE_FAST_BACKEND", "fortran")
     choices = message.partition("choices on this machine are ")[2].split(", ")
-    # In whatever order: an instruction set that is forced on this process may change it.
+    # Sorted, because an instruction set that is forced on this process may change the order.
     assert sorted(choices) == sorted(BACKENDS)
 
 
@@ -103,7 +105,8 @@ def test_unknown_backend_is_an_error() -> None:
 def test_empty_is_unset(variable: str) -> None:
     code = "import pointwise_fast as pf; print(pf.config())"
     plain = run_python(code).stdout
-    assert run_python(code, **{f"POINTWISE_FAST_{variable}": ""}).stdout == plain
+    empty: Any = {f"POINTWISE_FAST_{variable}": ""}
+    assert run_python(code, **empty).stdout == plain
 
 
 @pytest.mark.parametrize("n", [1, 3, 77])
@@ -122,7 +125,7 @@ def test_wrong_number_of_threads_is_an_error(value: str) -> None:
 
 @pytest.mark.parametrize("digits", [4301, 5000])
 def test_thousands_of_digits(digits: int) -> None:
-    """Python refuses to make a number of so many; without their zeros they may be one."""
+    """Python refuses to parse so many digits, but leading zeros may be dropped."""
     many = "7" * digits
     assert threads_with(OMP_NUM_THREADS=many) == threads_with()
     done = run_python(IMPORT, check=False, POINTWISE_FAST_NUM_THREADS=many)
@@ -134,7 +137,8 @@ def test_thousands_of_digits(digits: int) -> None:
     assert threads_with(OMP_NUM_THREADS=zeros) == 3
     assert threads_with(POINTWISE_FAST_NUM_THREADS=zeros) == 3
     for name in ("ISA", "BACKEND"):
-        done = run_python(IMPORT, check=False, **{f"POINTWISE_FAST_{name}": many})
+        variables: Any = {f"POINTWISE_FAST_{name}": many}
+        done = run_python(IMPORT, check=False, **variables)
         assert f"environment variable POINTWISE_FAST_{name}='777" in done.stderr
         assert len(done.stderr.strip().splitlines()[-1]) < 500
 
@@ -151,7 +155,7 @@ needs_affinity = pytest.mark.skipif(
 
 @needs_affinity
 def test_affinity() -> None:
-    """CPUs that the process may not use do not count."""
+    """CPUs that the process may not use are not counted."""
     cpus = sorted(os.sched_getaffinity(0))
     for some in {1, len(cpus)}:
         code = f"""
@@ -166,7 +170,7 @@ def test_affinity() -> None:
 
 @needs_affinity
 def test_affinity_of_the_parent() -> None:
-    """As `taskset` sets it."""
+    """An affinity that the parent set, as `taskset` does, holds."""
     code = "import os, sys; os.sched_setaffinity(0, [int(sys.argv[1])]); "
     code += "os.execv(sys.executable, [sys.executable, '-c', sys.argv[2]])"
     cpu = min(os.sched_getaffinity(0))
@@ -213,7 +217,7 @@ def test_cgroup_v2(tmp_path: Path) -> None:
 
 
 def test_cgroup_v2_elsewhere(tmp_path: Path) -> None:
-    """In a container the path may be the host's, of which only the root is mounted."""
+    """In a container the path may be the host's, and only its root is mounted."""
     groups = Groups(tmp_path, "0::/host/docker/3f7a\n")
     groups.write("", cpu__max="150000 100000")
     assert groups.quota() == 1.5
@@ -274,7 +278,7 @@ def test_cgroup_files_that_are_no_text(tmp_path: Path) -> None:
     ],
 )
 def test_odd_memberships(membership: bytes, tmp_path: Path) -> None:
-    """Lines that say nothing are passed over, and a later one is read."""
+    """Lines without a meaning are skipped, and a later one is read."""
     groups = Groups(tmp_path, "")
     groups.proc.write_bytes(membership)
     assert groups.quota() == math.inf
@@ -284,7 +288,7 @@ def test_odd_memberships(membership: bytes, tmp_path: Path) -> None:
 
 
 def test_importing_reads_no_sense() -> None:
-    """Whatever the files say, and where the system gives no affinity."""
+    """Importing succeeds whatever the files contain, and where the system knows no affinity."""
     code = """
         import os, pathlib, sys
         read = pathlib.Path.read_text
@@ -312,7 +316,7 @@ def test_no_cgroups(tmp_path: Path) -> None:
 
 
 def test_quota_decides_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The package's `config` is the function.
+    # `pointwise_fast.config` is a function: the module is found by name.
     config = sys.modules["pointwise_fast.config"]
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
     for quota, threads in ((0.1, 1), (1.5, 2), (7, 7), (99, 64), (math.inf, 64)):

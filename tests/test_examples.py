@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bounds import convolved
-from support import DTYPES, assert_conv, assert_within, reference
+from support import DTYPES, Backend, assert_conv, assert_within, reference
 
 import pointwise_fast as pf
 
@@ -38,7 +38,7 @@ C = [
     [3, 2, 4, 3, 2, 2],
     [2, 1, 7, 2, 1, 3],
 ]
-# A published table of this example prints 0.6 for the 4.6: 0.1 * 4 + 0.2 * 7 + 0.4 * 7.
+# A published table of this example has 0.6 in place of 4.6 = 0.1 * 4 + 0.2 * 7 + 0.4 * 7.
 MIXED = [
     [1.1, 1.4, 2.3, 2.0, 1.4, 1.5],
     [2.2, 1.7, 3.0, 2.0, 1.4, 1.5],
@@ -50,9 +50,9 @@ MIXED = [
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_three_maps_become_one(backend: str, dtype: Any) -> None:
+def test_three_maps_become_one(backend: Backend, dtype: Any) -> None:
     maps = np.array([A, B, C], dtype)
-    weight = [[0.1, 0.2, 0.4]]
+    weight = np.array([[0.1, 0.2, 0.4]])
     _, bound = reference(maps, weight)
     y = pf.conv1x1(maps, weight, backend=backend)
     assert y.shape == (1, 6, 6)
@@ -62,8 +62,8 @@ def test_three_maps_become_one(backend: str, dtype: Any) -> None:
     assert_within(y[..., 0], np.array(MIXED), bound[0])
 
 
-def test_64_channels_to_32_channels_last(backend: str, rng: np.random.Generator) -> None:
-    """A 1x1 layer of a network: 32 filters of 64 weights, a bias and an activation."""
+def test_64_channels_to_32_channels_last(backend: Backend, rng: np.random.Generator) -> None:
+    """A 1x1 layer of a network has 32 filters of 64 weights, a bias and an activation."""
     x = rng.standard_normal((32, 32, 64), np.float32)
     weight = rng.standard_normal((32, 64, 1, 1), np.float32)
     bias = rng.standard_normal(32).astype(np.float32)
@@ -76,7 +76,7 @@ def test_64_channels_to_32_channels_last(backend: str, rng: np.random.Generator)
     assert 0.4 < np.mean(relu > 0) < 0.6
 
 
-def test_ten_maps_become_four(backend: str, rng: np.random.Generator) -> None:
+def test_ten_maps_become_four(backend: Backend, rng: np.random.Generator) -> None:
     maps = rng.standard_normal((10, 32, 32), np.float32)
     weight = rng.standard_normal((4, 10), np.float32)
     y = pf.conv1x1(maps, weight, backend=backend)
@@ -92,7 +92,7 @@ DIGITS = {
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_two_maps_of_a_digit(backend: str, dtype: Any) -> None:
+def test_two_maps_of_a_digit(backend: Backend, dtype: Any) -> None:
     """Horizontal strokes `a` and dots `b` add up to the digit; one pixel tells 2 from 3."""
     summed = {}
     for digit, picture in DIGITS.items():
@@ -101,7 +101,7 @@ def test_two_maps_of_a_digit(backend: str, dtype: Any) -> None:
         y = pf.conv1x1(maps, [[1, 1]], backend=backend)
         assert y.shape == (1, 5, 4)
         np.testing.assert_array_equal(y[0], [[c != "." for c in row] for row in rows])
-        assert maps[0, 2, 1] == 0  # the strokes alone do not tell
+        assert maps[0, 2, 1] == 0  # strokes alone do not tell 2 from 3
         summed[digit] = y[0]
     row, column = 3, 2  # counted from 1
     assert summed[2][row - 1, column - 1] == 1

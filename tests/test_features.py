@@ -1,14 +1,14 @@
-"""Each cell of docs/features.md: what is declared works, what is not is refused by name."""
+"""Each cell of docs/features.md: a declared feature works, another is refused by name."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from support import ROOT, Array
+from support import ROOT, Array, Backend
 
 import pointwise_fast as pf
 from pointwise_fast.dispatch import BACKENDS
@@ -20,7 +20,7 @@ COLUMNS = [*(("c", isa) for isa in c_simd.isas()), ("numba", ""), ("numpy", "")]
 
 @pytest.fixture(params=COLUMNS, ids=lambda column: "-".join(filter(None, column)))
 def column(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A backend, with an instruction set in use."""
+    """A column of the table: a backend, with its instruction set selected."""
     backend, isa = request.param
     if backend not in pf.backends():
         pytest.skip(f"{backend} is not here")
@@ -39,7 +39,7 @@ def dtype_of(name: str) -> Any:
 
 
 def settings_of(feature: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-    """dtype of x, settings of a layer and arguments of a call that need `feature`."""
+    """The dtype of x, settings of a layer and arguments of a call that need `feature`."""
     name, _, what = feature.partition(" ")
     if what == "input":
         return dtype_of(name), {}, {}
@@ -77,25 +77,25 @@ def example(rng: np.random.Generator, dtype: np.dtype[Any], groups: int) -> tupl
     return x, weight
 
 
-def layer_of(feature: str, weight: Array, settings: dict[str, Any], backend: str) -> Any:
+def layer_of(feature: str, weight: Array, settings: dict[str, Any], backend: Any) -> Any:
     layer = pf.Conv1x1(weight, **settings, backend=backend)
     if feature == "chains of layers":
         return pf.Chain(layer, pf.Conv1x1(np.eye(4)[::-1] * 2))
     return layer
 
 
-#: Functions of their own: a call with float32 or bytes, results one behind the other.
-FUNCTIONS = {
-    "gradients": lambda x, w, backend: np.concatenate(
-        [
-            gradient.ravel()
-            for gradient in pf.conv1x1_backward(
-                np.ones((4, 5, 9), np.float32), x.astype(np.float32), w, backend=backend
-            )
-        ]
-    ),
+def all_gradients(x: Array, weight: Array, backend: Backend) -> Array:
+    found = pf.conv1x1_backward(
+        np.ones((4, 5, 9), np.float32), x.astype(np.float32), weight, backend=backend
+    )
+    return np.concatenate([np.ravel(gradient) for gradient in found if gradient is not None])
+
+
+#: Features that are functions: each takes x, weight and backend, and gives one array.
+FUNCTIONS: dict[str, Callable[[Array, Array, Any], Array]] = {
+    "gradients": all_gradients,
     "quantised": lambda x, w, backend: pf.qconv1x1(
-        x.astype(np.uint8), 0.5, 3, w.astype(np.int8), 0.25, 0, 2.0, np.uint8(7), backend=backend
+        x.astype(np.uint8), 0.5, 3, w.astype(np.int8), 0.25, 0, 2.0, 7, backend=backend
     ),
 }
 

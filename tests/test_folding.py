@@ -1,4 +1,4 @@
-"""Steps folded into weights and bias give what they give one after another."""
+"""Steps that are folded into weights and bias give the results of single steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_batch_norm(groups: int, rng: np.random.Generator) -> None:
     var = rng.random(9)
 
     def check(bias: Array | None, gamma: Array | None, beta: Array | None) -> None:
-        """Weights that are off by four roundings, of a square root, a quotient and a product."""
+        """Folded weights are off by up to four roundings: square root, quotient and product."""
         w, b = pf.fold_batch_norm(weight, bias, gamma, beta, mean, var)
         assert w.shape == weight.shape
         y, _ = reference(x, weight, bias, groups=groups)
@@ -47,7 +47,7 @@ def test_normalization(groups: int, scalar: bool, rng: np.random.Generator) -> N
     w, b = pf.fold_normalization(weight, bias, mean, std, groups)
     none = np.zeros(x.shape)
     expected, _ = reference((x - m) / s, weight, bias, groups=groups, dtype=x.dtype, error=none)
-    # What is folded sums x and the mean apart; C terms more make up the bias, of two roundings.
+    # Folding sums x and the mean apart: the bias has C more terms, of two roundings each.
     size = (abs(x) + abs(m)) / s
     _, bound = reference(size, weight, bias, groups=groups, dtype=x.dtype, error=none)
     assert_within(pf.conv1x1(x, w, b, groups=groups), expected, 2 * bound)
@@ -74,3 +74,8 @@ def test_wrong_argument(function: Any, arguments: tuple[Any, ...], says: str) ->
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         function(*arguments)
     assert says in str(caught.value)
+
+
+def test_eps_has_to_be_a_number() -> None:
+    with pytest.raises(TypeError, match="eps must be a number; got 'a'"):
+        pf.fold_batch_norm(W, None, None, None, [0, 0], [1, 1], eps="a")  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
-"""Arrays of other libraries: what is read, what is refused, and that what an error says works.
+"""Arrays of other libraries: which are read, which are refused, and that advice in errors works.
 
-Each test needs the library itself and is skipped without it.
+Each test needs its library and is skipped without it.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def test_a_tensor_as_out(torch: Any) -> None:
 
 
 class Unwilling:
-    """Raises what NumPy does not."""
+    """Raises an error that NumPy does not raise."""
 
     def __array__(self, *_: Any, **__: Any) -> Array:
         raise RuntimeError("not today")
@@ -157,7 +157,7 @@ def labelled(x: Array, xarray: Any) -> Any:
 
 
 def recipes(message: str) -> str:
-    """The call that a message recommends, as it stands there."""
+    """The calls that a message recommends, word for word."""
     return re.findall(r"(?:labels|lazy) with (.*\)), where layer is", message)[0]
 
 
@@ -281,7 +281,7 @@ def test_sparse_matrices() -> None:
 
 
 def test_arrays_of_a_gpu() -> None:
-    """CuPy's, as far as they are known by name."""
+    """CuPy's arrays are known by name, without a GPU."""
     kind = type("ndarray", (), {"__module__": "cupy._core.core"})
     refusal(lambda: pf.conv1x1(kind(), np.ones((4, 5))), "x is a cupy.ndarray", "pass x.get()")
 
@@ -326,3 +326,23 @@ def test_apply_ufunc(dask: str, xarray: Any, rng: np.random.Generator) -> None:
         dask_gufunc_kwargs={"output_sizes": {"component": 4}},
     )
     assert_conv(y.transpose("component", ...).to_numpy(), x, W)
+
+
+def test_a_signal_in_a_dask_array() -> None:
+    """The advice for an array of channels alone works; for an axis that it lacks there is none."""
+    da = pytest.importorskip("dask.array")
+    given, W = da.ones(5, dtype="f4"), np.ones((4, 5), np.float32)
+    message = refusal(lambda: pf.conv1x1(given, W, channel_axis=-1), "x is a dask.Array, which")
+    y = eval(recipes(message), {"x": given, "layer": layer_of(message, W), "weight": W})
+    assert y.compute().tolist() == [5] * 4
+    assert refusal(lambda: pf.conv1x1(given, W)).endswith("pass x.compute()")
+
+
+@pytest.mark.parametrize("kind", [MemoryError, ImportError])
+def test_errors_that_are_not_of_the_argument(kind: type[Exception]) -> None:
+    class Failing:
+        def __array__(self, *_: Any, **__: Any) -> Array:
+            raise kind("as it was raised")
+
+    with pytest.raises(kind, match="as it was raised"):
+        pf.conv1x1(Failing(), np.ones((4, 5)))

@@ -1,4 +1,4 @@
-"""Parameters in the shapes and kinds in which people have them, and what a wrong one is told."""
+"""Parameters in the shapes that people have them in, and the messages for wrong ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRAILING = [(1,), (1, 1), (1, 1, 1), (1,) * 7]
 def test_weights_with_trailing_axes(
     trailing: tuple[int, ...], backend: Any, rng: np.random.Generator
 ) -> None:
-    """As a checkpoint of a 1x1x1 convolution has them; a gradient comes in their shape."""
+    """Weights may be those of a 1x1x1 convolution; the gradient has their shape."""
     x, weight, bias = normal(rng, 6, 4, 5), normal(rng, 4, 3), normal(rng, 4)
     given = weight.reshape(4, 3, *trailing), bias.reshape(4, *trailing)
     for _ in range(3):
@@ -36,17 +36,18 @@ def test_weights_with_trailing_axes(
     if backend != "numba":  # which has neither chains nor gradients
         last = pf.Conv1x1(np.ones((2, 4, *trailing)), backend=backend)
         assert pf.Chain(layer, last)(x).shape == (2, 4, 5)
-        backward = {"groups": 2, "backend": backend}
-        flat = pf.conv1x1_backward(y, x, weight, **backward)
+        backward: Any = {"groups": 2, "backend": backend}
+        flat: Any = pf.conv1x1_backward(y, x, weight, **backward)
         _, grad_weight, grad_bias = pf.conv1x1_backward(y, x, given[0], **backward)
         assert grad_weight is not None
+        assert grad_bias is not None
         assert grad_weight.shape == (4, 3, *trailing)
         assert np.array_equal(grad_weight.reshape(4, 3), flat[1])
         assert np.array_equal(grad_bias, flat[2])
 
 
 def test_one_row_of_weights(backend: Any, rng: np.random.Generator) -> None:
-    """One output channel, which the result keeps."""
+    """A (C,) weight is one output channel, which the result keeps."""
     x, weight = normal(rng, 5, 4, 6), normal(rng, 5)
     for _ in range(3):
         y = pf.conv1x1(x, weight, bias=[2], activation="relu6", backend=backend)
@@ -58,18 +59,16 @@ def test_one_row_of_weights(backend: Any, rng: np.random.Generator) -> None:
     assert layer.weight.shape == (5,)
     assert (layer.in_channels, layer.out_channels) == (5, 1)
     if backend != "numba":
-        found = pf.conv1x1_backward(y, x, weight, backend=backend)
-        wanted = pf.conv1x1_backward(y, x, weight[np.newaxis], backend=backend)
-        assert found[1] is not None
+        found: Any = pf.conv1x1_backward(y, x, weight, backend=backend)
+        wanted: Any = pf.conv1x1_backward(y, x, weight[np.newaxis], backend=backend)
         assert found[1].shape == (5,)
-        assert found[2] is not None
         assert found[2].shape == (1,)
         for a, b in zip(found, wanted, strict=True):
             assert np.array_equal(np.ravel(a), np.ravel(b))
 
 
 def test_bias_of_any_shape(backend: Any, rng: np.random.Generator) -> None:
-    """With one number for each channel, or one for all."""
+    """A bias is one number for each channel, or one for all."""
     x, weight, bias = normal(rng, 5, 4, 4), normal(rng, 4, 5), normal(rng, 4)
     one = np.full(4, 0.75, np.float32)
     many = [bias, bias.tolist(), *(bias.reshape(s) for s in ((4, 1), (4, 1, 1), (1, 4, 1, 1)))]
@@ -120,7 +119,7 @@ def test_residual_is_broadcast(backend: Any, rng: np.random.Generator) -> None:
 
 
 def test_residual_is_a_part_of_out(backend: Any, rng: np.random.Generator) -> None:
-    """A row is added to all rows, the one over which the result goes too."""
+    """The residual is a row of `out`: it is added to all rows, also to the one it is in."""
     x, weight = normal(rng, 5, 30, 40), normal(rng, 4, 5)
     layer = pf.Conv1x1(weight, backend=backend)
     for part in (np.s_[:1], np.s_[:, 3:4], np.s_[2], np.s_[1, 2, 3:4]):
@@ -167,7 +166,7 @@ def test_activations(given: Any, plain: Any, backend: Any, rng: np.random.Genera
 
 
 def test_slopes_of_a_checkpoint(rng: np.random.Generator) -> None:
-    """ONNX's PRelu has them as (K, 1, 1)."""
+    """Slopes may have shape (K, 1, 1), as ONNX's PRelu has them."""
     x, weight, slopes = normal(rng, 5, 4, 6), normal(rng, 4, 5), normal(rng, 4)
     expected = pf.conv1x1(x, weight, activation=("prelu", slopes))
     for shape in ((4, 1, 1), (1, 4, 1, 1)):
@@ -186,7 +185,7 @@ def message(call: Any) -> str:
 @pytest.mark.parametrize("way", ["conv1x1", "Conv1x1", "Chain", "Branches", "backward", "qconv1x1"])
 @pytest.mark.parametrize("shape", [(7, 3), (7, 3, 1, 1)])
 def test_weights_the_wrong_way_round(way: str, shape: tuple[int, ...]) -> None:
-    """The message does not offer the axis of x that has as many: the result would be nonsense."""
+    """The message does not offer an axis of x that happens to fit: the result would be nonsense."""
     x, weight = np.ones((7, 2, 3), np.float32), np.ones(shape, np.float32)
     eye = pf.Conv1x1(np.eye(7))
     y = np.ones((3, 2, 3), np.float32)
@@ -209,7 +208,7 @@ def test_weights_the_wrong_way_round(way: str, shape: tuple[int, ...]) -> None:
 
 
 def test_hints_are_for_what_would_run() -> None:
-    """Those of weights: groups, chains, and a bias that fits the other axis."""
+    """Hints about weights take groups, chains and the shape of the bias into account."""
     x = np.ones((6, 5, 5))
     assert message(lambda: pf.conv1x1(x, np.ones((3, 4)), groups=2)).startswith("groups=2 does not")
     assert "weight.T" not in message(lambda: pf.conv1x1(x, np.ones((4, 7)), groups=2))
@@ -220,13 +219,13 @@ def test_hints_are_for_what_would_run() -> None:
     assert "bias has shape (3,)" in says
     assert "it fits weight.T of shape (3, 6)" in says
     assert "weight.T" not in message(lambda: pf.conv1x1(x, np.ones((6, 3)), np.ones(4)))
-    # No axis is offered where there are two; the one there is is offered still.
+    # No axis is offered if two would fit; if one does, it is.
     assert "axis -3, weight expects 5" in message(lambda: pf.conv1x1(x, np.ones((2, 5))))
     assert "channel_axis=" not in message(lambda: pf.conv1x1(x, np.ones((2, 5))))
     y = np.ones((6, 5, 4))
     assert "channel_axis=-2?" in message(lambda: pf.conv1x1(y, np.ones((2, 5))))
     assert "pass channel_axis=-1" in message(lambda: pf.conv1x1(y, np.ones((2, 4))))
-    # A vector has no other way round.
+    # A vector has no transpose.
     assert "weight.T" not in message(lambda: pf.conv1x1(np.ones((1, 2, 2)), np.ones(4)))
 
 
@@ -236,7 +235,7 @@ def test_hints_are_for_what_would_run() -> None:
      ((1, 1, 1, 6, 4), "weight[0, 0, 0].T"), ((1, 1, 6, 1), "weight[0, 0].T")],
 )  # fmt: skip
 def test_weights_of_keras(shape: tuple[int, ...], spelled: str) -> None:
-    """What the message says is what does it."""
+    """The call that the message recommends works."""
     x, weight = np.ones((6, 4, 5)), np.arange(np.prod(shape)).reshape(shape)
     says = message(lambda: pf.conv1x1(x, weight))
     assert says.endswith(f": pass {spelled}")

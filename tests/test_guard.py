@@ -1,4 +1,4 @@
-"""Nothing outside the arrays is read or written, to the byte: pages without access say so."""
+"""Nothing outside the arrays is read or written: pages without access tell, to the byte."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROGRAM = Path(__file__).parent / "guarded.py"
 
 @pytest.mark.parametrize("isa", c_simd.isas() or ("none",))
 def test_arrays_between_guard_pages(isa: str, seed: int) -> None:
-    """x, weight, bias, residual and out flush against either side."""
+    """x, weight, bias, residual and out are flush against either page."""
     done = subprocess.run(
         [sys.executable, "-W", "error", str(PROGRAM), isa, str(seed)],
         env=python_environment(),

@@ -1,4 +1,4 @@
-"""Heads over the channels, and PReLU: against independent formulas in a wider precision."""
+"""Heads over the channels, and PReLU, against independent formulas in a wider precision."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from typing import Any
 import numpy as np
 import pytest
 from bounds import Bounded, assert_labels, convolved, headed
-from support import DTYPES, WIDE, assert_within, numbers
-from test_dtypes import LAYOUTS, arranged, needs_c
+from images import LAYOUTS, arranged
+from support import DTYPES, WIDE, Backend, assert_within, needs_c, numbers, without_numba
 
 import pointwise_fast as pf
 from pointwise_fast.head import HEADS
 
-BACKENDS = [name for name in pf.backends() if name != "numba"]
 
-
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("K", [1, 2, 5, 37, 300])
 def test_heads(
-    head: str, K: int, layout: str, dtype: Any, backend: str, rng: np.random.Generator
+    head: pf.typing.Head,
+    K: int,
+    layout: str,
+    dtype: Any,
+    backend: Backend,
+    rng: np.random.Generator,
 ) -> None:
     plain = rng.standard_normal((6, 7, 23)).astype(dtype)
     x, axis = arranged(plain, layout)
@@ -33,7 +36,7 @@ def test_heads(
     found = pf.conv1x1(x, weight, bias, head=head, **settings)
     assert np.array_equal(pf.Conv1x1(weight, bias, head=head, **settings)(x), found)
     y = pf.conv1x1(x, weight, bias, **settings)
-    # The same call without a head has the same sums; a BLAS may sum in another order.
+    # The C backend has the same sums without a head; a BLAS may sum in another order.
     exact = Bounded(y.astype(WIDE[y.dtype]), np.zeros(y.shape))
     if backend == "numpy":
         exact = convolved(x, weight, bias, activation="silu", channel_axis=axis, dtype=dtype)
@@ -47,15 +50,15 @@ def test_heads(
     assert_within(found, *headed(exact, head, dtype, axis))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_argmax_of_ties_and_nan(layout: str, backend: str, rng: np.random.Generator) -> None:
+def test_argmax_of_ties_and_nan(layout: str, backend: Backend, rng: np.random.Generator) -> None:
     plain = rng.integers(-2, 3, (9, 8, 40)).astype(np.float32)
     plain[rng.random(plain.shape) < 0.05] = np.nan
     plain[rng.random(plain.shape) < 0.05] = -np.inf
     plain[:, 0, 0] = -np.inf
     x, axis = arranged(plain, layout)
-    # Sums with weights of 0 would spread NaN over the channels: only one input each.
+    # The identity: weights of 0 spread each NaN over all channels, with a head and without.
     with np.errstate(invalid="ignore"):
         y = pf.conv1x1(x, np.eye(9), channel_axis=axis, groups=1, backend=backend)
     found = pf.conv1x1(x, np.eye(9), channel_axis=axis, head="argmax", backend=backend)
@@ -65,9 +68,9 @@ def test_argmax_of_ties_and_nan(layout: str, backend: str, rng: np.random.Genera
     assert np.array_equal(found, ties.argmax(axis=axis))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_one_nan_is_the_largest(backend: str) -> None:
-    """As `np.argmax` has it, wherever it stands."""
+@without_numba
+def test_one_nan_is_the_largest(backend: Backend) -> None:
+    """A NaN is the largest, as in `np.argmax`, wherever it stands."""
     for at in range(5):
         bias = np.arange(5.0)
         bias[at] = np.nan
@@ -76,9 +79,9 @@ def test_one_nan_is_the_largest(backend: str) -> None:
         assert np.all(found == at)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "int64"])
-def test_label_dtypes(dtype: str, backend: str, rng: np.random.Generator) -> None:
+def test_label_dtypes(dtype: str, backend: Backend, rng: np.random.Generator) -> None:
     x, weight = rng.standard_normal((6, 5, 31)), rng.standard_normal((11, 6))
     labels = pf.conv1x1(x, weight, head="argmax", backend=backend)
     out = np.zeros((5, 31), dtype)
@@ -89,9 +92,9 @@ def test_label_dtypes(dtype: str, backend: str, rng: np.random.Generator) -> Non
     assert np.array_equal(turned, labels)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("head", ["softmax", "log_softmax", "l2_normalize"])
-def test_special_values(head: str, backend: str) -> None:
+def test_special_values(head: pf.typing.Head, backend: Backend) -> None:
     """NaN and infinities spread over their pixel, and no further."""
     x = np.ones((3, 1, 50), np.float32)
     x[0, 0, 7], x[1, 0, 20], x[:, 0, 33] = np.nan, np.inf, 0
@@ -105,10 +108,10 @@ def test_special_values(head: str, backend: str) -> None:
     assert np.all(np.isfinite(found))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_softmax_far_down(dtype: Any, backend: str) -> None:
-    """Fractions go through the subnormal numbers down to 0, each rounded but once or twice."""
+def test_softmax_far_down(dtype: Any, backend: Backend) -> None:
+    """Fractions go down to 0 through the subnormal numbers, with only one or two roundings."""
     info = np.finfo(dtype)
     least = np.log(info.smallest_subnormal)
     x = np.linspace(least - 3, np.log(info.tiny) + 3, 5003).astype(dtype)
@@ -123,8 +126,8 @@ def test_softmax_far_down(dtype: Any, backend: str) -> None:
 
 @needs_c
 @pytest.mark.parametrize("head", ["softmax", "log_softmax", "l2_normalize"])
-def test_rounding_upward(head: str, rng: np.random.Generator) -> None:
-    """A pixel's bits depend on no other pixel, and divisions round as they should, in any mode."""
+def test_rounding_upward(head: pf.typing.Head, rng: np.random.Generator) -> None:
+    """In any rounding mode a pixel's bits depend on no other pixel; divisions follow the mode."""
     upward = {"x86_64": 0x800, "AMD64": 0x200, "aarch64": 0x400000, "arm64": 0x400000}
     set_mode = ctypes.CDLL(None).fesetround
     x = rng.standard_normal((6, 639)).astype(np.float32)
@@ -150,7 +153,7 @@ def test_rounding_upward(head: str, rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("K", [2, 17, 300])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_accuracy(dtype: Any, K: int, spread: float, rng: np.random.Generator) -> None:
-    """What docs/rasters.md states, against more digits than float64 has where there are any."""
+    """The bounds of docs/rasters.md hold against longdouble, which mostly has more digits."""
     x = (spread * rng.standard_normal((K, 3000))).astype(dtype)
     below = x.astype(np.longdouble) - x.max(axis=0)
     total = np.exp(below).sum(axis=0)
@@ -168,7 +171,9 @@ def test_accuracy(dtype: Any, K: int, spread: float, rng: np.random.Generator) -
 @needs_c
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_threads_and_panels_do_not_show(head: str, layout: str, rng: np.random.Generator) -> None:
+def test_threads_and_panels_do_not_show(
+    head: pf.typing.Head, layout: str, rng: np.random.Generator
+) -> None:
     x, axis = arranged(rng.standard_normal((30, 90, 70)).astype(np.float32), layout)
     layer = pf.Conv1x1(rng.standard_normal((50, 30)), head=head, channel_axis=axis, backend="c")
     whole = layer(x, threads=1)
@@ -176,10 +181,10 @@ def test_threads_and_panels_do_not_show(head: str, layout: str, rng: np.random.G
         assert np.array_equal(layer(x, threads=threads), whole)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_prelu(layout: str, dtype: Any, backend: str, rng: np.random.Generator) -> None:
+def test_prelu(layout: str, dtype: Any, backend: Backend, rng: np.random.Generator) -> None:
     x, axis = arranged(numbers(rng, backend, 6, 7, 23).astype(dtype), layout)
     weight, slopes = numbers(rng, backend, 21, 6), rng.standard_normal(21)
     y = np.moveaxis(pf.conv1x1(x, weight, channel_axis=axis, backend=backend), axis, 0)
@@ -190,13 +195,13 @@ def test_prelu(layout: str, dtype: Any, backend: str, rng: np.random.Generator) 
         )
         assert np.array_equal(np.moveaxis(found, axis, 0), expected)
     same = pf.conv1x1(x, weight, activation=("prelu", 0.3), channel_axis=axis, backend=backend)
-    leaky = ("leaky_relu", 0.3)
+    leaky: pf.typing.Activation = ("leaky_relu", 0.3)
     assert np.array_equal(
         same, pf.conv1x1(x, weight, activation=leaky, channel_axis=axis, backend=backend)
     )
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("groups", [1, 3])
 @pytest.mark.parametrize(
@@ -204,7 +209,7 @@ def test_prelu(layout: str, dtype: Any, backend: str, rng: np.random.Generator) 
 )
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_prelu_of_groups_and_residuals(
-    layout: str, C: int, K: int, pixels: tuple[int, int], groups: int, dtype: Any, backend: str,
+    layout: str, C: int, K: int, pixels: tuple[int, int], groups: int, dtype: Any, backend: Backend,
     rng: np.random.Generator,
 ) -> None:  # fmt: skip
     x, axis = arranged(numbers(rng, backend, C, *pixels).astype(dtype), layout)
@@ -215,7 +220,7 @@ def test_prelu_of_groups_and_residuals(
     shape = [1, 1, 1]
     shape[axis] = K
     expected = np.where(y > 0, y, slopes.astype(dtype).reshape(shape) * y)
-    prelu = ("prelu", slopes)
+    prelu: pf.typing.Activation = ("prelu", slopes)
     assert np.array_equal(
         pf.conv1x1(x, weight, residual=residual, activation=prelu, **settings), expected
     )
@@ -261,3 +266,18 @@ def test_labels_that_do_not_fit() -> None:
 def test_complex_numbers_have_no_order(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="is not defined for complex numbers"):
         pf.conv1x1(np.ones((3, 5, 6), np.complex64), np.ones((4, 3)), **settings)
+
+
+def test_a_head_of_no_channel() -> None:
+    with pytest.raises(ValueError, match=r"head='argmax' of no output channel.*\(0, 3\)"):
+        pf.Conv1x1(np.ones((0, 3)), head="argmax")
+
+
+@needs_c
+def test_c_refuses_groups_by_name(rng: np.random.Generator) -> None:
+    """The C backend has no heads of groups; `auto` falls back to NumPy."""
+    x, weight = rng.standard_normal((4, 5, 6)), rng.standard_normal((6, 2))
+    with pytest.raises(ValueError, match="'c' does not support head='softmax' with groups=2"):
+        pf.conv1x1(x, weight, groups=2, head="softmax", backend="c")
+    expected = pf.conv1x1(x, weight, groups=2, head="softmax", backend="numpy")
+    assert np.array_equal(pf.conv1x1(x, weight, groups=2, head="softmax"), expected)

@@ -1,4 +1,4 @@
-"""What importing loads, what is missing without the C extension, and what the extension exports."""
+"""What importing loads, what works without the C extension, and what the extension exports."""
 
 from __future__ import annotations
 
@@ -10,21 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from programs import WITHOUT_C
 from support import ROOT, run_python
 
 from pointwise_fast.kernels import c_simd
-
-#: Makes the C extension impossible to import.
-WITHOUT_C = """
-import sys
-
-class Hide:
-    def find_spec(self, name, path=None, target=None):
-        if name == "pointwise_fast.kernels._c":
-            raise ImportError("hidden by a test")
-
-sys.meta_path.insert(0, Hide())
-"""
 
 
 def test_import_loads_no_extra() -> None:
@@ -34,7 +23,7 @@ def test_import_loads_no_extra() -> None:
 
 
 def test_import_loads_few_modules_beyond_numpy() -> None:
-    """Time is not asserted; the number of modules is what it goes with."""
+    """The number of modules stands for the time, which is not asserted."""
     code = """
         import sys, numpy
         before = set(sys.modules)
@@ -47,7 +36,7 @@ def test_import_loads_few_modules_beyond_numpy() -> None:
 
 
 def test_calls_while_numpy_imports_its_masked_arrays() -> None:
-    """As from a signal handler: NumPy's attribute `ma` recurses until that import is done."""
+    """Calls work as from a signal handler, though `numpy.ma` recurses until its import is done."""
     code = """
         import sys, numpy as np, pointwise_fast as pf
         x, weight, seen = np.ones((3, 4, 5), "f4"), np.ones((2, 3), "f4"), []
@@ -80,7 +69,7 @@ def test_calls_while_numpy_imports_its_masked_arrays() -> None:
 
 
 def test_public_names() -> None:
-    """Also where modules of the package have been imported by name."""
+    """The names are the same after modules of the package were imported by name."""
     code = """
         import pointwise_fast as pf, pointwise_fast.problem, pointwise_fast.kernels.numpy_blas
         print(*dir(pf))
@@ -124,6 +113,20 @@ def test_without_the_extension_an_isa_is_refused() -> None:
 
 
 @pytest.mark.slow
+def test_without_numba() -> None:
+    code = """
+        import importlib.util
+
+        found = importlib.util.find_spec
+        importlib.util.find_spec = lambda name, *_: None if name == "numba" else found(name, *_)
+        import pointwise_fast as pf
+        assert "numba" not in pf.backends()
+        print(pf.config()["missing"]["numba"])
+    """
+    said = run_python(code).stdout
+    assert said == "numba is not installed; run pip install 'pointwise_fast[numba]'\n"
+
+
 def test_installing_without_a_compiler(tmp_path: Path) -> None:
     for needed in ("setuptools", "wheel", "cffi"):
         if importlib.util.find_spec(needed) is None:
@@ -165,7 +168,7 @@ def test_installing_without_a_compiler(tmp_path: Path) -> None:
 
 
 def about_extension(*command: str) -> str:
-    """What a tool of binutils says of the file of the extension."""
+    """The output of a tool of binutils for the extension's file."""
     if shutil.which(command[0]) is None:
         pytest.skip(f"needs {command[0]}")
     if c_simd.available() is not None:
@@ -184,7 +187,7 @@ def test_exported_symbols() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="of ELF files")
 def test_how_the_extension_was_linked() -> None:
-    """Addresses are read-only before anything runs, and no path is of the machine that built it."""
+    """Addresses are read-only before anything runs; no run path names the build machine."""
     dynamic = about_extension("readelf", "--dynamic", "--wide")
     assert "BIND_NOW" in dynamic
     assert "RPATH" not in dynamic
@@ -194,5 +197,5 @@ def test_how_the_extension_was_linked() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="of ELF files")
 def test_stack_protector() -> None:
-    """It is there, but not in kernels: in those of `isa` it would take part in every tile."""
+    """The protector is in all code but the kernels of `isa`, where every tile would pay for it."""
     assert "__stack_chk_fail" in about_extension("nm", "-D", "--undefined-only")

@@ -1,11 +1,11 @@
-"""Signals in the middle of one long call of the C backend: what a handler raises ends it."""
+"""Signals during one long call of the C backend: an exception of a handler ends the call."""
 
 from __future__ import annotations
 
 import sys
 
 import pytest
-from test_threads import interrupted, needs_fork, run
+from programs import interrupted, needs_fork, run
 
 import pointwise_fast as pf
 
@@ -14,7 +14,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="signals"),
 ]
 
-#: Without the signal these would take seconds to minutes; x is small in memory.
+#: Calls that would take seconds to minutes without the signal; x is small in memory.
 LONG = """
         import signal
 
@@ -59,7 +59,7 @@ CALLS = {
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("call", CALLS)
 def test_a_handler_ends_a_call(call: str, threads: int) -> None:
-    """Its exception comes from the call, much of whose output is still to be written."""
+    """The call raises the handler's exception while much of its output is still to be written."""
     code = f"""{LONG.replace("CALL", CALLS[call])}
         try:
             print("ready", flush=True)
@@ -72,7 +72,7 @@ def test_a_handler_ends_a_call(call: str, threads: int) -> None:
 
 
 def test_a_repeat_ends() -> None:
-    """A repeat goes another way from Python to C."""
+    """A repeat, which takes another way from Python to C, ends too."""
     code = f"""{LONG.replace("CALL", CALLS["Conv1x1"])}
         signal.signal(signal.SIGALRM, end)
         C //= 20
@@ -128,7 +128,7 @@ def test_a_handler_that_forks() -> None:
 
 
 def test_a_handler_that_returns() -> None:
-    """The call goes on where it was, though the handler has itself called."""
+    """The call goes on where it was, though the handler has called the layer itself."""
     code = """
         import signal
 

@@ -1,4 +1,4 @@
-"""Calls that are found again: only where every setting has the same type and value."""
+"""Calls are found again only if every setting has the same type and value."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from quantised import Case
-from support import BACKENDS, Array
+from support import BACKENDS, Array, Backend
 
 import pointwise_fast as pf
 from pointwise_fast.keys import MOST_CALLS, Known, is_constant, key_of
@@ -17,7 +17,7 @@ WEIGHT = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
 
 
 class Changing:
-    """A number that is another one each time it is asked for."""
+    """A number that changes each time its value is asked for."""
 
     def __init__(self, *values: Any) -> None:
         self.values = [*values]
@@ -51,7 +51,7 @@ def negated(value: Any) -> Any:
     return -value if np.all(value == 0) else value
 
 
-def takes(backend: str, settings: dict[str, Any]) -> bool:
+def takes(backend: Backend, settings: dict[str, Any]) -> bool:
     """Numba has neither missing data nor prelu."""
     return backend != "numba" or not ("nodata" in settings or "prelu" in str(settings))
 
@@ -61,24 +61,23 @@ def takes(backend: str, settings: dict[str, Any]) -> bool:
     [(name, zeros) for name in BACKENDS for zeros in ZEROS if takes(name, zeros)],
     ids=str,
 )
-def test_the_sign_of_zero(settings: dict[str, Any], backend: str) -> None:
+def test_the_sign_of_zero(settings: dict[str, Any], backend: Backend) -> None:
     other = {name: negated(value) for name, value in settings.items()}
     for _ in range(3):
         signs = []
         for given in (settings, other):
-            y = pf.conv1x1(X, WEIGHT, backend=backend, **given)  # type: ignore[arg-type]
-            layer = pf.Conv1x1(WEIGHT, backend=backend, **given)  # type: ignore[arg-type]
+            y = pf.conv1x1(X, WEIGHT, backend=backend, **given)
+            layer = pf.Conv1x1(WEIGHT, backend=backend, **given)
             assert np.all(y == 0)
             assert np.array_equal(np.signbit(layer(X)), np.signbit(y))
             signs.append(np.signbit(y))
-        # A negative slope of leaky_relu or prelu makes the positive zero.
+        # A slope of -0.0 makes the zero positive, in leaky_relu and prelu.
         assert np.array_equal(signs[0], ~signs[1])
 
 
-def test_branches_of_zeros_of_either_sign_are_not_one(backend: str) -> None:
+def test_branches_of_zeros_of_either_sign_are_not_one(backend: Backend) -> None:
     layers = [
-        pf.Conv1x1(WEIGHT, activation=("clip", zero, 1), backend=backend)  # type: ignore[arg-type]
-        for zero in (0.0, -0.0)
+        pf.Conv1x1(WEIGHT, activation=("clip", zero, 1), backend=backend) for zero in (0.0, -0.0)
     ]
     out = np.empty((4, 2, 4), np.float32)
     pf.Branches(*layers)(X, out=out)
@@ -86,7 +85,7 @@ def test_branches_of_zeros_of_either_sign_are_not_one(backend: str) -> None:
     assert np.signbit(out[2:]).all()
 
 
-#: Settings that are objects: shapes of x and weight, and two values that the object has in turn.
+#: A setting that is an object, shapes of x and weight, and two values that it has in turn.
 CHANGES: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...], int, int]] = {
     "a bound": (lambda v: {"activation": ("clip", v, 9)}, (2, 2, 2), (2, 2), 3, 4),
     "a slope": (lambda v: {"activation": ("leaky_relu", v)}, (2, 2, 2), (2, 2), 3, 4),
@@ -102,15 +101,15 @@ CHANGES: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...], int, int]] = {
     ("backend", "setting"),
     [(name, one) for name in BACKENDS for one in CHANGES if takes(name, CHANGES[one][0](1))],
 )
-def test_an_object_that_changes(setting: str, backend: str) -> None:
-    """It is asked for its value in each call, and once."""
+def test_an_object_that_changes(setting: str, backend: Backend) -> None:
+    """Each call asks an object for its value, once."""
     make, x_shape, weight_shape, first, second = CHANGES[setting]
     x, weight = np.full(x_shape, -2, np.float32), np.ones(weight_shape, np.float32)
     value = Changing(*[first, second] * 5)
     for n in range(8):
         plain = (first, second)[n % 2]
         out = None
-        if setting == "fill":  # and what overlaps is computed elsewhere first
+        if setting == "fill":  # an overlapping result goes to a new array first
             x = np.full((2, 2, 4), -2, np.float32)
             out = x[:, :, 1:3]
             x = x[:, :, :2]
@@ -120,8 +119,8 @@ def test_an_object_that_changes(setting: str, backend: str) -> None:
         assert len(value.values) == 9 - n
 
 
-def test_a_list_in_a_tuple_that_changes(backend: str) -> None:
-    """The tuple is the same object all along."""
+def test_a_list_in_a_tuple_that_changes(backend: Backend) -> None:
+    """A list in a tuple may change, though the tuple is the same object."""
     slopes: list[float] = [1.0, 2.0]
     activation: Any = ("prelu", slopes)
     where: Any = backend if takes(backend, {"activation": activation}) else "auto"
@@ -131,7 +130,7 @@ def test_a_list_in_a_tuple_that_changes(backend: str) -> None:
         y = pf.conv1x1(X, weight, activation=activation, backend=where)
         assert np.all(y[1] == -2 * slopes[1])
         slopes[1] += 1
-        y = pf.conv1x1(X, other, activation=bounds, backend=backend)  # type: ignore[arg-type]
+        y = pf.conv1x1(X, other, activation=bounds, backend=backend)
         assert np.all(y == -1 + n / 8)
         bounds[1] += 1 / 8
 
@@ -146,6 +145,7 @@ def test_backward_of_an_object_that_changes() -> None:
                 pf.conv1x1_backward(grad, x, weight, channel_axis=axis), expected, strict=True
             ):
                 assert a is not None
+                assert b is not None
                 assert np.array_equal(a, b)
 
 
@@ -158,7 +158,7 @@ def test_quantised_of_an_object_that_changes() -> None:
 
 
 def test_keys() -> None:
-    """Keys of what is equal but not the same differ; those of two objects alike do not."""
+    """Keys of values that are equal but not alike differ; those of two objects alike do not."""
     apart: list[Any] = [
         *(0, 0.0, -0.0, False, None, "0", "0x0.0p+0", b"0", np.float32(0), np.float64(-0.0)),
         *(np.float64(0), np.int8(0), np.zeros(()), np.zeros(1), np.zeros(1, "f4"), (0,), [0]),
@@ -194,11 +194,11 @@ def test_known_calls_are_bounded() -> None:
     assert len(known._found) == 1
 
 
-def test_errors_name_the_argument_in_every_call(backend: str) -> None:
-    """An array of bounds is neither remembered nor compared by its truth."""
+def test_errors_name_the_argument_in_every_call(backend: Backend) -> None:
+    """An array as a bound is refused in every call: it is not remembered."""
     bad: Any = ("clip", np.zeros(2), 1)
     x: Array = X.copy()
     for _ in range(3):
-        pf.conv1x1(x, WEIGHT, backend=backend)  # type: ignore[arg-type]
+        pf.conv1x1(x, WEIGHT, backend=backend)
         with pytest.raises(TypeError, match="activation 'clip'"):
-            pf.conv1x1(x, WEIGHT, activation=bad, backend=backend)  # type: ignore[arg-type]
+            pf.conv1x1(x, WEIGHT, activation=bad, backend=backend)

@@ -1,4 +1,4 @@
-"""Labels and missing data do not meet."""
+"""No label equals the value of missing pixels, unless `fill` asks for it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_masked import each_backend, weights
+from images import weights
+from support import Backend, without_numba
 
 import pointwise_fast as pf
 
 
-@each_backend
+@without_numba
 @pytest.mark.parametrize("wanted", [None, "u1", "u2", "i4", "i8"])
 @pytest.mark.parametrize("by", ["nodata", "mask", "masked"])
-def test_labels_of_what_is_missing(by: str, wanted: Any, backend: str) -> None:
+def test_labels_of_what_is_missing(by: str, wanted: Any, backend: Backend) -> None:
     x = np.array([[[0, 5, 1]], [[0, 7, 2]]], np.uint16)
     settings: dict[str, Any] = {"head": "argmax", "dtype": wanted}
     settings["nodata"] = 0 if by == "nodata" else None
@@ -25,7 +26,7 @@ def test_labels_of_what_is_missing(by: str, wanted: Any, backend: str) -> None:
     assert y.dtype == np.dtype(wanted or "u1")
     assert np.ma.getdata(y).tolist() == [[largest, 0, 0]]
     layer = pf.Conv1x1([[1.0, 0], [0, -1.0]], fill=1, **settings)
-    assert np.ma.getdata(layer(given, **mask)).tolist() == [[1, 0, 0]]  # what the user said
+    assert np.ma.getdata(layer(given, **mask)).tolist() == [[1, 0, 0]]  # what the user asked for
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from bounds import Bounded, assert_labels, assert_stored, convolved, headed
+from images import LAYOUTS, arranged, values
 from support import Array, assert_within
-from test_dtypes import LAYOUTS, arranged, values
 
 import pointwise_fast as pf
 
@@ -17,7 +17,7 @@ def weights(rng: np.random.Generator, K: int, C: int) -> Array:
     return rng.standard_normal((K, C)) / C
 
 
-#: Settings of the first layer, of the last, dtype of x.
+#: Settings of the first layer and of the last, and the dtype of x.
 CHAINS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "uint8": ({"activation": "relu"}, {}, "u1"),
     "int16 scaled": ({"scale": 0.01, "offset": 2.0, "activation": "relu"}, {}, "i2"),
@@ -88,7 +88,7 @@ def exact_chain(
 
 
 def scaled(x: Any, axis: int, settings: dict[str, Any]) -> Any:
-    """`x` times scale plus offset; the bound allows for what either rounds away."""
+    """`x` times scale plus offset; the bound allows for the rounding of both."""
     if not {"scale", "offset"} & settings.keys():
         return x
     value, error = x if isinstance(x, Bounded) else (x, np.zeros(x.shape))
@@ -169,7 +169,7 @@ def test_branches_with_a_mask(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("first", [None, "f4", "f8"])
 @pytest.mark.parametrize("last", [None, "f4", "f8", "u1", "i4", "f2"])
 def test_one_dtype_of_sums(x: str, first: Any, last: Any, rng: np.random.Generator) -> None:
-    """A chain computes as its layers do, or refuses."""
+    """A chain computes with the dtypes of its layers, or refuses."""
     X = values(rng, x, 3, 5, 7)
     layers = pf.Conv1x1(weights(rng, 4, 3), dtype=first), pf.Conv1x1(weights(rng, 2, 4), dtype=last)
     expected = layers[1](layers[0](X))

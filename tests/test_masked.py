@@ -1,4 +1,4 @@
-"""Masks of every shape, and masked arrays."""
+"""Masked arrays as inputs and outputs."""
 
 from __future__ import annotations
 
@@ -7,134 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Array, numbers
-from test_dtypes import LAYOUTS, arranged
+from images import LAYOUTS, arranged, weights
+from support import Backend, without_numba
 
 import pointwise_fast as pf
 
-BACKENDS = [name for name in pf.backends() if name != "numba"]
-each_backend = pytest.mark.parametrize("backend", BACKENDS)
-
-
-def weights(rng: np.random.Generator, K: int, C: int) -> Array:
-    """Whole numbers, none of them 0: their sums are the same in any order."""
-    return (rng.integers(1, 10, (K, C)) * rng.choice([-1, 1], (K, C))).astype(np.float32)
-
 
 def assert_same(y: Any, expected: Any) -> None:
-    """Equal in type, mask, data and what fills it."""
+    """Equal in type, dtype, mask and data, also under the mask."""
     assert type(y) is type(expected)
     assert y.dtype == expected.dtype
     assert np.array_equal(np.ma.getmaskarray(y), np.ma.getmaskarray(expected))
     assert np.array_equal(np.ma.getdata(y), np.ma.getdata(expected), equal_nan=y.dtype.kind == "f")
-
-
-# Shapes of mask=.
-
-
-@each_backend
-@pytest.mark.parametrize("nothing", [False, np.False_, np.ma.nomask, np.array(False)])
-@pytest.mark.parametrize("where", ["conv1x1", "layer", "chain", "branches"])
-def test_a_scalar_mask_of_nothing(
-    where: str, nothing: Any, backend: str, rng: np.random.Generator
-) -> None:
-    x, W = rng.standard_normal((5, 6, 7)), weights(rng, 4, 5)
-    layer = pf.Conv1x1(W, backend=backend)
-    calls: dict[str, Any] = {
-        "conv1x1": lambda **m: pf.conv1x1(x, W, backend=backend, **m),
-        "layer": lambda **m: layer(x, **m),
-        "chain": lambda **m: pf.Chain(pf.Conv1x1(W), pf.Conv1x1(np.eye(4)))(x, **m),
-        "branches": lambda **m: pf.Branches(layer, layer)(x, **m)[1],
-    }
-    expected = calls[where]()
-    assert not np.isnan(expected).any()
-    assert np.array_equal(calls[where](mask=nothing), expected)
-    assert np.isnan(calls[where](mask=True)).all()
-
-
-def test_a_mask_of_nothing_needs_no_backend_for_masks(rng: np.random.Generator) -> None:
-    """A tile without holes goes where one without a mask does."""
-    if "numba" in pf.backends():
-        y = pf.conv1x1(np.ones((2, 3, 4)), np.ones((1, 2)), mask=np.False_, backend="numba")
-        assert np.all(y == 2)
-    layer = pf.Conv1x1(np.ones((2, 1)), groups=2, backend=pf.backends()[0])
-    assert np.all(layer(np.ones((2, 3, 4)), mask=False) == 1)
-
-
-#: Shapes of x, channel axis, shapes of masks with how x's shape indexes into them.
-MASKS: list[tuple[tuple[int, ...], int, tuple[int, ...], tuple[int, ...]]] = [
-    ((5, 6, 7), -3, (6, 7), (1, 6, 7)),
-    ((5, 6, 7), -3, (1, 6, 7), (1, 6, 7)),
-    ((5, 6, 7), -3, (7,), (1, 1, 7)),
-    ((5, 6, 7), -3, (6, 1), (1, 6, 1)),
-    ((5, 6, 7), -3, (5, 1, 1), (5, 1, 1)),
-    ((6, 7, 5), -1, (6, 7), (6, 7, 1)),
-    ((6, 7, 5), -1, (6, 7, 1), (6, 7, 1)),
-    ((6, 7, 5), -1, (5,), (1, 1, 5)),
-    ((6, 7, 5), -1, (6, 1), (6, 1, 1)),
-    ((2, 5, 6, 7), -3, (6, 7), (1, 1, 6, 7)),
-    ((2, 5, 6, 7), -3, (2, 1, 1), (2, 1, 1, 1)),
-    ((2, 5, 6, 7), -3, (2, 5, 1, 1), (2, 5, 1, 1)),
-    ((2, 5, 6, 7), -3, (2, 1, 6, 7), (2, 1, 6, 7)),
-    ((2, 5, 6, 7), -3, (1, 1, 1), (1, 1, 1, 1)),
-    ((2, 6, 7, 5), -1, (6, 7), (1, 6, 7, 1)),
-    ((2, 6, 7, 5), -1, (6, 7, 1), (1, 6, 7, 1)),
-    # Both readings fit: that of pixels counts where the mask is as long as they are.
-    ((6, 6, 6), -1, (6, 6), (6, 6, 1)),
-    ((5, 5, 6, 7), -3, (5, 6, 7), (5, 1, 6, 7)),
-    ((2, 6, 6, 6), -1, (6, 6), (1, 6, 6, 1)),
-]
-
-
-@each_backend
-@pytest.mark.parametrize(("shape", "axis", "of", "means"), MASKS, ids=str)
-def test_a_mask_is_broadcast(
-    shape: Any, axis: int, of: Any, means: Any, backend: str, rng: np.random.Generator
-) -> None:
-    x = numbers(rng, backend, *shape)
-    mask = rng.random(of) < 0.3
-    mask.flat[0] = True
-    missing = np.broadcast_to(mask.reshape(means), shape).any(axis=axis, keepdims=True)
-    W = weights(rng, 3, shape[axis])
-    expected = np.where(missing, np.nan, pf.conv1x1(x, W, channel_axis=axis, backend=backend))
-    for given in (mask, np.asfortranarray(mask), np.repeat(mask, 2, axis=-1)[..., ::2]):
-        y = pf.conv1x1(x, W, channel_axis=axis, mask=given, backend=backend)
-        assert np.array_equal(y, expected, equal_nan=True)
-
-
-@pytest.mark.parametrize(
-    ("shape", "axis", "of"),
-    [((5, 5, 6, 7), -3, (5, 1, 1)), ((2, 6, 5, 5), -1, (1, 5)), ((4, 5, 5), -1, (5,))],
-)
-def test_an_ambiguous_mask(shape: Any, axis: int, of: Any) -> None:
-    x, C = np.ones(shape), shape[axis]
-    if of == (5,):  # as long as the last axis of pixels
-        assert pf.conv1x1(x, np.ones((1, C)), channel_axis=axis, mask=np.zeros(of, bool)).size
-        return
-    pixels = tuple(np.delete(shape, axis % len(shape)).tolist())
-    with pytest.raises(ValueError, match="with another meaning") as caught:
-        pf.conv1x1(x, np.ones((1, C)), channel_axis=axis, mask=np.zeros(of, bool))
-    assert f"numpy.broadcast_to(mask, {pixels})" in str(caught.value)
-    assert f"numpy.broadcast_to(mask, {shape})" in str(caught.value)
-
-
-def test_masks_that_do_not_fit() -> None:
-    x, W = np.ones((3, 5, 6)), np.ones((1, 3))
-    for shape in ((5, 7), (2, 5, 6), (1, 3, 5, 6), (3,), (0,)):
-        with pytest.raises(ValueError, match=r"\(5, 6\), as the pixels of x, or \(3, 5, 6\)"):
-            pf.conv1x1(x, W, mask=np.zeros(shape, bool))
-    valid = np.full((5, 6), 255, np.uint8)
-    valid[2, 3] = 0
-    with pytest.raises(TypeError, match="mask has dtype uint8; bool is expected") as caught:
-        pf.conv1x1(x, W, mask=valid)
-    for way in ("mask=src.dataset_mask() == 0", "mask.astype(bool)"):
-        assert way in str(caught.value)
-    assert np.argwhere(np.isnan(pf.conv1x1(x, W, mask=valid == 0)[0])).tolist() == [[2, 3]]
-    with pytest.raises(TypeError, match=r"mask is a masked array.*mask.filled\(True\)"):
-        pf.conv1x1(x, W, mask=np.ma.zeros((5, 6), dtype=bool))
-
-
-# Masked arrays.
 
 
 def masked(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = "f4") -> Any:
@@ -147,12 +31,12 @@ def masked(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = "f4") 
     return np.ma.MaskedArray(data, mask=mask)
 
 
-@each_backend
+@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u4", "f2", "f4", "f8"])
 @pytest.mark.parametrize("also", ["", "nodata", "mask", "nodata mask"])
 def test_masked_arrays(
-    also: str, dtype: str, layout: str, backend: str, rng: np.random.Generator
+    also: str, dtype: str, layout: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     plain = masked(rng, (7, 9, 41), dtype)
     data, axis = arranged(plain.data, layout)
@@ -173,6 +57,7 @@ def test_masked_arrays(
     plain_call = pf.conv1x1(data, W, bias, mask=missing, **{**settings, "nodata": None})
     expected = np.ma.MaskedArray(plain_call, mask=np.broadcast_to(lost, plain_call.shape))
     layer = pf.Conv1x1(W, bias, **settings)
+    y: Any
     for y in (pf.conv1x1(x, W, bias, **settings, **call), layer(x, **call), layer(x, **call)):
         assert_same(y, expected)
         assert np.isnan(y.fill_value)
@@ -180,42 +65,43 @@ def test_masked_arrays(
     assert np.array_equal(x.mask, before)
 
 
-@each_backend
-def test_results_of_masked_arrays(backend: str, rng: np.random.Generator) -> None:
-    """Integers, labels, fills, arrays without a mask and with a hard one."""
+@without_numba
+def test_results_of_masked_arrays(backend: Backend, rng: np.random.Generator) -> None:
+    """Results may be integers, labels or filled; masks may be absent or hard."""
     x = masked(rng, (4, 6, 9), "u2")
     lost = x.mask.any(axis=0)
     W = abs(weights(rng, 3, 4))
     settings: dict[str, Any] = {"backend": backend}
-    whole = pf.conv1x1(x, W, dtype="u1", **settings)
+    whole: Any = pf.conv1x1(x, W, dtype="u1", **settings)
     assert whole.fill_value == 0
     assert np.array_equal(whole.mask[2], lost)
     assert np.all(whole.data[:, lost] == 0)
-    filled = pf.conv1x1(x, W, fill=-9999, **settings)
+    filled: Any = pf.conv1x1(x, W, fill=-9999, **settings)
     assert filled.fill_value == -9999
     assert np.all(filled.data[:, lost] == -9999)
     assert np.array_equal(filled.filled(), filled.data)
-    labels = pf.conv1x1(x, W, head="argmax", **settings)
+    labels: Any = pf.conv1x1(x, W, head="argmax", **settings)
     assert labels.dtype == np.uint8
     assert labels.fill_value == 255
     assert np.array_equal(labels.mask, lost)
     assert np.array_equal(labels.data == 255, lost)
-    softmax = pf.conv1x1(x, W, head="softmax", **settings)
+    softmax: Any = pf.conv1x1(x, W, head="softmax", **settings)
     assert np.array_equal(np.isnan(softmax.data), softmax.mask)
     assert np.array_equal(softmax.mask[0], lost)
-    bare = pf.conv1x1(np.ma.MaskedArray(x.data), W, **settings)
+    bare: Any = pf.conv1x1(np.ma.MaskedArray(x.data), W, **settings)
     assert bare.mask is np.ma.nomask
     assert_same(bare, np.ma.MaskedArray(pf.conv1x1(x.data, W, **settings)))
     x.harden_mask()
-    assert pf.conv1x1(x, W, **settings).hardmask
+    hard: Any = pf.conv1x1(x, W, **settings)
+    assert hard.hardmask
     assert not bare.hardmask
-    strided = pf.conv1x1(x, W, stride=2, **settings)
+    strided: Any = pf.conv1x1(x, W, stride=2, **settings)
     assert np.array_equal(strided.mask[0], lost[::2, ::2])
 
 
-@each_backend
-def test_masked_arrays_with_some_channels(backend: str, rng: np.random.Generator) -> None:
-    """valid="any": the outputs of which nothing can be said are masked, too."""
+@without_numba
+def test_masked_arrays_with_some_channels(backend: Backend, rng: np.random.Generator) -> None:
+    """With valid="any", outputs that have no result are masked."""
     x = masked(rng, (6, 8, 11), "f8")
     x[:, 1, 1] = np.ma.masked
     x[:3, 2, 2], x[3:, 2, 2] = np.ma.masked, 1.0
@@ -223,28 +109,28 @@ def test_masked_arrays_with_some_channels(backend: str, rng: np.random.Generator
     W[1, 3:] = 0
     extra = rng.random((6, 8, 11)) < 0.05
     settings: dict[str, Any] = {"valid": "any", "min_valid": 0.5}
-    y = pf.conv1x1(x, W, mask=extra, **settings)
+    y: Any = pf.conv1x1(x, W, mask=extra, **settings)
     expected = pf.conv1x1(x.data, W, mask=x.mask | extra, **settings)
     assert_same(y, np.ma.MaskedArray(expected, mask=np.isnan(expected)))
     assert y.mask[1, 2, 2]
     assert not y.mask[0, 2, 2] or extra[:, 2, 2].any()
     assert y.mask[:, 1, 1].all()
-    # A chain loses the outputs that a lost hidden channel goes into.
+    # A chain masks the outputs that depend on a masked hidden channel.
     last = pf.Conv1x1(np.ones((3, 1)), groups=3)
-    chained = pf.Chain(pf.Conv1x1(W, **settings), last)(x, mask=extra)
+    chained: Any = pf.Chain(pf.Conv1x1(W, **settings), last)(x, mask=extra)
     assert np.array_equal(chained.mask, y.mask)
-    mixed = pf.Chain(pf.Conv1x1(W, **settings), pf.Conv1x1(weights(rng, 2, 3)))(x, mask=extra)
+    mixed: Any = pf.Chain(pf.Conv1x1(W, **settings), pf.Conv1x1(weights(rng, 2, 3)))(x, mask=extra)
     assert np.array_equal(mixed.mask[1], y.mask.any(axis=0))
     assert np.array_equal(np.isnan(mixed.data), mixed.mask)
 
 
-@each_backend
-def test_out_of_masked_arrays(backend: str, rng: np.random.Generator) -> None:
+@without_numba
+def test_out_of_masked_arrays(backend: Backend, rng: np.random.Generator) -> None:
     x, W = masked(rng, (5, 6, 7)), weights(rng, 5, 5)
     layer = pf.Conv1x1(W, backend=backend)
     expected = layer(x)
     plain = np.zeros((5, 6, 7), np.float32)
-    y = layer(x, out=plain)
+    y: Any = layer(x, out=plain)
     assert_same(y, expected)
     assert y.data.ctypes.data == plain.ctypes.data
     for mask in (False, np.ma.nomask, np.ones((5, 6, 7), bool)):
@@ -263,14 +149,14 @@ def test_out_of_masked_arrays(backend: str, rng: np.random.Generator) -> None:
     assert hard.hardmask
 
 
-@each_backend
+@without_numba
 @pytest.mark.parametrize("shift", [0, 1])
-def test_out_overlaps_a_masked_x(shift: int, backend: str, rng: np.random.Generator) -> None:
+def test_out_overlaps_a_masked_x(shift: int, backend: Backend, rng: np.random.Generator) -> None:
     block = np.ma.MaskedArray(rng.integers(1, 9, 250).astype("f4"), mask=rng.random(250) < 0.05)
     block[30] = 7
     x, out = block[:210].reshape(5, 6, 7), block[shift : shift + 210].reshape(5, 6, 7)
     layer = pf.Conv1x1(weights(rng, 5, 5), nodata=7, backend=backend)
-    expected = layer(x.copy())
+    expected: Any = layer(x.copy())
     assert expected.mask.any()
     assert layer(x, out=out) is out
     assert_same(out, expected)
@@ -282,22 +168,22 @@ def test_errors_come_before_a_masked_out_is_touched(rng: np.random.Generator) ->
                   {"dtype": "u1"}):  # fmt: skip
         out = np.ma.MaskedArray(np.full((4, 6, 7), 3, np.float32))
         with pytest.raises((TypeError, ValueError)):
-            pf.conv1x1(x, W, out=out, **wrong)  # type: ignore[arg-type]
+            pf.conv1x1(x, W, out=out, **wrong)
         assert out.mask is np.ma.nomask
         assert np.all(out.data == 3)
 
 
-@each_backend
-def test_chains_of_masked_arrays(backend: str, rng: np.random.Generator) -> None:
+@without_numba
+def test_chains_of_masked_arrays(backend: Backend, rng: np.random.Generator) -> None:
     x = masked(rng, (5, 12, 13))
     first = pf.Conv1x1(weights(rng, 8, 5), activation="relu")
     for last in (pf.Conv1x1(weights(rng, 5, 8)), pf.Conv1x1(weights(rng, 4, 8), head="argmax")):
-        chain = pf.Chain(first, last)
+        chain: Any = pf.Chain(first, last)
         y = chain(x)
         lost = x.mask.any(axis=0)
         assert np.array_equal(np.ma.getmaskarray(y), np.broadcast_to(lost, y.shape))
         assert_same(y, np.ma.MaskedArray(chain(x.data, mask=x.mask), mask=y.mask))
-    skip = pf.Chain(first, pf.Conv1x1(weights(rng, 5, 8)), residual=True)
+    skip: Any = pf.Chain(first, pf.Conv1x1(weights(rng, 5, 8)), residual=True)
     y = skip(x)
     assert np.array_equal(y.mask[0], x.mask.any(axis=0))
     assert np.allclose(y, skip(np.where(x.mask, 0, x.data)))
@@ -307,17 +193,18 @@ def test_chains_of_masked_arrays(backend: str, rng: np.random.Generator) -> None
         some(x)
 
 
-@each_backend
+@without_numba
 @pytest.mark.parametrize("same", [False, True])
-def test_branches_of_masked_arrays(same: bool, backend: str, rng: np.random.Generator) -> None:
+def test_branches_of_masked_arrays(same: bool, backend: Backend, rng: np.random.Generator) -> None:
     x, extra = masked(rng, (5, 12, 13)), rng.random((12, 13)) < 0.1
-    second = {} if same else {"activation": "relu"}
+    second: dict[str, Any] = {} if same else {"activation": "relu"}
     layers = [
         pf.Conv1x1(weights(rng, 3, 5), backend=backend),
-        pf.Conv1x1(weights(rng, 2, 5), backend=backend, **second),  # type: ignore[arg-type]
+        pf.Conv1x1(weights(rng, 2, 5), backend=backend, **second),
     ]
     branches = pf.Branches(*layers)
-    for call in ({}, {"mask": extra}):
+    calls: list[dict[str, Any]] = [{}, {"mask": extra}]
+    for call in calls:
         expected = [layer(x, **call) for layer in layers]
         for y, wanted in zip(branches(x, **call), expected, strict=True):
             assert_same(y, wanted)
@@ -331,14 +218,44 @@ def test_branches_of_masked_arrays(same: bool, backend: str, rng: np.random.Gene
             y = branches(x, out=out, **call)
             assert (y is out) == isinstance(out, np.ma.MaskedArray)
             assert_same(y, together)
-    labels = pf.Branches(layers[0], pf.Conv1x1(weights(rng, 2, 5), head="argmax"))(x)
+    labels: Any = pf.Branches(layers[0], pf.Conv1x1(weights(rng, 2, 5), head="argmax"))(x)
     assert np.array_equal(labels[1].mask, x.mask.any(axis=0))
     with pytest.raises(TypeError, match=r"layer 2: out has dtype float64"):
         branches(x, out=(outs[0], np.ma.zeros((2, 12, 13))))
 
 
+def test_branches_side_by_side_with_some_channels(rng: np.random.Generator) -> None:
+    """One array takes all outputs, each masked by its own weights; a hard mask stays hard."""
+    x = masked(rng, (5, 12, 13))
+    x[:2, 3, 4] = x[:, 5, 6] = np.ma.masked
+    first, second = weights(rng, 3, 5), weights(rng, 2, 5)
+    second[:, 2:] = 0
+    settings: dict[str, Any] = {"valid": "any", "min_valid": 0}
+    layers = [pf.Conv1x1(W, **settings) for W in (first, second)]
+    expected = np.ma.concatenate([layer(x) for layer in layers])
+    assert expected.mask[3:, 3, 4].all()
+    assert expected.mask[:, 5, 6].all()
+    for hard in (False, True):
+        out = np.ma.MaskedArray(np.zeros((5, 12, 13), np.float32), mask=True, hard_mask=hard)
+        assert pf.Branches(*layers)(x, out=out) is out
+        assert np.array_equal(out.mask, expected.mask)
+        assert np.array_equal(out.data, expected.data, equal_nan=True)
+        assert out.hardmask == hard
+
+
+@without_numba
+def test_two_masks_in_place(backend: Backend, rng: np.random.Generator) -> None:
+    """`out` is the masked input, and another mask comes with the call."""
+    x, extra = masked(rng, (5, 12, 13)), rng.random((12, 13)) < 0.1
+    W = weights(rng, 5, 5)
+    expected = pf.conv1x1(x.copy(), W, mask=extra, backend=backend)
+    y = pf.conv1x1(x, W, mask=extra, out=x, backend=backend)
+    assert y is x
+    assert_same(y, expected)
+
+
 def test_two_masks_and_several_panels(rng: np.random.Generator) -> None:
-    """Pixels are no multiple of a panel's, threads share them, weights are packed once."""
+    """Pixels are no multiple of a panel; threads share them; weights are packed once."""
     x = masked(rng, (30, 3, 5003))
     extra = rng.random((3, 5003)) < 0.1
     layer = pf.Conv1x1(weights(rng, 40, 30))
@@ -366,16 +283,16 @@ def test_masked_arrays_elsewhere(rng: np.random.Generator) -> None:
         pf.Conv1x1(np.ma.MaskedArray(W))
 
 
-# What valid="any" says of pixels without channels and of weights of 0.
+# valid="any": pixels that miss all channels, and weights of 0.
 
 
-@each_backend
-def test_what_is_left_of_a_pixel(backend: str) -> None:
+@without_numba
+def test_what_is_left_of_a_pixel(backend: Backend) -> None:
     x = np.array([[np.nan, np.nan, 3.0], [np.nan, 2.0, 5.0]])
     W, bias = np.array([[1.0, 1.0], [0.0, 0.0], [4.0, 0.0]]), [10.0, 20.0, 30.0]
     y = pf.conv1x1(x, W, bias, nodata=np.nan, valid="any", min_valid=0, channel_axis=0)
     assert np.isnan(y[:, 0]).all()  # not even with min_valid=0, nor for weights of 0
     assert y[0, 1] == 2 * 2.0 + 10
-    assert y[1, 1] == 20  # weights of 0 miss nothing
-    assert np.isnan(y[2, 1])  # all that it weighs is missing
+    assert y[1, 1] == 20  # an output with weights of 0 misses nothing
+    assert np.isnan(y[2, 1])  # all channels with weights other than 0 are missing
     assert y[:, 2].tolist() == [18, 20, 42]

@@ -1,45 +1,15 @@
-"""Memory: no temporary that grows with the pixels, and nothing lost."""
+"""Memory: no temporary grows with the pixels, and nothing leaks."""
 
 from __future__ import annotations
 
 import sys
 
 import pytest
-from support import run_python
-
-import pointwise_fast as pf
+from peaks import MALLOC, MEASURE
+from support import Backend, run_python, without_numba
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self")
 
-#: Makes malloc ask the system for every larger block and give it back at once: what it keeps for
-#: later would hide temporaries of up to 32 MiB.
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-
-#: Peak memory of a call, in KiB beyond what there was, after a first call of the same kind.
-MEASURE = """
-import sys
-import numpy as np
-import pointwise_fast as pf
-
-def status(field):
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith(field))
-
-def peak(call):
-    call()
-    before = status("VmRSS")
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # forgets the peak
-    call()
-    return status("VmHWM") - before
-
-backend, case = sys.argv[1:]
-rows = 600
-cube = np.ones((50, rows, 600), np.float32)
-w = np.ones((20, 50), np.float32)
-out = np.ones((20, rows, 600), np.float32)
-settings = dict(backend=backend, threads=2, activation="silu")
-"""
 
 CASES = {
     "planar": "lambda: pf.conv1x1(cube, w, out=out, **settings)",
@@ -64,7 +34,7 @@ CASES = {
         pf.conv1x1(x, np.ones((1, 3000)), out=y, **settings)""",
 }
 
-#: Those that not every backend takes.
+#: Calls that not every backend takes.
 CONVERTED = {
     "uint16": "lambda x=cube.astype('u2'): pf.conv1x1(x, w, out=out, **settings)",
     "float16 to uint8": """lambda x=cube.astype('f2'), y=out.astype('u1'):
@@ -105,31 +75,31 @@ CONVERTED = {
 
 
 @pytest.mark.parametrize("case", CONVERTED)
-@pytest.mark.parametrize("backend", [name for name in pf.backends() if name != "numba"])
-def test_peak_of_a_call_that_converts(backend: str, case: str) -> None:
+@without_numba
+def test_peak_of_a_call_that_converts(backend: Backend, case: str) -> None:
     code = " ".join(CONVERTED[case].split())
     done = run_python(MEASURE + f"print(peak({code}))", backend, case, **MALLOC)
     assert int(done.stdout) < 4 << 10
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_peak_of_a_call(backend: str, case: str) -> None:
-    """Under 4 MiB, where the arrays have 100."""
+def test_peak_of_a_call(backend: Backend, case: str) -> None:
+    """A call needs under 4 MiB, for arrays of 100 MB."""
     code = " ".join(CASES[case].split())
     done = run_python(MEASURE + f"print(peak({code}))", backend, case, **MALLOC)
     assert int(done.stdout) < 4 << 10
 
 
 def test_the_measure_itself() -> None:
-    """It sees a copy of the input, and one of 3 MB."""
+    """The measure sees a copy of the input, and one of 3 MB."""
     for copied in ("cube", "cube[:2]"):
         code = f"print(peak(lambda: {copied}.copy()), {copied}.nbytes >> 10)"
         peak, size = map(int, run_python(MEASURE + code, "numpy", "-", **MALLOC).stdout.split())
         assert 0.9 * size < peak < 1.1 * size + 512
 
 
-def test_nothing_is_lost(backend: str) -> None:
-    """Thousands of calls, of one-shot and of new layers, leave the memory where it was."""
+def test_nothing_is_lost(backend: Backend) -> None:
+    """Memory does not grow over thousands of calls, of `conv1x1` and of new layers."""
     code = """
     x, small = np.ones((8, 300), np.float32), np.ones((5, 8), np.float32)
     def calls(n):

@@ -1,4 +1,4 @@
-"""Missing data: nodata values, masks, fills, scales; against the definition, pixel by pixel."""
+"""Missing data: which pixels are missing, and what the others become; masks, scales."""
 
 from __future__ import annotations
 
@@ -7,31 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from bounds import convolved
-from support import Array, assert_within, numbers
-from test_dtypes import LAYOUTS, arranged, needs_c
+from images import LAYOUTS, arranged, with_gaps
+from support import Backend, assert_within, needs_c, numbers, without_numba
 
 import pointwise_fast as pf
 
-BACKENDS = [name for name in pf.backends() if name != "numba"]
 
-
-def with_gaps(
-    rng: np.random.Generator,
-    shape: tuple[int, ...],
-    dtype: Any,
-    nodata: float,
-    backend: str = "c",
-) -> Array:
-    kind = np.dtype(dtype)
-    if kind.kind in "ui":
-        x = rng.integers(0, 100, shape).astype(kind)
-    else:
-        x = numbers(rng, backend, *shape).astype(kind)
-    x[rng.random(shape) < 0.04] = nodata
-    return x
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
     ("dtype", "nodata"),
@@ -39,7 +21,7 @@ def with_gaps(
      ("f2", np.nan), ("i4", -(2**31)), ("f4", 3.4028234663852886e38)],
 )  # fmt: skip
 def test_all_channels_are_needed(
-    dtype: str, nodata: float, layout: str, backend: str, rng: np.random.Generator
+    dtype: str, nodata: float, layout: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     plain = with_gaps(rng, (7, 9, 41), dtype, nodata, backend)
     x, axis = arranged(plain, layout)
@@ -63,12 +45,12 @@ def test_all_channels_are_needed(
         np.broadcast_to(missing, y.shape)] == 0)  # fmt: skip
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("of", ["pixels", "x"])
 @pytest.mark.parametrize("batch", [(), (3,)])
 def test_masks(
-    batch: tuple[int, ...], of: str, layout: str, backend: str, rng: np.random.Generator
+    batch: tuple[int, ...], of: str, layout: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     plain = numbers(rng, backend, 7, 9, 41).astype(np.float32)
     x, axis = arranged(plain, layout)
@@ -89,8 +71,8 @@ def test_masks(
         assert not np.isnan(layer(x)).any()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_value_for_each_band_and_a_mask(backend: str, rng: np.random.Generator) -> None:
+@without_numba
+def test_a_value_for_each_band_and_a_mask(backend: Backend, rng: np.random.Generator) -> None:
     x = rng.integers(0, 6, (3, 20, 33)).astype(np.int16)
     mask = rng.random((20, 33)) < 0.1
     weight = rng.standard_normal((4, 3))
@@ -104,12 +86,12 @@ def test_a_value_for_each_band_and_a_mask(backend: str, rng: np.random.Generator
     assert np.array_equal(labels, np.where(missing, 99, best))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("min_valid", [0, 0.5, 0.75, 1])
 @pytest.mark.parametrize("share", [0, 0.02, 0.3])
 def test_some_channels_are_enough(
-    share: float, min_valid: float, layout: str, backend: str, rng: np.random.Generator
+    share: float, min_valid: float, layout: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     plain = rng.standard_normal((8, 5, 21))
     plain[rng.random(plain.shape) < share] = np.nan
@@ -143,7 +125,7 @@ def test_some_channels_are_enough(
 def test_some_channels_with_all_else(
     options: dict[str, Any], layout: str, out: str, rng: np.random.Generator
 ) -> None:
-    """The C backend against NumPy's, where `out` is new, x or the residual."""
+    """The C backend agrees with NumPy's, where `out` is new, x or the residual."""
     plain = rng.standard_normal((6, 40, 101))
     plain[rng.random(plain.shape) < 0.05] = np.nan
     plain[:, 7] = np.nan
@@ -166,7 +148,7 @@ def test_some_channels_with_all_else(
 @pytest.mark.parametrize("min_valid", [0, 0.5, 1])
 @pytest.mark.parametrize("view", ["window", "Fortran", "every second"])
 def test_some_channels_of_views(view: str, min_valid: float, rng: np.random.Generator) -> None:
-    """Rows of x that lie apart, of which y makes one run; a collar of nothing around them."""
+    """Rows of x lie apart, those of y are contiguous, and pixels without data surround them."""
     cube = rng.standard_normal((45, 60, 90)).astype(np.float32)
     cube[rng.random(cube.shape) < 0.02] = np.nan
     cube[:, :20] = cube[:, :, :20] = np.nan
@@ -184,9 +166,9 @@ def test_some_channels_of_views(view: str, min_valid: float, rng: np.random.Gene
         assert np.allclose(y, wanted, rtol=1e-4, atol=1e-4, equal_nan=True)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@without_numba
 @pytest.mark.parametrize("groups", [1, 2])
-def test_scale_and_offset(groups: int, backend: str, rng: np.random.Generator) -> None:
+def test_scale_and_offset(groups: int, backend: Backend, rng: np.random.Generator) -> None:
     x = rng.integers(0, 10000, (6, 7, 9)).astype(np.uint16)
     x[0, 0, 0] = 0
     scale, offset = rng.random(6) * 1e-4, rng.standard_normal(6)
@@ -219,8 +201,8 @@ def test_threads_and_panels_do_not_show(layout: str, rng: np.random.Generator) -
         assert np.array_equal(layer(x, threads=threads), whole, equal_nan=True)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_output_over_input(backend: str, rng: np.random.Generator) -> None:
+@without_numba
+def test_output_over_input(backend: Backend, rng: np.random.Generator) -> None:
     x = with_gaps(rng, (6, 20, 30), "f4", np.nan, backend)
     mask = rng.random((20, 30)) < 0.2
     weight = numbers(rng, backend, 6, 6)
@@ -235,102 +217,8 @@ def test_output_over_input(backend: str, rng: np.random.Generator) -> None:
     assert np.array_equal(labels, expected)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("fill", [-(2**31), 2**31 - 1, 2**22, 2**22 + 1])
-def test_labels_keep_any_fill(fill: int, backend: str) -> None:
-    settings: dict[str, Any] = {"channel_axis": 0, "head": "argmax", "dtype": "int32"}
-    x = np.zeros((3, 1), np.float32)
-    y = pf.conv1x1(x, np.eye(3), nodata=0, fill=fill, backend=backend, **settings)
-    assert y.tolist() == [fill]
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize(
-    ("dtype", "nodata"),
-    [
-        ("i8", -(2**63)),
-        ("i8", 2**63 - 1),
-        ("i8", np.int64(2**53 + 1)),
-        ("u8", 2**64 - 1),
-        ("u8", np.uint64(2**63 + 1)),
-        ("i8", -(2.0**63)),
-        ("u8", np.array(2**60 + 3)),
-    ],
-)
-def test_integers_of_64_bits_are_told_apart(
-    dtype: str, nodata: Any, layout: str, backend: str, rng: np.random.Generator
-) -> None:
-    limits, value = np.iinfo(dtype), int(nodata)
-    plain = rng.integers(0, 100, (3, 4, 61)).astype(dtype)
-    # Neighbours, which a float64 cannot tell from it.
-    beside = [v for v in (value - 1, value + 1, value + 2) if limits.min <= v <= limits.max]
-    plain[0] = np.resize(np.array([*beside, value], dtype), (4, 61))
-    x, axis = arranged(plain, layout)
-    missing = plain[0] == np.dtype(dtype).type(value)
-    assert 0.2 < missing.mean() < 0.6
-    settings: dict[str, Any] = {"channel_axis": axis, "backend": backend}
-    for given in (nodata, [nodata, None, nodata], [value, -1 if dtype == "i8" else 999, value]):
-        y = pf.Conv1x1(np.ones((2, 3)), nodata=given, **settings)(x)
-        assert np.array_equal(np.isnan(np.moveaxis(y, axis, 0)[1]), missing)
-    swapped = x.astype(x.dtype.newbyteorder("S"))
-    y = pf.conv1x1(swapped, np.ones((2, 3)), nodata=nodata, **settings)
-    assert np.array_equal(np.isnan(np.moveaxis(y, axis, 0)[0]), missing)
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("fill", [-(2**63), 2**63 - 1, 2**53 + 2])
-def test_results_of_64_bits_keep_their_fill(fill: int, backend: str) -> None:
-    x = np.array([[1.0, 2.0]])
-    y = pf.conv1x1(x, [[3.0]], channel_axis=0, dtype="i8", nodata=1, fill=fill, backend=backend)
-    assert y.tolist() == [[fill, 6]]
-
-
-def test_a_fill_that_sums_do_not_hold() -> None:
-    """float64 has no 2**53 + 1: the C backend leaves it to NumPy's."""
-    settings: dict[str, Any] = {"channel_axis": 0, "dtype": "i8", "nodata": 1, "fill": 2**53 + 1}
-    assert pf.conv1x1(np.ones((1, 1)), [[3.0]], **settings).tolist() == [[2**53 + 1]]
-    if "c" in BACKENDS:
-        with pytest.raises(ValueError, match="fill=9007199254740993, which sums of float64"):
-            pf.conv1x1(np.ones((1, 1)), [[3.0]], backend="c", **settings)
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("valid", ["all", "any"])
-@pytest.mark.parametrize(("dtype", "nodata"), [("f4", 0.0), ("u1", 7), ("f8", np.nan)])
-def test_a_channel_without_nodata(
-    dtype: str, nodata: float, valid: str, backend: str, rng: np.random.Generator
-) -> None:
-    x = with_gaps(rng, (4, 9, 30), dtype, nodata)
-    weight = rng.integers(1, 5, (2, 4))
-    given = (nodata, None, nodata, None)
-    mask = np.isnan(x) if np.isnan(nodata) else x == nodata
-    mask[1::2] = False
-    settings: dict[str, Any] = {"valid": valid, "min_valid": 0, "backend": backend}
-    expected = pf.conv1x1(x, weight, mask=mask, **settings)
-    assert valid == "any" or np.isnan(expected).any()
-    for nodatavals in (given, list(given), np.array(given, object)):
-        y = pf.conv1x1(x, weight, nodata=nodatavals, **settings)
-        assert np.array_equal(y, expected, equal_nan=True)
-        layer = pf.Conv1x1(weight, nodata=nodatavals, **settings)
-        assert np.array_equal(layer(x), expected, equal_nan=True)
-    plain = pf.conv1x1(x, weight, backend=backend)
-    none = pf.conv1x1(x, weight, nodata=[None] * 4, backend=backend)
-    assert np.array_equal(none, plain, equal_nan=True)
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_nodata_of_floats_as_files_name_it(backend: str) -> None:
-    """With the digits that float32 needs, and as the float64 that has them."""
-    least = np.finfo(np.float32).min
-    x = np.array([[least, 1.0, np.nextafter(least, np.float32(0))]], np.float32)
-    for given in (-3.4028235e38, float(least), np.float32(least)):
-        y = pf.conv1x1(x, [[0.0]], channel_axis=-2, nodata=given, backend=backend)
-        assert np.isnan(y).tolist() == [[True, False, False]]
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_fraction_is_met_exactly(backend: str) -> None:
+@without_numba
+def test_a_fraction_is_met_exactly(backend: Backend) -> None:
     x = np.where(np.arange(100) < 55, 1.0, np.nan)
     settings: dict[str, Any] = {"nodata": np.nan, "valid": "any", "backend": backend}
     settings["channel_axis"] = 0
@@ -338,70 +226,37 @@ def test_a_fraction_is_met_exactly(backend: str) -> None:
     assert np.isnan(pf.conv1x1(x, np.ones((1, 100)), min_valid=0.56, **settings)[0])
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_no_channel_is_missing_where_there_is_none(backend: str) -> None:
+@without_numba
+def test_no_channel_is_missing_where_there_is_none(backend: Backend) -> None:
     y = pf.conv1x1(np.ones((0, 2, 3)), np.ones((2, 0)), [1, 2], mask=np.ones((2, 3), bool),
                    backend=backend)  # fmt: skip
     assert np.array_equal(y[:, 0, 0], [1, 2])
 
 
-WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"nodata": [1, 2]}, ValueError, "nodata has 2 values; a single number, or 3, fit the 3"),
-    ({"nodata": [[1], [2, 3], 0]}, ValueError, "nodata must be a number, or one for each"),
-    ({"nodata": 1e40}, ValueError, "nodata=1e+40 does not fit x, which has dtype float32"),
-    ({"nodata": 1j}, TypeError, "nodata must be a number; got 1j"),
-    ({"nodata": np.ma.masked}, ValueError, "nodata must be a number"),
-    (
-        {"x": np.ones((3, 5, 6), np.uint64), "nodata": 2**64, "dtype": "f4"},
-        ValueError,
-        "nodata=18446744073709551616 does not fit x, which has dtype uint64: whole numbers from 0 "
-        "to 18446744073709551615 do",
-    ),
-    (
-        {"x": np.ones((3, 5, 6), np.int64), "nodata": 2.0**63, "dtype": "f4"},
-        ValueError,
-        "pass 9223372036854775807 as an int, which is not rounded",
-    ),
-    (
-        {"x": np.ones((3, 5, 6), np.int64), "nodata": -(2**63) - 1, "dtype": "f4"},
-        ValueError,
-        "nodata=-9223372036854775809 does not fit x",
-    ),
-    ({"x": np.ones((3, 5, 6), np.uint8), "nodata": 0.5}, ValueError, "nodata=0.5 does not fit x"),
-    ({"x": np.ones((3, 5, 6), bool), "nodata": 2}, ValueError, "whole numbers from 0 to 1 do"),
-    ({"nodata": 10**400}, ValueError, "does not fit x, which has dtype float32"),
-    ({"nodata": [None, None]}, ValueError, "nodata has 2 values; a single number, or 3"),
-    ({"nodata": [None, "a", 1]}, TypeError, "nodata must be a number; got 'a'"),
-    ({"nodata": [[1, 2, 3]]}, ValueError, "nodata must be a number, or one for each channel"),
-    ({"nodata": "none"}, ValueError, "nodata must be a number"),
-    ({"nodata": [1, 2, "a"]}, TypeError, "nodata must be a number; got 'a'"),
-    ({"x": np.ones((3, 5, 6), np.uint8), "nodata": -1}, ValueError, "nodata=-1 does not fit x"),
-    ({"x": np.ones((3, 5, 6), np.uint8), "nodata": np.nan}, ValueError, "does not fit x"),
-    ({"mask": np.zeros((5, 7), bool)}, ValueError, "mask has shape (5, 7); (5, 6), as the pixels"),
-    ({"mask": np.zeros((5, 6))}, TypeError, "mask has dtype float64; bool is expected"),
-    ({"fill": "x"}, TypeError, "fill must be a number"),
-    ({"nodata": 0, "dtype": "u1", "fill": 256}, ValueError, "fill=256 does not fit the result"),
-    ({"nodata": 0, "dtype": "u1", "fill": np.nan}, ValueError, "fill=nan does not fit"),
-    ({"valid": "most"}, ValueError, "valid must be 'all' or 'any'; got 'most'"),
-    ({"min_valid": 1.5}, ValueError, "min_valid must be a fraction between 0 and 1"),
-    ({"min_valid": None}, TypeError, "min_valid must be a number"),
-    ({"scale": "a"}, TypeError, "scale has dtype"),
-    ({"scale": [1, 2]}, ValueError, "scale has shape (2,); (3,) fits the 3 input channels"),
-    ({"scale": [1, 2, np.inf]}, ValueError, "scale must be finite"),
-    ({"offset": [[1.0]]}, ValueError, "offset has shape (1, 1); (3,) fits"),
-    ({"offset": "a"}, TypeError, "offset has dtype"),
-]
+@needs_c
+@pytest.mark.parametrize(
+    ("groups", "dtype", "says"),
+    [(2, "f4", "missing data with groups=2"), (1, "c8", "missing data of complex numbers")],
+)
+def test_what_c_refuses_by_name(
+    groups: int, dtype: str, says: str, rng: np.random.Generator
+) -> None:
+    """`auto` falls back to NumPy where the C backend has no missing data."""
+    x = rng.integers(1, 9, (4, 5, 6)).astype(dtype)
+    x[:, 2, 3] = 7
+    weight = rng.integers(1, 9, (6, 4 // groups))
+    with pytest.raises(ValueError, match=f"'c' does not support {says}"):
+        pf.conv1x1(x, weight, groups=groups, nodata=7, backend="c")
+    y = pf.conv1x1(x, weight, groups=groups, nodata=7)
+    lost = (x == 7).any(axis=0)
+    assert np.array_equal(np.isnan(y), np.broadcast_to(lost, y.shape))
+    assert np.allclose(y[:, ~lost], pf.conv1x1(x, weight, groups=groups)[:, ~lost])
 
 
-@pytest.mark.parametrize(("wrong", "error", "says"), WRONG, ids=[w[2][:30] for w in WRONG])
-@pytest.mark.parametrize("way", ["conv1x1", "Conv1x1"])
-def test_wrong_argument(way: str, wrong: dict[str, Any], error: type[Exception], says: str) -> None:
-    good = {"x": np.ones((3, 5, 6), np.float32), "weight": np.ones((4, 3))}
-    out = None if "dtype" in wrong else np.full((4, 5, 6), 17, np.float32)
-    arguments = {**good, "out": out, **wrong}
-    call = {n: v for n, v in arguments.items() if n in ("x", "out", "mask")}
-    settings = {n: v for n, v in arguments.items() if n not in call}
-    with pytest.raises(error) as caught:
-        pf.conv1x1(**arguments) if way == "conv1x1" else pf.Conv1x1(**settings)(**call)
-    assert says in str(caught.value)
-    assert out is None or np.all(out == 17)
+@needs_c
+def test_c_refuses_missing_data_in_chains() -> None:
+    last = pf.Conv1x1(np.ones((2, 4)))
+    x = np.ones((3, 2, 2))
+    with pytest.raises(ValueError, match="'c' does not support missing data in chains of layers"):
+        pf.Chain(pf.Conv1x1(np.ones((4, 3)), nodata=7, backend="c"), last)(x)
+    assert np.all(pf.Chain(pf.Conv1x1(np.ones((4, 3)), nodata=7), last)(x) == 12)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import sys
 from typing import Any
 
 import numpy as np
 import pytest
-from support import Array, assert_conv, run_python
+from support import WITHOUT_NUMBA, Array, Backend, assert_conv, run_python
 
 import pointwise_fast as pf
+from pointwise_fast.keys import MOST_CALLS
 
 NAMES = ("blue", "green", "red", "nir", "swir")
 SHUFFLED = ("nir", "blue", "swir", "red", "green")
@@ -60,18 +62,18 @@ def call(request: pytest.FixtureRequest) -> Any:
     return run
 
 
-FEATURED = [name for name in pf.backends() if name != "numba"]
+FEATURED = WITHOUT_NUMBA
 
 
 @pytest.mark.parametrize("backend", FEATURED)
 @pytest.mark.parametrize("names", [NAMES, SHUFFLED, NAMES[::-1]], ids=["same", "mixed", "reverse"])
-def test_fields(names: Any, backend: str, call: Any, rng: np.random.Generator) -> None:
+def test_fields(names: Any, backend: Backend, call: Any, rng: np.random.Generator) -> None:
     x, W = cube(rng), weights(rng)
     y = call(records(x, names), W, channels=NAMES, backend=backend)
     assert_conv(y, x, W)
     last = call(records(x, names), W, channels=list(NAMES), channel_axis=-1, backend=backend)
     assert_conv(last, np.moveaxis(x, 0, -1), W, channel_axis=-1)
-    # Some of the fields, with others of another dtype behind.
+    # Some of the fields; others, of another dtype, follow.
     three = call(records(x, names, flag="u1"), W[:, :5], channels=NAMES, backend=backend)
     assert np.array_equal(three, y)
     assert_conv(call(records(x, names), W[:, :2], channels=names[1:3], backend=backend),
@@ -151,7 +153,7 @@ def test_errors_of_fields(rng: np.random.Generator) -> None:
         (good, None, TypeError, "pass channels=['blue', 'green', 'red', 'nir', 'swir', 'flag']"),
     ):
         with pytest.raises(error) as caught:
-            pf.conv1x1(wrong, W, channels=names, out=out)  # type: ignore[arg-type]
+            pf.conv1x1(wrong, W, channels=names, out=out)
         assert says in str(caught.value)
     with pytest.raises(ValueError, match="not equally far apart"):
         pf.conv1x1(good, W[:, :3], channels=["blue", "green", "nir"])
@@ -188,7 +190,7 @@ def test_dataframes(call: Any, rng: np.random.Generator) -> None:
     wider = frame(x, SHUFFLED, pandas)
     wider.insert(2, "station", "a1")
     assert_conv(call(wider, W, **settings), rows, W, channel_axis=-1)
-    # Without names by position.
+    # Without names, columns are taken by position.
     mixed = frame(x, SHUFFLED, pandas)
     assert_conv(call(mixed, W, channel_axis=-1), rows[:, order_of(SHUFFLED)], W, channel_axis=-1)
 
@@ -217,7 +219,7 @@ def test_errors_of_dataframes(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("dtype", ["Float32", "float[pyarrow]"])
 @pytest.mark.parametrize("names", [None, NAMES])
 def test_frames_of_objects_to_numpy(dtype: str, names: Any, rng: np.random.Generator) -> None:
-    """Nullable and Arrow-backed: what the message says works."""
+    """The advice for nullable and Arrow-backed columns works."""
     pandas = pytest.importorskip("pandas")
     if "pyarrow" in dtype:
         pytest.importorskip("pyarrow")
@@ -259,7 +261,7 @@ def test_coordinates(call: Any, rng: np.random.Generator) -> None:
                 x[[1, 3]], W[:, :2])  # fmt: skip
     assert_conv(call(labelled(x, NAMES, xarray), W[:, :2], channels=["green", "blue"]),
                 x[[1, 0]], W[:, :2])  # fmt: skip
-    # A coordinate beside that of the axis.
+    # A coordinate that is not the axis's own.
     numbered = labelled(x, SHUFFLED, xarray).assign_coords(
         band=range(5), name=("band", list(SHUFFLED))
     )
@@ -297,3 +299,27 @@ def test_no_library_is_imported() -> None:
     """
     if sys.platform == "linux":
         run_python(code)
+
+
+def test_records_with_a_hard_mask() -> None:
+    x = np.ma.MaskedArray(np.ones((2, 3), [("a", "f4"), ("b", "f4")]), hard_mask=True)
+    y: Any = pf.conv1x1(x, [[1.0, 2.0]], channels=["a", "b"])
+    assert y.hardmask
+    assert np.all(y == 3)
+
+
+def test_no_names() -> None:
+    with pytest.raises(ValueError, match="channels names no field of x"):
+        pf.conv1x1(np.zeros((2, 3), [("a", "f4")]), np.ones((2, 0)), channels=[])
+
+
+def test_more_orders_than_are_remembered() -> None:
+    names = list("abcdef")
+    weight = np.arange(12.0).reshape(2, 6)
+    layer = pf.Conv1x1(weight, channels=names, channel_axis=-1)
+    branches = pf.Branches(layer, layer)
+    for order in itertools.islice(itertools.permutations(names), MOST_CALLS + 10):
+        x = np.array([tuple(names.index(name) for name in order)], [(name, "f4") for name in order])
+        for y in (layer(x), *branches(x)):
+            assert y[0].tolist() == (weight @ np.arange(6)).tolist()
+    assert len(layer._orders) < MOST_CALLS

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextvars import copy_context
 from typing import Any
 
 import pytest
 import threadpoolctl
+from programs import WITHOUT_C
 from support import BACKENDS, run_python
-from test_import import WITHOUT_C
 
 import pointwise_fast as pf
 from pointwise_fast.config import resolve_threads
@@ -29,7 +29,7 @@ def seven() -> Iterator[None]:
 
 
 def test_blocks() -> None:
-    """Nested, used again, and around a function."""
+    """Blocks may be nested, used again, and decorate a function."""
     three = pf.num_threads(3)
     with three:
         assert pf.get_num_threads() == resolve_threads(None) == pf.config()["threads"] == 3
@@ -60,7 +60,7 @@ def test_blocks_end_with_errors() -> None:
     ("n", "error"), [(0, ValueError), (4097, ValueError), (1.0, TypeError), (None, TypeError)]
 )
 def test_wrong_numbers(n: Any, error: type[Exception]) -> None:
-    """They are refused before the block, and by the name that the argument has."""
+    """Wrong numbers are refused before the block runs; the error names the argument."""
     with pytest.raises(error, match="n must be"):
         pf.num_threads(n)
     with pytest.raises(TypeError), pf.set_num_threads(7):  # type: ignore[attr-defined, func-returns-value]
@@ -130,7 +130,7 @@ def test_tasks_have_their_own() -> None:
 
 
 def test_a_generator_that_ends_in_another_context() -> None:
-    def block() -> Iterator[int]:
+    def block() -> Generator[int]:
         with pf.num_threads(2):
             yield pf.get_num_threads()
 
@@ -139,7 +139,7 @@ def test_a_generator_that_ends_in_another_context() -> None:
     assert pf.get_num_threads() == 7
     running.close()
     assert pf.get_num_threads() == 7
-    # Nor has every later call to look for a block.
+    # Later calls need not look for a block either.
     assert not sys.modules["pointwise_fast.config"]._blocks
 
 
@@ -169,7 +169,7 @@ def test_threadpoolctl_lists_and_limits() -> None:
 
 
 def test_limits_hold_in_blocks() -> None:
-    """Whichever is the inner; and a block's number is not left behind by a limit that ends."""
+    """The inner one of limit and block holds; a limit that ends leaves no block's number behind."""
     with pf.num_threads(5):
         with threadpoolctl.threadpool_limits(2):
             assert pf.get_num_threads() == 2
@@ -223,7 +223,7 @@ print(mine[0]["filepath"])
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("built", [True, False])
 def test_registered_whichever_is_first(order: str, built: bool) -> None:
-    """Without the extension there is no library of ours; NumPy's stands for it."""
+    """Without the extension we have no library to find; NumPy's stands for it."""
     code = "" if built else WITHOUT_C
     done = run_python(code + ORDERS[order] + LIMITED, POINTWISE_FAST_NUM_THREADS="5")
     ours = built and "c" in BACKENDS
@@ -247,7 +247,7 @@ def test_threadpoolctl_is_neither_loaded_nor_needed() -> None:
 
 
 def test_an_older_threadpoolctl() -> None:
-    """Before version 3.2 there was nothing to register with."""
+    """threadpoolctl before 3.2 could not register libraries."""
     code = """
         import sys, types, pointwise_fast as pf
         sys.modules["threadpoolctl"] = types.ModuleType("threadpoolctl")

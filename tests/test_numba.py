@@ -1,4 +1,4 @@
-"""What is the Numba backend's own: its machine code, its threads, forks, imports and cache."""
+"""The Numba backend: machine code, threads, forks, imports and cache."""
 
 from __future__ import annotations
 
@@ -59,13 +59,15 @@ def innermost_loops(assembly: str) -> list[str]:
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="x86 mnemonics")
 @pytest.mark.parametrize("layout", ["planar", "interleaved"])
 @pytest.mark.parametrize("dtype", [F4, F8])
-def test_inner_loop_is_packed_fused_and_does_not_spill(layout, dtype, monkeypatch):
+def test_inner_loop_is_packed_fused_and_does_not_spill(
+    layout: str, dtype: np.dtype[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     vector, _ = numba_parallel._machine()
     if vector < 32:
         pytest.skip("this CPU has no AVX")
     from pointwise_fast.kernels import numba_loops
 
-    # What comes from the cache has no assembly.
+    # Functions from the cache have no assembly.
     monkeypatch.setattr(
         numba_loops,
         "compile_cached",
@@ -93,7 +95,9 @@ def test_inner_loop_is_packed_fused_and_does_not_spill(layout, dtype, monkeypatc
 
 @pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "gelu", "softplus", "mish", "elu"])
 @pytest.mark.parametrize("dtype", [F4, F8])
-def test_activations_are_vectors_without_calls(name, dtype, monkeypatch):
+def test_activations_are_vectors_without_calls(
+    name: str, dtype: np.dtype[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pointwise_fast.kernels import numba_activations, numba_loops
 
     monkeypatch.setattr(
@@ -114,7 +118,7 @@ def exact_activation(x: np.ndarray, act: Activation) -> np.ndarray:
     wide = x.astype(np.longdouble)
     if act.name != "gelu":
         return numpy_blas.activate(wide, act)
-    # `math.erfc` of the nearest double, and the slope for what was rounded away.
+    # `math.erfc` of the nearest double, and the slope times what was rounded away.
     z = -wide / np.sqrt(np.longdouble(2))
     near = z.astype(np.float64)
     erfc = np.array([math.erfc(v) for v in near.ravel()]).reshape(z.shape)
@@ -128,13 +132,17 @@ def exact_activation(x: np.ndarray, act: Activation) -> np.ndarray:
     [("sigmoid", 4), ("tanh", 4), ("silu", 4), ("gelu", 8), ("softplus", 4), ("mish", 6),
      ("gelu_tanh", None), ("elu", 3)],
 )  # fmt: skip
-def test_activations_are_exact_to_a_few_units(name, units, dtype):
-    """Where results are normal numbers."""
+def test_activations_are_exact_to_a_few_units(
+    name: str, units: int | None, dtype: np.dtype[Any]
+) -> None:
+    """Activations are exact to a few units where results are normal numbers."""
     x = np.concatenate([np.linspace(-9, 9, 20_001), np.geomspace(1e-30, 80, 500)])
     x = np.concatenate([x, -x])[np.newaxis].astype(dtype)
-    given = (name, 1.0) if name == "elu" else name
+    given: Any = (name, 1.0) if name == "elu" else name
     y = pf.conv1x1(x, [[1]], activation=given, channel_axis=-2, backend="numba")
-    exact = exact_activation(x, parse_activation(given))
+    activation = parse_activation(given)
+    assert activation is not None
+    exact = exact_activation(x, activation)
     # The argument of gelu_tanh's exponential is rounded, so its error grows with its size.
     allowed = units or 4 + 2 * np.abs(1.6 * (x + 0.045 * x**3))
     normal = np.abs(exact) > 100 * np.finfo(dtype).tiny
@@ -147,7 +155,7 @@ def test_activations_are_exact_to_a_few_units(name, units, dtype):
 
 @pytest.mark.parametrize("layout", ["planar", "interleaved"])
 @pytest.mark.parametrize("activation", [None, "silu"])
-def test_parallel_equals_serial_bit_for_bit(layout, activation):
+def test_parallel_equals_serial_bit_for_bit(layout: str, activation: Any) -> None:
     x, w, b = data(50, 20, 30_011)
     axis = -2
     if layout == "interleaved":
@@ -158,14 +166,14 @@ def test_parallel_equals_serial_bit_for_bit(layout, activation):
         np.testing.assert_array_equal(layer(x, threads=threads), one)
 
 
-def test_layouts_are_equal_bit_for_bit():
+def test_layouts_are_equal_bit_for_bit() -> None:
     x, w, b = data(50, 20, 5_003)
     planar = pf.conv1x1(x, w, b, channel_axis=-2, backend="numba")
     interleaved = pf.conv1x1(np.ascontiguousarray(x.T), w, b, channel_axis=-1, backend="numba")
     np.testing.assert_array_equal(planar.T, interleaved)
 
 
-def test_the_caller_keeps_its_number_of_threads():
+def test_the_caller_keeps_its_number_of_threads() -> None:
     x, w, _ = data(50, 20, 30_000)
     numba.set_num_threads(1)
     try:
@@ -198,7 +206,7 @@ print(numba_parallel._launcher()[1].threading_layer())
 
 
 @pytest.mark.parametrize("layer", ["workqueue", "default"])
-def test_many_python_threads_at_once(layer):
+def test_many_python_threads_at_once(layer: str) -> None:
     done = run_python(CONCURRENT, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="4")
     ran = done.stdout.strip()
     assert ran == layer or layer == "default"
@@ -239,7 +247,7 @@ print("ok")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.parametrize("parallel_first", [True, False])
 @pytest.mark.parametrize("layer", ["workqueue", "default"])
-def test_fork(parallel_first, layer):
+def test_fork(parallel_first: bool, layer: str) -> None:
     code = FORK.format(parallel_first=parallel_first)
     done = run_python(code, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2")
     assert done.stdout.strip() == "ok"
@@ -247,7 +255,7 @@ def test_fork(parallel_first, layer):
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="no /proc here")
 @pytest.mark.parametrize("layer", ["workqueue", "default"])
-def test_child_of_a_parent_that_used_numba_without_us(layer):
+def test_child_of_a_parent_that_used_numba_without_us(layer: str) -> None:
     code = """
         import os
         import numba, numpy as np
@@ -270,7 +278,7 @@ def test_child_of_a_parent_that_used_numba_without_us(layer):
 # Imports and the cache
 
 
-def test_import_loads_no_numba():
+def test_import_loads_no_numba() -> None:
     code = (
         "import sys, pointwise_fast as pf; pf.backends(); "
         "pf.conv1x1([[1.0]], [[1.0]], channel_axis=-1, backend='numpy'); "
@@ -279,7 +287,7 @@ def test_import_loads_no_numba():
     assert run_python(code).stdout.strip() == "[]"
 
 
-def test_unavailable_without_jit():
+def test_unavailable_without_jit() -> None:
     code = (
         "import pointwise_fast as pf; assert 'numba' not in pf.backends()\n"
         "try: pf.conv1x1([[1.0]], [[1.0]], channel_axis=-1, backend='numba')\n"
@@ -288,8 +296,8 @@ def test_unavailable_without_jit():
     assert "NUMBA_DISABLE_JIT" in run_python(code, NUMBA_DISABLE_JIT="1").stdout
 
 
-def test_without_any_cache():
-    """Where Numba can write neither to the package's folder nor to the user's."""
+def test_without_any_cache() -> None:
+    """Numba works where it can write neither to the package's folder nor to the user's."""
     run_python("""
         import numpy as np, pointwise_fast as pf
         from numba.core import caching
@@ -301,7 +309,7 @@ def test_without_any_cache():
     """)
 
 
-def test_the_next_process_finds_the_cache(tmp_path: Path):
+def test_the_next_process_finds_the_cache(tmp_path: Path) -> None:
     code = """
         import gc
         import numpy as np, pointwise_fast as pf
@@ -321,7 +329,7 @@ def test_the_next_process_finds_the_cache(tmp_path: Path):
 # Problems
 
 
-def test_in_place_where_one_block_holds_all_filters():
+def test_in_place_where_one_block_holds_all_filters() -> None:
     small = replace(problem(20, 20, 100, "planar"), in_place=True)
     assert numba_parallel.unsupported(small) is None
     large = replace(problem(64, 64, 100, "planar"), in_place=True)
@@ -331,7 +339,7 @@ def test_in_place_where_one_block_holds_all_filters():
 @pytest.mark.parametrize("layout", ["planar", "interleaved"])
 @pytest.mark.parametrize("C", [3, 20, 64])
 @pytest.mark.parametrize("activation", [None, "relu"])
-def test_out_may_be_x(layout, C, activation):
+def test_out_may_be_x(layout: str, C: int, activation: Any) -> None:
     x, w, b = data(C, C, 5_003)
     axis = -2
     if layout == "interleaved":
@@ -341,8 +349,8 @@ def test_out_may_be_x(layout, C, activation):
     np.testing.assert_array_equal(layer(x, out=x, threads=2), beside)
 
 
-def test_first_plans_of_many_threads():
-    """Sixteen threads that need the same new kernel at once."""
+def test_first_plans_of_many_threads() -> None:
+    """Sixteen threads need the same new kernel at once."""
     x, w, _ = data(7, 5, 1000)
     gate, results = threading.Barrier(16), []
 
@@ -358,3 +366,20 @@ def test_first_plans_of_many_threads():
     assert len(results) == 16
     for result in results:
         assert_conv(result, x[:, ::3], w, channel_axis=-2)
+
+
+def test_no_threading_layer() -> None:
+    """Without a threading layer the calling thread does the work."""
+    run_python(
+        """
+        import numpy as np, pointwise_fast as pf
+        from pointwise_fast.kernels import numba_parallel
+        def refuse():
+            raise ValueError("no threading layer could be loaded")
+        numba_parallel._launcher = refuse
+        layer = pf.Conv1x1(np.ones((20, 50)), channel_axis=-2, backend="numba")
+        for _ in range(2):
+            assert (layer(np.ones((50, 40_000)), threads=4) == 50).all()
+            assert not numba_parallel._threads_work
+        """
+    )

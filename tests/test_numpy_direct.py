@@ -1,4 +1,4 @@
-"""The quick way of the NumPy backend against its specification: `numpy_direct`."""
+"""The fast path of the NumPy backend, `numpy_direct`, against its specification."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pointwise_fast.problem import Hidden
 
 Array = npt.NDArray[Any]
 
-#: Of ``(*outer, channels, pixels)``: how an array that holds `A` may lie in memory.
+#: Ways in which an array ``(*outer, channels, pixels)`` that holds `A` may lie in memory.
 LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "planar": lambda A: A.copy(),
     "interleaved": lambda A: A.swapaxes(-1, -2).copy().swapaxes(-1, -2),
@@ -50,7 +50,7 @@ def _shifted(A: Array) -> Array:
 
 @pytest.fixture
 def products(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Array, Array, Array | None]]:
-    """The arguments of every product."""
+    """Gathers the arguments of every product."""
     seen = []
     original = blas.product
 
@@ -85,7 +85,7 @@ def run(
 
 
 def takes_blas(A: Array) -> bool:
-    """NumPy's own conditions, `is_blasable2d` of its matmul.c.src, for either order."""
+    """NumPy's own conditions for either order: `is_blasable2d` in its matmul.c.src."""
     size = A.itemsize
     return any(
         B.strides[-1] == size and B.strides[-2] % size == 0 and B.strides[-2] // size >= B.shape[-1]
@@ -104,7 +104,7 @@ def test_layouts(
     rng: np.random.Generator,
     products: list[tuple[Array, Array, Array | None]],
 ) -> None:
-    """Sums are right for all, and NumPy neither copies for its BLAS nor does without."""
+    """Sums are right in all layouts, and NumPy uses its BLAS without copying."""
     shape = (3, 6, 37)
     weight = rng.standard_normal((8, 6 // groups)).astype(np.float32)
     bias = rng.standard_normal(8).astype(np.float32)
@@ -128,7 +128,7 @@ def test_layouts(
 def test_integers_are_exact(
     dtype: npt.DTypeLike, layout: str, groups: int, rng: np.random.Generator
 ) -> None:
-    """What has no rounding errors is the specification's, to the last bit."""
+    """Results without rounding errors are the specification's to the bit."""
 
     def integers(*shape: int) -> Array:
         return rng.integers(-9, 10, shape).astype(dtype)
@@ -148,7 +148,7 @@ def test_integers_are_exact(
 @pytest.mark.parametrize("layout", ["planar", "interleaved"])
 @pytest.mark.parametrize("activation", [*UNIFORM, "prelu"])
 def test_activations(activation: str, layout: str, rng: np.random.Generator) -> None:
-    """The same sums give the same results: products of integers have no rounding errors."""
+    """Equal sums give equal results; products of integers have no rounding errors."""
     spec: Any = activation
     if activation == "prelu":
         spec = (activation, rng.uniform(-1, 1, 5))
@@ -168,7 +168,7 @@ def test_activations(activation: str, layout: str, rng: np.random.Generator) -> 
 def test_what_is_read_from_the_output(
     layout: str, rng: np.random.Generator, products: list[tuple[Array, Array, Array]]
 ) -> None:
-    """The input, the residual, and channels beside those of the input.
+    """The output may overlap the input, the residual, and channels beside the input's.
 
     NumPy would copy a whole input that might overlap the output of its product.
     """
@@ -200,7 +200,7 @@ def test_what_is_read_from_the_output(
 def test_windows(
     transpose: bool, rng: np.random.Generator, products: list[tuple[Array, Array, Array]]
 ) -> None:
-    """Windows over a signal as channels: pixels overlap, which no BLAS takes."""
+    """Channels may be windows over a signal: pixels overlap, which no BLAS takes."""
     x = np.lib.stride_tricks.sliding_window_view(rng.standard_normal(60), 9)
     x = x if transpose else x.T
     weight = rng.standard_normal((3, len(x)))
@@ -280,7 +280,7 @@ def test_few_channels(C: int, layout: str, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("activation", [None, "relu", "gelu", ("clip", -1, 1)])
 def test_special_values_without_warnings(activation: Any, rng: np.random.Generator) -> None:
-    """Warnings are errors here."""
+    """Special values raise no warnings, which are errors here."""
     x = rng.standard_normal((3, 40)).astype(np.float32)
     x[0, ::3], x[1, ::4], x[2, ::5] = np.inf, -np.inf, np.nan
     x[0, 1] = np.finfo(np.float32).max
@@ -317,7 +317,7 @@ def test_what_is_plain() -> None:
 
 
 def test_what_is_new_in_a_problem_is_not_plain() -> None:
-    """What else a problem may come to say is for the specification, if it is not the default."""
+    """A new field of `Problem` goes to the specification unless it has its default."""
 
     @dataclass(frozen=True)
     class Newer(type(PLAIN)):  # type: ignore[misc]

@@ -1,6 +1,6 @@
-"""``scale=`` and ``offset=``: what is subtracted from x costs no digits, however large it is.
+"""``scale=`` and ``offset=``: subtracting a number from x costs no digits, however large it is.
 
-Terms are ``fma(scale, x, offset)`` (exact.py); sums of them are bounded as those of x are.
+Terms are ``fma(scale, x, offset)`` (exact.py); their sums have the bound of sums of x.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from exact import fma
-from support import BACKENDS, Array, assert_conv, problem_of
-from test_dtypes import LAYOUTS, arranged, needs_c, supported
+from images import LAYOUTS, arranged, supported
+from support import BACKENDS, Array, Backend, assert_conv, needs_c, problem_of
 
 import pointwise_fast as pf
 from pointwise_fast.conv import _known
@@ -24,7 +24,7 @@ INPUTS = ["f4", "f8", "f2", "u1", "i1", "u2", "i2", "u4", "i4", "i8"]
 
 
 def raster(rng: np.random.Generator, dtype: Any, C: int, *pixels: int) -> Array:
-    """Bands whose mean is thousands of times their spread, as far as the dtype has them."""
+    """Bands whose mean is thousands of times their spread, as far as the dtype permits."""
     kind = np.dtype(dtype)
     mean = rng.uniform(20, 100, C) if kind.itemsize == 1 else rng.uniform(500, 9000, C)
     mean *= {"u4": 2e5, "i4": 1e5, "i8": 1e7}.get(dtype, 1)
@@ -33,7 +33,7 @@ def raster(rng: np.random.Generator, dtype: Any, C: int, *pixels: int) -> Array:
 
 
 def settings_for(x: Array, axis: int, scale: bool, rng: np.random.Generator) -> dict[str, Any]:
-    """A scale, or none, and offsets that leave but the spread."""
+    """A scale, or none, and offsets that remove the mean."""
     C = x.shape[axis]
     factor = rng.uniform(-2, 2, C) if scale else np.ones(C)
     mean = np.moveaxis(x, axis, 0).reshape(C, -1).mean(axis=1, dtype=np.float64)
@@ -54,7 +54,7 @@ def terms(x: Array, dtype: Any, offset: Any, scale: Any = 1.0, axis: int = -3) -
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", INPUTS)
 def test_every_input(
-    dtype: str, layout: str, scale: bool, backend: str, rng: np.random.Generator
+    dtype: str, layout: str, scale: bool, backend: Backend, rng: np.random.Generator
 ) -> None:
     for C, K, H, W in ((9, 5, 6, 11), (50, 20, 2, 67)):
         x, axis = arranged(raster(rng, dtype, C, H, W), layout)
@@ -76,9 +76,9 @@ def test_every_input(
 @pytest.mark.parametrize("dtype", ["f8", "i4", "u4", "i8"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_wide_input_is_rounded_after_the_offset(
-    layout: str, dtype: str, backend: str, rng: np.random.Generator
+    layout: str, dtype: str, backend: Backend, rng: np.random.Generator
 ) -> None:
-    """Sums of float32 of values that no float32 holds."""
+    """float32 sums are right for values that float32 does not hold."""
     x = raster(rng, dtype, 13, 5, 70)
     if dtype == "f8":
         x = x * 1e-3 + 40_000
@@ -92,8 +92,8 @@ def test_wide_input_is_rounded_after_the_offset(
         assert_conv(y, t, weight, channel_axis=axis)
 
 
-def test_a_large_mean(backend: str, rng: np.random.Generator) -> None:
-    """Components of a covariance, for which a mean is subtracted."""
+def test_a_large_mean(backend: Backend, rng: np.random.Generator) -> None:
+    """Principal components, for which a large mean is subtracted, keep their digits."""
     mean = np.rint(rng.uniform(1500, 15000, 120))
     x = (mean[:, None] + rng.integers(-12, 13, (120, 700)) / 8).astype("f4")
     basis = np.linalg.qr(rng.standard_normal((120, 120)))[0][:7]
@@ -105,8 +105,8 @@ def test_a_large_mean(backend: str, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_shapes_and_options(dtype: str, backend: str, rng: np.random.Generator) -> None:
-    """Groups, strides, residuals, activations, batches, one pixel, in place, many channels."""
+def test_shapes_and_options(dtype: str, backend: Backend, rng: np.random.Generator) -> None:
+    """Offsets go with groups, strides, residuals, activations, batches, in place, many channels."""
     for C, K, groups, shape, axis in (
         (12, 8, 4, (2, 12, 5, 9), -3),
         (6, 9, 3, (4, 7, 6), -1),
@@ -142,7 +142,7 @@ def test_shapes_and_options(dtype: str, backend: str, rng: np.random.Generator) 
 @pytest.mark.parametrize("isa", c_simd.isas())
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_bits(dtype: str, isa: str, rng: np.random.Generator) -> None:
-    """Every kernel computes as if its input were the terms: planes, rows, pixels, any tail."""
+    """Every kernel computes as if its input were the terms, in every layout and tail."""
 
     def compute(x: Array, out: Array, threads: int, **affine: Any) -> Array:
         problem = problem_of(x, weight, bias, None, out, in_place=x is out, **affine)
@@ -167,7 +167,7 @@ def test_bits(dtype: str, isa: str, rng: np.random.Generator) -> None:
             assert np.array_equal(compute(plain, plain, 1, **affine), expected)
 
 
-def test_a_scale_of_zero_counts_as_its_offset(backend: str, rng: np.random.Generator) -> None:
+def test_a_scale_of_zero_counts_as_its_offset(backend: Backend, rng: np.random.Generator) -> None:
     x, weight = raster(rng, "f4", 3, 4, 5), rng.standard_normal((2, 3))
     y = pf.conv1x1(x, weight, scale=[1, 0, -1], offset=[0, 7, 2], backend=backend)
     x[1] = 7
@@ -180,7 +180,7 @@ def test_a_scale_of_zero_counts_as_its_offset(backend: str, rng: np.random.Gener
     assert np.allclose(b, 2 * weight[:, 1])
 
 
-def test_offsets_of_zero_fold_the_scale(backend: str, rng: np.random.Generator) -> None:
+def test_offsets_of_zero_fold_the_scale(backend: Backend, rng: np.random.Generator) -> None:
     x, weight = raster(rng, "f4", 3, 4, 5), rng.standard_normal((2, 3))
     for offset in (None, 0, -0.0, [0, -0.0, 0]):
         y = pf.conv1x1(x, weight, scale=0.5, offset=offset, backend=backend)
@@ -188,8 +188,10 @@ def test_offsets_of_zero_fold_the_scale(backend: str, rng: np.random.Generator) 
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_missing_data_are_those_of_x(layout: str, backend: str, rng: np.random.Generator) -> None:
-    """Not of what takes its place; and a NaN that is no data does not leak."""
+def test_missing_data_are_those_of_x(
+    layout: str, backend: Backend, rng: np.random.Generator
+) -> None:
+    """Values of x are compared with nodata, not the terms; a NaN that is missing does not leak."""
     for dtype, nodata in (("u2", 0), ("i2", -99), ("f4", np.nan), ("f4", -1e38)):
         plain = raster(rng, dtype, 11, 8, 40)
         gaps = rng.random((11, 8, 40)) < 0.02
@@ -214,7 +216,7 @@ def test_missing_data_are_those_of_x(layout: str, backend: str, rng: np.random.G
 def test_some_channels_with_scale_and_offset(
     dtype: str, offset: Any, rng: np.random.Generator
 ) -> None:
-    """Sums over the terms that are there, by the sizes of the weights as given."""
+    """Sums over the terms that are present are scaled by the weights as given."""
     x = raster(rng, dtype, 4, 60)
     gaps = rng.random(x.shape) < 0.3
     x[gaps] = 0
@@ -227,14 +229,14 @@ def test_some_channels_with_scale_and_offset(
     total = abs(weight).sum(axis=1)[:, None]
     factor = total / np.maximum(abs(weight) @ there, 1e-9)
     expected = (weight @ (t * there)) * factor + bias[:, None]
-    expected[:, there.sum(axis=0) < 2] = np.nan  # of four channels, fewer than 0.4
+    expected[:, there.sum(axis=0) < 2] = np.nan  # fewer than 0.4 of four channels
     bound = 1e-6 * (abs(weight) @ abs(t * there)) * factor + 1e-6
     assert np.array_equal(np.isnan(y), np.isnan(expected))
     assert np.all((abs(y - expected) <= bound) | np.isnan(expected))
 
 
 def test_complex_numbers(rng: np.random.Generator) -> None:
-    """The scale is of both parts, the offset of the real one."""
+    """The scale multiplies both parts, the offset is added to the real one."""
     x = (raster(rng, "f8", 5, 40) + 1j * raster(rng, "f8", 5, 40)).astype("c8")
     weight = rng.standard_normal((3, 5)) + 1j * rng.standard_normal((3, 5))
     affine = settings_for(x.real, -2, True, rng)
@@ -252,7 +254,7 @@ def test_complex_numbers(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("dtype", ["f4", "u2", "f8"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_chains(layout: str, dtype: str, rng: np.random.Generator) -> None:
-    """In the first layer and in later ones: what the layers give one after another."""
+    """Offsets may be in the first layer and in later ones; the result is that of single layers."""
     x, axis = arranged(raster(rng, dtype, 6, 30, 41), layout)
     for hidden in (5, 20, 64):
         first = pf.Conv1x1(
@@ -275,11 +277,18 @@ def test_chains(layout: str, dtype: str, rng: np.random.Generator) -> None:
                 assert np.array_equal(y, expected)
             by_numpy = pf.Chain(
                 *(
-                    pf.Conv1x1(s.weight, s.bias, activation=a, channel_axis=axis, backend="numpy",
-                               scale=s._settings.scale, offset=s._settings.offset)
-                    for s, a in ((first, "relu"), (last, None))
+                    pf.Conv1x1(
+                        one.weight,
+                        one.bias,
+                        activation=one.activation,
+                        channel_axis=axis,
+                        backend="numpy",
+                        scale=one._settings.scale,
+                        offset=one._settings.offset,
+                    )
+                    for one in (first, last)
                 )
-            )  # fmt: skip
+            )
             t = np.moveaxis(first(x).astype("f8"), axis, 0).reshape(hidden, -1)
             size = abs(last.weight) @ (abs(t) * abs(last_scale.get("scale", 1)) + 5e3)
             off = np.moveaxis(abs(by_numpy(x).astype("f8") - expected), axis, 0).reshape(4, -1)
@@ -287,7 +296,7 @@ def test_chains(layout: str, dtype: str, rng: np.random.Generator) -> None:
 
 
 def test_branches(rng: np.random.Generator) -> None:
-    """Layers that differ in their offsets are no one layer."""
+    """Layers with different offsets are not joined into one."""
     x = raster(rng, "f4", 6, 30, 41)
     weight = rng.standard_normal((4, 6))
     layers = [pf.Conv1x1(weight, offset=offset) for offset in (-400.0, -900.0)]
@@ -301,7 +310,7 @@ def test_branches(rng: np.random.Generator) -> None:
         assert np.array_equal(out, np.concatenate([layer(x) for layer in some]))
 
 
-def test_calls_do_not_take_each_others_offsets(backend: str, rng: np.random.Generator) -> None:
+def test_calls_do_not_take_each_others_offsets(backend: Backend, rng: np.random.Generator) -> None:
     x, weight = raster(rng, "f4", 3, 4, 5), rng.standard_normal((2, 3)).astype("f4")
     settings: dict[str, Any] = {"backend": backend}
     for _ in range(2):
@@ -315,7 +324,7 @@ def test_calls_do_not_take_each_others_offsets(backend: str, rng: np.random.Gene
     assert np.array_equal(pickle.loads(pickle.dumps(layer))(x), layer(x))
 
 
-def test_the_offset_given_may_change_later(backend: str, rng: np.random.Generator) -> None:
+def test_the_offset_given_may_change_later(backend: Backend, rng: np.random.Generator) -> None:
     x, weight, offset = raster(rng, "f4", 3, 4, 5), np.eye(3), np.arange(1.0, 4)
     layer = pf.Conv1x1(weight, offset=offset, backend=backend)
     y = layer(x)
@@ -327,7 +336,7 @@ def test_the_offset_given_may_change_later(backend: str, rng: np.random.Generato
 
 
 def test_float64_without_fused_multiply_adds(rng: np.random.Generator) -> None:
-    """NumPy's terms are off by an ulp at most, where product and sum cancel to the last digits."""
+    """NumPy's terms are off by an ulp at most, even where product and offset cancel."""
     x = rng.standard_normal((4, 300))
     s, shape = rng.standard_normal(4), (4, 300)
     o = -(s[:, None] * x)[:, 7] * (1 + np.array([0, 1e-16, 3e-14, 1e-3]))

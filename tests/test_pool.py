@@ -1,4 +1,4 @@
-"""What the C backend's threads owe to the process: rounding, CPUs, signals, and to be few."""
+"""The C backend's threads respect the process: rounding modes, CPUs, signals; they are few."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 
 import pytest
-from test_threads import run
+from programs import run
 
 import pointwise_fast as pf
 
@@ -20,7 +20,7 @@ needs_two_cpus = pytest.mark.skipif(
     reason="affinity shows where there are two CPUs",
 )
 
-#: What tells our workers: they alone leave SIGINT to others.
+#: How to recognise our workers: they alone block SIGINT.
 WORKERS = """
         import signal
 
@@ -36,7 +36,7 @@ WORKERS = """
 
 
 def test_signals_of_a_workers_own() -> None:
-    """A fault in a worker has to reach faulthandler."""
+    """A fault in a worker reaches faulthandler."""
     run(
         f"""{WORKERS}
         check()
@@ -53,7 +53,7 @@ def test_signals_of_a_workers_own() -> None:
 @needs_two_cpus
 @pytest.mark.parametrize("whom", ["the caller", "all threads"])
 def test_affinity(whom: str) -> None:
-    """Workers use the CPUs that their caller may use, now, fewer or more."""
+    """Workers use the CPUs that their caller may use at the time of the call."""
     run(
         f"""{WORKERS}
         cpus = os.sched_getaffinity(0)
@@ -124,7 +124,7 @@ def test_flush_to_zero() -> None:
 
 
 def test_number_of_threads() -> None:
-    """No more than a few for each CPU, however many are asked for; idle ones end."""
+    """There are at most a few threads for each CPU, however many are asked for; idle ones end."""
     run(
         """
         def tasks():

@@ -1,4 +1,4 @@
-"""``precision=``: products of rounded numbers or sums of float64, and nothing else differs."""
+"""``precision=`` allows products of rounded numbers or asks for float64 sums, nothing else."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import Array, Memory, assert_within, reference
-from test_dtypes import LAYOUTS, arranged, values, whole
+from images import LAYOUTS, arranged, values, whole
+from support import Array, Backend, Memory, assert_within, reference, without_numba
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
 
-#: bfloat16 has 8 bits: a rounded number is off by 2**-8 of itself, a product of two by twice that.
+#: bfloat16 has 8 bits: rounding changes a number by up to 2**-8 of it, a product by twice that.
 ROUNDED = 2.01 * 2.0**-8
 
 
@@ -24,7 +24,7 @@ def uses_bf16(layer: Any) -> bool:
 def assert_rounded(
     y: Array, x: Array, weight: Array, bias: Array | None = None, axis: int = -3
 ) -> None:
-    """Compare with exact sums: the bound of float32, and what bfloat16 takes off each product."""
+    """Compare with exact sums: the bound is float32's, plus the bfloat16 error of each product."""
     expected, bound = reference(x, weight, bias, channel_axis=axis, dtype="f4")
     size, _ = reference(abs(x.astype("f4")), abs(weight), channel_axis=axis)
     assert_within(y, expected, bound + ROUNDED * size)
@@ -34,7 +34,7 @@ def assert_rounded(
 @pytest.mark.parametrize("x_dtype", ["f4", "u1", "i2", "f2"])
 @pytest.mark.parametrize(("C", "K", "P"), [(1, 48, 40), (7, 50, 333), (50, 5, 70), (600, 65, 100)])
 def test_the_error(
-    C: int, K: int, P: int, x_dtype: str, layout: str, backend: str, rng: np.random.Generator
+    C: int, K: int, P: int, x_dtype: str, layout: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     if backend == "numba" and x_dtype != "f4":
         pytest.skip("numba takes floats only")
@@ -51,7 +51,7 @@ def test_the_error(
 
 
 def test_where_the_cpu_has_it(rng: np.random.Generator) -> None:
-    """Numbers that bfloat16 holds are multiplied exactly; others show that they were rounded."""
+    """Numbers that bfloat16 holds are multiplied exactly; others show the rounding."""
     with open("/proc/cpuinfo") as file:
         has = "avx512_bf16" in file.read()
     if not has or c_simd.isa() != "avx512":
@@ -91,7 +91,7 @@ def test_heads_and_masks(rng: np.random.Generator) -> None:
 def test_wrong_argument() -> None:
     says = "precision must be None, 'bf16' or 'float64'; got "
     with pytest.raises(ValueError, match=says + "'half'"):
-        pf.conv1x1(np.ones((3, 5, 6)), np.ones((4, 3)), precision="half")
+        pf.conv1x1(np.ones((3, 5, 6)), np.ones((4, 3)), precision="half")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=says + "type"):
         pf.conv1x1(np.ones((3, 5, 6)), np.ones((4, 3)), precision=np.float64)  # type: ignore[arg-type]
 
@@ -99,8 +99,8 @@ def test_wrong_argument() -> None:
 WIDE_INPUTS = ["u1", "i2", "u2", "f2", "f4", "i8", "f8", "c8", "c16"]
 
 
-def is_refused(backend: str, x: Any, weight: Any, **settings: Any) -> bool:
-    """By Numba, and by name."""
+def is_refused(backend: Backend, x: Any, weight: Any, **settings: Any) -> bool:
+    """Whether `backend` is Numba, which refuses `precision` by name."""
     if backend != "numba":
         return False
     with pytest.raises(ValueError, match="backend 'numba' does not support"):
@@ -110,8 +110,8 @@ def is_refused(backend: str, x: Any, weight: Any, **settings: Any) -> bool:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", WIDE_INPUTS)
-def test_float64_sums(dtype: str, layout: str, backend: str, rng: np.random.Generator) -> None:
-    """The result with float64 sums, rounded once: default, float32 and integers."""
+def test_float64_sums(dtype: str, layout: str, backend: Backend, rng: np.random.Generator) -> None:
+    """float64 sums are rounded once, to the default dtype, float32 or integers."""
     x, axis = arranged(whole(values(rng, dtype, 40, 3, 37), backend), layout)
     kind = "c16" if dtype.startswith("c") else "f8"
     weight, bias = (whole(values(rng, kind, *shape), backend) for shape in ((6, 40), (6,)))
@@ -137,9 +137,9 @@ def test_float64_sums(dtype: str, layout: str, backend: str, rng: np.random.Gene
             assert np.array_equal(y, clipped.astype(out))
 
 
-@pytest.mark.parametrize("backend", [name for name in pf.backends() if name != "numba"])
-def test_integers_in_integers_out(backend: str, rng: np.random.Generator) -> None:
-    """Differences of large sums: off in float32, exact in float64."""
+@without_numba
+def test_integers_in_integers_out(backend: Backend, rng: np.random.Generator) -> None:
+    """Differences of large sums are off in float32 and exact in float64."""
     x = rng.integers(50000, 65536, (2000, 4, 9)).astype(np.uint16)
     weight = np.tile([1, -1], (1, 1000))
     expected = np.einsum("kc,chw->khw", weight, x.astype(np.int64))
@@ -150,14 +150,14 @@ def test_integers_in_integers_out(backend: str, rng: np.random.Generator) -> Non
     expected = np.einsum("kc,chw->khw", weight, x.astype(np.int64))
     settings: dict[str, Any] = {"dtype": "float32", "backend": backend}
     assert np.array_equal(pf.conv1x1(x, weight, precision="float64", **settings), expected)
-    if backend == "c":  # a BLAS may add in an order in which sums stay small
+    if backend == "c":  # a BLAS may add in an order that keeps sums small
         assert not np.array_equal(pf.conv1x1(x, weight, **settings), expected)
 
 
-@pytest.mark.parametrize("backend", [name for name in pf.backends() if name != "numba"])
+@without_numba
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_sixteen_bits_are_rounded_once(dtype: str, backend: str) -> None:
-    """Just past a tie: by way of float32 it would be one."""
+def test_sixteen_bits_are_rounded_once(dtype: str, backend: Backend) -> None:
+    """Values just past a tie are not rounded to float32 first, which would make them ties."""
     ml_dtypes = pytest.importorskip("ml_dtypes")
     bits = 10 if dtype == "float16" else 7
     kind = np.dtype(dtype if dtype == "float16" else ml_dtypes.bfloat16)
@@ -171,17 +171,17 @@ def test_sixteen_bits_are_rounded_once(dtype: str, backend: str) -> None:
     assert np.array_equal(y.astype(float), expected, equal_nan=True)
 
 
-@pytest.mark.parametrize("backend", [name for name in pf.backends() if name != "numba"])
+@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_chains_and_branches_of_float64_sums(
-    layout: str, backend: str, rng: np.random.Generator
+    layout: str, backend: Backend, rng: np.random.Generator
 ) -> None:
     x, axis = arranged(values(rng, "u2", 20, 5, 67), layout)
     settings: dict[str, Any] = {"channel_axis": axis, "backend": backend}
     wide = {"precision": "float64", **settings}
     W, V = rng.standard_normal((7, 20)), rng.standard_normal((3, 7))
     chain = pf.Chain(pf.Conv1x1(W, activation="relu", **wide), pf.Conv1x1(V, **wide))
-    # Hidden channels are of float64 too.
+    # Hidden channels are float64 too.
     hidden = pf.conv1x1(x, W, activation="relu", dtype="f8", **settings)
     exact = pf.conv1x1(hidden, V, dtype="f8", **settings)
     y = chain(x)
@@ -199,7 +199,7 @@ def test_chains_and_branches_of_float64_sums(
 
 
 @pytest.mark.parametrize("other", [None, "bf16"])
-def test_a_chain_has_one_precision(other: str | None) -> None:
+def test_a_chain_has_one_precision(other: pf.typing.Precision | None) -> None:
     first, last = pf.Conv1x1(np.eye(2), precision="float64"), pf.Conv1x1(np.eye(2), precision=other)
     for layers, says in (((first, last), "'float64'"), ((last, first), repr(other))):
         with pytest.raises(ValueError, match=f"layer 1 has {says}; a chain has one dtype of sums"):

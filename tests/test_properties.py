@@ -1,4 +1,4 @@
-"""Any shape, axis, stride, dtype, option and backend that hypothesis can think of."""
+"""Any shape, axis, stride, dtype, option and backend that hypothesis draws."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def views(draw: st.DrawFn, shape: tuple[int, ...], dtype: Any, rng: np.random.Ge
 
 
 class Call(dict[str, Any]):
-    """Arguments of `conv1x1`, shown by their geometry."""
+    """Arguments of `conv1x1`; their repr shows shapes and strides."""
 
     def __repr__(self) -> str:
         return ", ".join(
@@ -91,7 +91,7 @@ def expected_of(arguments: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, A
 
 
 def examples(n: int) -> Callable[[Any], Any]:
-    """Run `n` examples, always the same for one ``--seed``."""
+    """Run `n` examples, the same ones for the same ``--seed``."""
     # The first calls to Numba compile: no deadline.
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
     how = settings(max_examples=n, deadline=None, database=None, suppress_health_check=checks)
@@ -110,7 +110,7 @@ def test_convolution(arguments: dict[str, Any]) -> None:
 @given(arguments=calls(), activation=st.sampled_from(ACTIVATIONS))
 @examples(500)
 def test_activation(arguments: dict[str, Any], activation: Any) -> None:
-    """The error before the activation, stretched, and a few units of the result's own."""
+    """The bound is that of the sums, carried through the activation, and a few units more."""
     (x, weight, bias, residual), options = expected_of(arguments)
     sums = Bounded(*reference(x, weight, bias, residual, **options))
     y = pf.conv1x1(**arguments, activation=activation)
@@ -120,7 +120,7 @@ def test_activation(arguments: dict[str, Any], activation: Any) -> None:
 @given(arguments=calls())
 @examples(400)
 def test_layer_and_function_agree_to_the_bit(arguments: dict[str, Any]) -> None:
-    """Packed or not, into `out` or into a new array, in the C backend."""
+    """In the C backend, bits do not depend on packing, nor on whether `out` is given."""
     if "c" not in BACKENDS:
         pytest.skip("the C kernels are not built")
     arguments = {**arguments, "backend": "c"}
@@ -132,7 +132,7 @@ def test_layer_and_function_agree_to_the_bit(arguments: dict[str, Any]) -> None:
 @given(arguments=calls(), stride=st.integers(1, 4))
 @examples(300)
 def test_stride_is_a_view(arguments: dict[str, Any], stride: int) -> None:
-    """``stride=`` is what slicing x would be."""
+    """``stride=`` gives the result of slicing x."""
     x = arguments["x"]
     axis = arguments["channel_axis"] % x.ndim
     last = axis == x.ndim - 1
@@ -151,7 +151,7 @@ def test_stride_is_a_view(arguments: dict[str, Any], stride: int) -> None:
 @given(arguments=calls())
 @examples(300)
 def test_c_has_one_result_for_all_layouts(arguments: dict[str, Any]) -> None:
-    """Contiguous copies, channels moved to the other end, one pixel at a time."""
+    """Contiguous copies, moved channels and single pixels give the same bits."""
     if "c" not in BACKENDS:
         pytest.skip("the C kernels are not built")
     arguments = {**arguments, "backend": "c", "out": None}

@@ -1,4 +1,4 @@
-"""The quantised C kernels, all that this CPU has, against the specification: bits and memory."""
+"""All quantised C kernels of this CPU against the specification: bits and memory."""
 
 from __future__ import annotations
 
@@ -9,50 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from quantised import Case, any_bytes, expected, random_case
-from support import Array, Memory, python_environment, run_python
-from test_memory import MALLOC, MEASURE
+from peaks import MALLOC, MEASURE
+from quantised import any_bytes, expected, problem_of, random_case
+from support import Backend, Memory, python_environment, run_python
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
 from pointwise_fast.kernels.c_quantised import CQuantised, kernels_of
 from pointwise_fast.kernels.numpy_quantised import NumpyQuantised
-from pointwise_fast.problem import QuantisedProblem
-from pointwise_fast.quantisation import Quantisation
 
 pytestmark = pytest.mark.skipif(c_simd.available() is not None, reason=str(c_simd.available()))
 
 KERNELS = [name for isa in c_simd.isas() for name in kernels_of(isa)] or ["none"]
-
-
-def problem_of(case: Case, out: Array, **changes: Any) -> QuantisedProblem:
-    """The problem of arrays that are ``(*outer, channels, P)`` already."""
-    K, C = case.weight.shape
-    quantisation = Quantisation(
-        (case.x_scale, case.weight_scale, case.out_scale),
-        (case.x_zero_point, case.weight_zero_point, case.out_zero_point),
-        (case.x.dtype, case.weight.dtype),
-        K,
-    )
-    limits = np.iinfo(out.dtype)
-    settings: dict[str, Any] = {
-        "x_dtype": case.x.dtype,
-        "weight_dtype": case.weight.dtype,
-        "out_dtype": out.dtype,
-        "outer": case.x.shape[:-2],
-        "C": C,
-        "K": K,
-        "P": case.x.shape[-1],
-        "x_strides": case.x.strides,
-        "out_strides": out.strides,
-        "x_zero": quantisation.x_zero,
-        "weight_zero": quantisation.weight_zero,
-        "multiplier": quantisation.multiplier,
-        "out_zero": quantisation.out_zero,
-        "lo": limits.min,
-        "hi": limits.max,
-    }
-    return QuantisedProblem(**{**settings, **changes})
 
 
 def planar(n: int, P: int, pad: int) -> tuple[int, int]:
@@ -78,7 +46,7 @@ LAYOUTS = (planar, interleaved, strided, backwards)
 @pytest.mark.parametrize("x_layout", LAYOUTS)
 @pytest.mark.parametrize("out_layout", LAYOUTS)
 def test_every_tail(kernels: str, x_layout: Any, out_layout: Any, rng: np.random.Generator) -> None:
-    """Every tail of pixels and of channels; every byte of the output's buffer is compared."""
+    """Every tail of pixels and channels is right, and every byte of the output's buffer."""
     for P in range(1, 71):
         K, C = int(rng.integers(1, 81)), int(rng.choice([1, 2, 3, 4, 7, 8, 30, 64, 130, 256]))
         case = random_case(rng, (C, P), K, axis=0, weight_zero=[True, False, None][P % 3])
@@ -96,7 +64,7 @@ def test_every_tail(kernels: str, x_layout: Any, out_layout: Any, rng: np.random
 
 @pytest.mark.parametrize("kernels", KERNELS)
 def test_against_the_specification(kernels: str, rng: np.random.Generator) -> None:
-    """Images in batches, more work, and any number of threads."""
+    """Batches and larger images are right for any number of threads."""
     for x_shape, K, axis in (
         ((3, 40, 700), 50, 0), ((2, 700, 40), 50, 1), ((1, 960, 49), 160, 0),
         ((1, 512, 196), 90, 0), ((2, 5000, 20), 30, 0), ((400, 1, 300), 8, 0),
@@ -161,20 +129,20 @@ MEMORY = {
 }
 
 
-#: Threads of NumPy's BLAS would but get into each other's way.
+#: Threads of NumPy's BLAS would only disturb each other.
 ENVIRONMENT = {**MALLOC, "OPENBLAS_NUM_THREADS": "1"}
 
 
 @pytest.mark.parametrize("case", MEMORY)
 @pytest.mark.parametrize("backend", ["c", "numpy"])
-def test_peak_of_a_call(backend: str, case: str) -> None:
-    """Under 4 MiB, where the arrays have 43."""
+def test_peak_of_a_call(backend: Backend, case: str) -> None:
+    """A call needs under 4 MiB, for arrays of 43 MB."""
     code = MEASURE + ARRAYS + f"print(peak({' '.join(MEMORY[case].split())}))"
     assert int(run_python(code, backend, case, **ENVIRONMENT).stdout) < 4 << 10
 
 
 def test_auto_takes_c() -> None:
-    """That the tests of `qconv1x1` were of the kernels, where they work."""
+    """`auto` takes the C kernels where they work, so that tests of `qconv1x1` test them."""
     if not c_simd.has_fma():
         pytest.skip("NumPy comes first without FMA")
     from pointwise_fast.quantised import _select

@@ -1,4 +1,4 @@
-"""README.md: its Python runs, its links lead somewhere, its lists are those of the code."""
+"""README.md: its Python runs, its links lead somewhere, and its lists match the code."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_snippets_run() -> None:
 
 
 def test_blocks_about_arrays_run() -> None:
-    """Those of docs/arrays.md; what needs a library that is not there is passed by."""
+    """The blocks of docs/arrays.md run; those that need a missing library are skipped."""
     text = (ROOT / "docs" / "arrays.md").read_text()
     blocks = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     assert len(blocks) >= 9
@@ -101,7 +101,7 @@ def test_benchmark_section_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyP
     }
     section = readme.render(json.loads(json.dumps(results)))
     assert "| ours c | 2.00 (50 %) |" in section
-    assert "| `np.matmul` | **1.00** |" in section  # where we lose, it shows
+    assert "| `np.matmul` | **1.00** |" in section  # cells where we lose are shown too
     assert "A CPU" in section
     assert "abc" in section
     assert "2024-01-02" in section

@@ -1,4 +1,4 @@
-"""Calls made again: what a repeat does not check anew is what cannot have changed."""
+"""Repeated calls: a repeat skips only the checks whose outcome cannot have changed."""
 
 from __future__ import annotations
 
@@ -9,49 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import BACKENDS, Array, assert_conv, assert_within, reference
-from test_arrays import VIEWS
+from repeats import BIAS, WEIGHT, Call, layer_call, make, warm
+from support import BACKENDS, Array, Backend, assert_conv, needs_c
+from views import VIEWS, normal
 
 import pointwise_fast as pf
 from pointwise_fast import conv
 
-needs_c = pytest.mark.skipif("c" not in BACKENDS, reason="needs the C kernels")
-
-WEIGHT = np.random.default_rng(7).standard_normal((4, 5)).astype(np.float32)
-BIAS = np.arange(4, dtype=np.float32)
-
-Call = Callable[..., Array]
-
-
-def normal(rng: np.random.Generator, *shape: int) -> Array:
-    return rng.standard_normal(shape, np.float32)
-
-
-def layer_call(backend: str = "c", **settings: Any) -> Call:
-    return pf.Conv1x1(WEIGHT, BIAS, backend=backend, **settings)
-
-
-def one_shot_call(backend: str = "c", **settings: Any) -> Call:
-    # Weights of its own, so that no other test has called with them.
-    weight, bias = WEIGHT.copy(), BIAS.copy()
-    return lambda x, **rest: pf.conv1x1(x, weight, bias, backend=backend, **settings, **rest)
-
-
-@pytest.fixture(params=[layer_call, one_shot_call], ids=["layer", "one-shot"])
-def make(request: pytest.FixtureRequest) -> Callable[..., Call]:
-    made: Callable[..., Call] = request.param
-    return made
-
-
-def warm(call: Call, *arguments: Any, **rest: Any) -> None:
-    """The first call makes a plan, the second finds it, the third is a repeat."""
-    for _ in range(2):
-        call(*arguments, **rest)
+__all__ = ["make"]  # a fixture
 
 
 @pytest.fixture
 def only_repeats(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Makes every call that is no repeat fail."""
+    """Makes every call fail that is not a repeat."""
 
     def refuse(*arguments: Any) -> None:
         pytest.fail("no repeat")
@@ -103,61 +73,13 @@ def test_weights_of_a_repeat_are_read_anew(
 
 @needs_c
 def test_residual_of_a_repeat_is_one_row_of_out(rng: np.random.Generator) -> None:
-    """Its strides are those of `out`, but it is added to every row, after the first was written."""
+    """The residual is a row of `out`: its old values are added to every row."""
     x, layer = normal(rng, 5, 6, 7), layer_call()
     for _ in range(4):
         out = normal(rng, 4, 6, 7)
         row = out[:1].copy()
         layer(x, residual=out[:1], out=out)
         assert_conv(out, x, WEIGHT, BIAS, np.broadcast_to(row, out.shape))
-
-
-def change_shape(x: Array, out: Array) -> tuple[Array, Array]:
-    return x[:, :5].copy(), out[:, :5].copy()
-
-
-def change_shape_of_the_same_object(x: Array, out: Array) -> tuple[Array, Array]:
-    x.resize(5, 3, 7, refcheck=False)
-    out.resize(4, 3, 7, refcheck=False)
-    return x, out
-
-
-def change_dtype(x: Array, out: Array) -> tuple[Array, Array]:
-    return x.astype(float), out.astype(float)
-
-
-def change_strides(x: Array, out: Array) -> tuple[Array, Array]:
-    return np.asfortranarray(x), np.asfortranarray(out)
-
-
-def let_out_be_a_subclass(x: Array, out: Array) -> tuple[Array, Array]:
-    return x, out.view(np.recarray)
-
-
-CHANGES = [
-    change_shape,
-    change_shape_of_the_same_object,
-    change_dtype,
-    change_strides,
-    let_out_be_a_subclass,
-]
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_what_changes(
-    change: Callable[[Array, Array], tuple[Array, Array]],
-    make: Callable[..., Call],
-    backend: str,
-    rng: np.random.Generator,
-) -> None:
-    x, out, call = normal(rng, 5, 6, 7), normal(rng, 4, 6, 7), make(backend)
-    warm(call, x, out=out)
-    call(x, out=out)
-    new_x, new_out = change(x, out)
-    given = new_x.copy()
-    assert call(new_x, out=new_out) is new_out
-    assert_conv(np.array(new_out), given, WEIGHT, BIAS)
-    assert_conv(call(given), given, WEIGHT, BIAS)
 
 
 OVERLAPS: dict[str, Callable[[Array], tuple[Array, Array]]] = {
@@ -167,12 +89,12 @@ OVERLAPS: dict[str, Callable[[Array], tuple[Array, Array]]] = {
         both[1019::-1].reshape(5, 12, 17),
         both[40:856].reshape(4, 12, 17),
     ),
-    # The part of x that out overlaps is missed where only forward strides count.
+    # A check that counts only forward strides misses the part of x that out overlaps.
     "rows backwards": lambda both: (
         both[400:1420].reshape(5, 12, 17)[:, ::-1],
         both[1240:2056].reshape(4, 12, 17),
     ),
-    # And the part below its first element where only the ends of axes that run forwards count.
+    # A check that takes only the ends of forward axes misses the part below the first element.
     "below rows backwards": lambda both: (
         both[1000:2020].reshape(5, 12, 17)[:, ::-1],
         both[250:1066].reshape(4, 12, 17),
@@ -191,9 +113,9 @@ OVERLAPS: dict[str, Callable[[Array], tuple[Array, Array]]] = {
 @pytest.mark.parametrize("overlap", OVERLAPS)
 @pytest.mark.parametrize("which", ["x", "residual"])
 def test_overlaps_come_later(
-    overlap: str, which: str, make: Callable[..., Call], backend: str, rng: np.random.Generator
+    overlap: str, which: str, make: Callable[..., Call], backend: Backend, rng: np.random.Generator
 ) -> None:
-    """Arrays of the same shapes and strides, first apart, then not."""
+    """Arrays have the same shapes and strides, first apart, then overlapping."""
     call = make(backend)
     x, out = OVERLAPS[overlap](normal(rng, 2056))
     apart = OVERLAPS[overlap](normal(rng, 2056))[1]
@@ -210,9 +132,9 @@ def test_overlaps_come_later(
 
 
 def test_residual_is_out_in_another_order(
-    make: Callable[..., Call], backend: str, rng: np.random.Generator
+    make: Callable[..., Call], backend: Backend, rng: np.random.Generator
 ) -> None:
-    """The same first element, shape and bytes, but other strides."""
+    """The residual has the first element, shape and bytes of `out`, but other strides."""
     x, call, out = normal(rng, 5, 6, 6), make(backend), normal(rng, 4, 6, 6)
     warm(call, x, residual=normal(rng, 4, 6, 6).swapaxes(1, 2), out=out)
     residual = out.swapaxes(1, 2)
@@ -222,7 +144,7 @@ def test_residual_is_out_in_another_order(
 
 
 def test_a_residual_that_comes_overlaps_and_goes(
-    make: Callable[..., Call], backend: str, rng: np.random.Generator
+    make: Callable[..., Call], backend: Backend, rng: np.random.Generator
 ) -> None:
     x, both, call = normal(rng, 5, 6, 7), normal(rng, 5, 6, 7), make(backend)
     residual, out = normal(rng, 4, 6, 7), both[:4]
@@ -232,112 +154,6 @@ def test_a_residual_that_comes_overlaps_and_goes(
     assert_conv(call(x, residual=shifted, out=out), x, WEIGHT, BIAS, before)
     assert_conv(call(x, out=out), x, WEIGHT, BIAS)
     assert_conv(call(x, residual=residual, out=out), x, WEIGHT, BIAS, residual)
-
-
-ERRORS: dict[str, tuple[type[Exception], str, Callable[[Array, Array], dict[str, Any]]]] = {
-    "masked": (TypeError, "masked", lambda x, out: {"residual": np.ma.masked_array(out)}),
-    "more axes": (ValueError, "6 channels", lambda x, out: {"x": x[..., None]}),
-    "fewer axes": (ValueError, "does not exist", lambda x, out: {"x": x[..., 0], "out": None}),
-    "channels": (ValueError, "6 channels", lambda x, out: {"x": np.ones((6, 6, 7), "f4")}),
-    "integers": (TypeError, "dtype", lambda x, out: {"x": x.astype("i4")}),
-    "axes": (ValueError, "out has shape", lambda x, out: {"out": out[None]}),
-    "out's dtype": (TypeError, "out has dtype", lambda x, out: {"out": out.astype(float)}),
-    "threads": (ValueError, "threads", lambda x, out: {"threads": 0}),
-    "threads' type": (TypeError, "threads", lambda x, out: {"threads": 1.0}),
-    "residual": (ValueError, "residual", lambda x, out: {"residual": out[:, :5]}),
-}
-
-
-@pytest.mark.parametrize("error", ERRORS)
-def test_errors_after_repeats(
-    error: str, make: Callable[..., Call], backend: str, rng: np.random.Generator
-) -> None:
-    x, out, call = normal(rng, 5, 6, 7), normal(rng, 4, 6, 7), make(backend)
-    warm(call, x, out=out)
-    before = out.copy()
-    kind, message, change = ERRORS[error]
-    with pytest.raises(kind, match=message):
-        call(**({"x": x, "out": out} | change(x, out)))
-    # The first answer differs from what is expected, should the call have written to out.
-    assert out.tobytes() == before.tobytes()
-
-
-@pytest.mark.parametrize("order", ["<f4", ">f4"])
-def test_the_other_byte_order(
-    order: str, make: Callable[..., Call], backend: str, rng: np.random.Generator
-) -> None:
-    """Another byte order with the same shape and strides is no repeat."""
-    if backend == "numba" and not np.dtype(order).isnative:
-        pytest.skip("the backend has no such feature")
-    x, out, call = normal(rng, 5, 6, 7), normal(rng, 4, 6, 7), make(backend)
-    other = np.zeros(out.shape, order)
-    warm(call, x, out=out)
-    for given, to in ((x.astype(order), out), (x, other), (x.astype(order), other), (x, out)):
-        to[:] = np.nan
-        assert_conv(call(given, out=to).astype(np.float32), x, WEIGHT, BIAS)
-        warm(call, given, out=to)
-    # Weights of the same bytes, found by the same id.
-    residual = normal(rng, 4, 6, 7)
-    for given in (residual.astype(order), residual):
-        assert_conv(call(x, residual=given, out=out), x, WEIGHT, BIAS, residual)
-
-
-def test_out_becomes_read_only(
-    make: Callable[..., Call], backend: str, rng: np.random.Generator
-) -> None:
-    x, out, call = normal(rng, 5, 6, 7), normal(rng, 4, 6, 7), make(backend)
-    warm(call, x, out=out)
-    out[:] = 7
-    out.flags.writeable = False
-    with pytest.raises(ValueError, match="read-only"):
-        call(x, out=out)
-    assert np.all(out == 7)
-    x.flags.writeable = False
-    assert_conv(call(x), x, WEIGHT, BIAS)
-
-
-def test_settings_that_equal_others(backend: str, rng: np.random.Generator) -> None:
-    """Some settings that equal others are wrong; a changed list is another setting."""
-    x, stride = normal(rng, 5, 6, 8), [1, 1]
-    for _ in range(3):
-        assert pf.conv1x1(x, WEIGHT, stride=1, backend=backend).shape == (4, 6, 8)
-    with pytest.raises(TypeError, match="stride"):
-        pf.conv1x1(x, WEIGHT, stride=1.0, backend=backend)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="groups"):
-        pf.conv1x1(x, WEIGHT, groups=1.0, backend=backend)  # type: ignore[arg-type]
-    for _ in range(3):
-        assert pf.conv1x1(x, WEIGHT, stride=stride, backend=backend).shape == (4, 6, 8)
-    stride[1] = 2
-    assert pf.conv1x1(x, WEIGHT, stride=stride, backend=backend).shape == (4, 6, 4)
-    relu = pf.conv1x1(x, WEIGHT, activation="relu", backend=backend)
-    assert np.all(relu >= 0)
-    expected, bound = reference(x, WEIGHT)
-    assert_within(relu, np.maximum(expected, 0), bound)
-
-
-def test_other_weights_with_the_same_id(backend: str, rng: np.random.Generator) -> None:
-    x = normal(rng, 5, 6, 7)
-    for dtype in (np.float32, np.float64, np.int32, np.float32):
-        for K in (4, 3):
-            weight: Any = np.ones((K, 5), dtype)
-            for _ in range(3):
-                assert_conv(pf.conv1x1(x, weight, backend=backend), x, weight.astype("f4"))
-
-
-@pytest.mark.parametrize("shape", [(4, 5, 2), (4, 5, 1, 1, 2), (1, 4, 5), (5, 5), (20,)])
-def test_weights_change_their_shape(
-    shape: tuple[int, ...], backend: str, rng: np.random.Generator
-) -> None:
-    x, weight, bias = normal(rng, 5, 6, 7), WEIGHT.copy(), BIAS.copy()
-    for _ in range(3):
-        pf.conv1x1(x, weight, bias, backend=backend)
-    weight.resize(shape, refcheck=False)
-    with pytest.raises(ValueError, match="weight"):
-        pf.conv1x1(x, weight, bias, backend=backend)
-    weight.resize((4, 5), refcheck=False)
-    bias.resize((2, 2), refcheck=False)
-    with pytest.raises(ValueError, match="bias"):
-        pf.conv1x1(x, weight, bias, backend=backend)
 
 
 def test_nothing_is_kept_or_lost(make: Callable[..., Call], rng: np.random.Generator) -> None:
@@ -357,7 +173,7 @@ def test_nothing_is_kept_or_lost(make: Callable[..., Call], rng: np.random.Gener
 
 @needs_c
 def test_most_python_calls_of_a_repeat(make: Callable[..., Call], rng: np.random.Generator) -> None:
-    """A small call's time is in these; before there were repeats it was made of 16 and more."""
+    """A small call spends its time in these calls; without repeats there were 16 and more."""
     x, out, call = normal(rng, 5, 4, 4), normal(rng, 4, 4, 4), make()
     warm(call, x, out=out)
     seen: list[tuple[str, str]] = []
@@ -377,8 +193,8 @@ def test_most_python_calls_of_a_repeat(make: Callable[..., Call], rng: np.random
     assert c in (["repeat"], ["id", "get", "repeat"])
 
 
-def test_threads_with_shapes_of_their_own(backend: str, rng: np.random.Generator) -> None:
-    """Each replaces the call that the layer remembers, while others are about to repeat it."""
+def test_threads_with_shapes_of_their_own(backend: Backend, rng: np.random.Generator) -> None:
+    """Threads replace the call that the layer remembers, while others are about to repeat it."""
     layer = layer_call(backend)
     inputs = [normal(rng, 5, 3 + n % 3, 4) for n in range(6)]
     expected = [layer(x) for x in inputs]
@@ -402,7 +218,7 @@ def test_threads_with_shapes_of_their_own(backend: str, rng: np.random.Generator
 
 @needs_c
 def test_memory_error_of_a_repeat() -> None:
-    """What makes an output fails: so does the repeat, and the next one works."""
+    """If the output cannot be allocated, the repeat fails, and the next one works."""
     x = np.ones((5, 6, 7), np.float32)
     layer = pf.Conv1x1(WEIGHT, backend="c")
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Outputs whose elements share memory, and arrays over one memory that do not say so."""
+"""Outputs whose elements share memory, and arrays that share memory without saying so."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_sharing_is_found_exactly(rng: np.random.Generator) -> None:
     ],
 )
 def test_large_arrays(shape: Any, strides: Any, shares: bool) -> None:
-    """No memory is touched, and no element looked at."""
+    """Large arrays are checked without touching their memory or enumerating elements."""
     assert shares_itself(shape, strides, 8) == shares
 
 
@@ -76,7 +76,7 @@ SHARED: dict[str, Callable[[Array], Array]] = {
 @pytest.mark.parametrize("kind", SHARED)
 @pytest.mark.parametrize("way", ["conv1x1", "Conv1x1", "Chain", "Branches", "one array", "q"])
 def test_out_that_shares_is_refused(way: str, kind: str, backend: Any) -> None:
-    """Every time, and nothing is written; what came before may have been right."""
+    """It is refused every time, also after right calls, and nothing is written."""
     if way == "Chain" and backend == "numba":
         backend = "auto"
     x, weight = np.ones((3, 5, 6), np.float32), np.ones((4, 3), np.float32)
@@ -97,7 +97,7 @@ def test_out_that_shares_is_refused(way: str, kind: str, backend: Any) -> None:
             pf.Conv1x1(weight[:3], backend=backend), pf.Conv1x1(weight[:1], backend=backend)
         )(x, out=out),
         "q": lambda out: pf.qconv1x1(
-            x.astype("i1"), 1, 0, weight.astype("i1"), 1, 0, 1, np.int8(0), out=out
+            x.astype("i1"), 1, 0, weight.astype("i1"), 1, 0, 1, 0, out=out
         ),
     }
     for _ in range(3):
@@ -109,7 +109,7 @@ def test_out_that_shares_is_refused(way: str, kind: str, backend: Any) -> None:
 
 
 def test_out_within_the_steps_of_another(backend: Any, rng: np.random.Generator) -> None:
-    """Axes whose steps are in no order, but of which no two elements share memory."""
+    """Axes may have steps in any order, as long as no two elements share memory."""
     x, weight = rng.standard_normal((3, 7, 5)), rng.standard_normal((2, 3))
     memory = np.full(400, np.nan)
     out = as_strided(memory[40:], (2, 7, 5), (8, 80, 112))
@@ -120,7 +120,7 @@ def test_out_within_the_steps_of_another(backend: Any, rng: np.random.Generator)
 
 
 def over_memory(array: Array, first: int, shape: tuple[int, ...]) -> Array:
-    """What C code makes of a pointer: neither a base nor memory of its own."""
+    """An array as C code makes it of a pointer: it has no base and does not own its memory."""
     capsule = np._core.multiarray._ARRAY_API  # type: ignore[attr-defined]
     pointer = ctypes.pythonapi.PyCapsule_GetPointer
     pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
@@ -140,7 +140,7 @@ def over_memory(array: Array, first: int, shape: tuple[int, ...]) -> Array:
 
 
 def test_arrays_over_one_memory(backend: Any, rng: np.random.Generator) -> None:
-    """`out` is x, shifted by 64 elements; neither says whose memory it is."""
+    """`out` is x shifted by 64 elements; neither array says whose memory it is."""
     weight = rng.standard_normal((40, 40)).astype(np.float32)
     layer = pf.Conv1x1(weight, backend=backend)
     for call in (layer, lambda x, **rest: pf.conv1x1(x, weight, backend=backend, **rest)):
@@ -172,7 +172,7 @@ def test_quantised_arrays_over_one_memory(rng: np.random.Generator) -> None:
         x, out = (over_memory(memory, first, (40, 10, 10)) for first in (64, 0))
         parameters: Any = (0.1, 3, weight, 0.1, 0, 1.0, np.int8(1))
         wanted = pf.qconv1x1(x.copy(), *parameters)
-        pf.qconv1x1(x, *parameters, out=out, backend=name)  # type: ignore[arg-type]
+        pf.qconv1x1(x, *parameters, out=out, backend=name)
         assert np.array_equal(out, wanted)
 
 

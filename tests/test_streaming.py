@@ -1,4 +1,4 @@
-"""Outputs larger than the caches: other stores, panels and prefetches than for small ones."""
+"""Outputs larger than the caches, which have stores, panels and prefetches of their own."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pointwise_fast.kernels import c_simd
 pytestmark = pytest.mark.skipif(c_simd.available() is not None, reason=str(c_simd.available()))
 
 C, K = 3, 14
-#: So many pixels that the output is over half of a last-level cache of up to 32 MiB.
+#: With so many pixels the output is over half of a last-level cache of up to 32 MiB.
 ROWS, COLUMNS = 640, 648
 
 
 def shifted(shape: tuple[int, ...], elements: int) -> Array:
-    """NaN-filled, `elements` past a 64-byte boundary."""
+    """An array of NaN that begins `elements` past a 64-byte boundary."""
     size = int(np.prod(shape))
     raw = np.full(size + 32, np.nan, np.float32)
     start = -(raw.ctypes.data // 4) % 16 + elements
@@ -37,7 +37,7 @@ INPUTS = {
 @pytest.mark.parametrize("layout", INPUTS)
 @pytest.mark.parametrize("threads", [1, 3])
 def test_large_output(layout: str, offset: int, threads: int, rng: np.random.Generator) -> None:
-    """The same bits as pixel by pixel in small pieces, and nothing beside the output."""
+    """Bits are those of small pieces, and nothing is written beside the output."""
     x = rng.standard_normal((C, ROWS, COLUMNS), np.float32)
     w = rng.standard_normal((K, C), np.float32)
     around = shifted((K * ROWS * COLUMNS + 32,), offset)
@@ -53,7 +53,7 @@ def test_large_output(layout: str, offset: int, threads: int, rng: np.random.Gen
 @pytest.mark.parametrize("added", ["nothing", "another array", "the output"])
 @pytest.mark.parametrize("layout", ["planar", "interleaved", "cropped"])
 def test_many_planes(layout: str, added: str, rng: np.random.Generator) -> None:
-    """So many that they are fetched in long runs; out may be the residual, or lie beside it."""
+    """So many planes are fetched in long runs; `out` may be the residual, or lie beside it."""
     planes, shape = 45, (K, ROWS, COLUMNS)
     x = rng.standard_normal((planes, ROWS, COLUMNS), np.float32)
     layer = pf.Conv1x1(rng.standard_normal((K, planes)), np.arange(K), backend="c")
@@ -77,7 +77,7 @@ def test_many_planes(layout: str, added: str, rng: np.random.Generator) -> None:
 )
 @pytest.mark.parametrize(("K", "C"), [(4, 180), (1, 400)])
 def test_sums_in_several_passes(K: int, C: int) -> None:
-    """Unaligned output; infinite weights and sums of -0 show what touches others' sums."""
+    """Output is unaligned; infinite weights and sums of -0 show if a pass touches other sums."""
     P = (18 << 20) // K // 64 * 16
     out = shifted((K * P,), 4).reshape(K, P)
     x = np.broadcast_to(np.ones(P, np.float32), (C, P))
@@ -94,7 +94,7 @@ def test_sums_in_several_passes(K: int, C: int) -> None:
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 20])
 def test_large_rows(channels: int, rng: np.random.Generator) -> None:
-    """Channels-last, with rows of x and y fetched ahead."""
+    """Rows of channels-last x and y are fetched ahead."""
     x = rng.standard_normal((200_001, channels), np.float32)
     layer = pf.Conv1x1(rng.standard_normal((channels, channels)), channel_axis=-1, backend="c")
     y = layer(x, threads=3)

@@ -1,4 +1,4 @@
-"""What the options of the suite itself do: orders of sums, and skips that are failures."""
+"""Options of the suite itself: orders of sums, and skips that count as failures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_shuffled_products_into_an_operand(seed: int, rng: np.random.Generator) 
 
 
 def test_orders_of_sums_show(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
-    """In NumPy's backend: the same call has the same bits, another seed has others."""
+    """In the NumPy backend the same call has the same bits, and another seed has others."""
     x, weight = rng.standard_normal((50, 30, 31), np.float32), rng.standard_normal((4, 50))
     found = set()
     for seed in range(5):
@@ -65,4 +65,4 @@ def test_strict_skips(reason: str, fails: bool, tmp_path: object) -> None:
     done = run_python(code)
     statuses = [line for line in done.stdout.splitlines() if line in ("0", "1")]
     assert statuses == ["0", str(int(fails))]
-    assert ("not for a reason" in done.stdout) == fails
+    assert ("a reason that conftest.py does not list" in done.stdout) == fails

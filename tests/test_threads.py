@@ -2,74 +2,28 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from bounds import convolved
+from programs import interrupted, needs_fork, run
 from support import (
-    BACKENDS,
     Array,
+    Backend,
     assert_conv,
     assert_within,
-    python_command,
-    python_environment,
-    run_python,
+    without_numba,
 )
 
 import pointwise_fast as pf
 
-needs_fork = pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork here")
 
-#: What the programs below begin with. Large enough for several threads and many chunks.
-PRELUDE = """
-import os, sys, threading, time, warnings
-import numpy as np
-import pointwise_fast as pf
-# Python 3.12 warns of every fork beside threads; that it works is what is tested.
-warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
-backend = sys.argv[1]
-rng = np.random.default_rng(1)
-x = rng.standard_normal((50, 300, 301)).astype(np.float32)
-weight = rng.standard_normal((20, 50)).astype(np.float32)
-expected = np.tensordot(weight.astype(np.float64), x, 1)
-bound = 54 * np.finfo(np.float32).eps * np.tensordot(abs(weight), abs(x), 1)
-layer = pf.Conv1x1(weight, backend=backend)
-
-def check(threads=3):
-    for y in (layer(x, threads=threads), pf.conv1x1(x, weight, backend=backend, threads=threads)):
-        assert np.all(abs(y - expected) <= bound)
-
-def child(function):
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            function()
-            code = 0
-        finally:
-            os._exit(code)
-    return pid
-
-def join(pid):
-    _, status = os.waitpid(pid, 0)
-    assert status == 0, f"child ended with status {status}"
-"""
-
-
-def run(code: str, backend: str, timeout: float = 60, **variables: str) -> str:
-    body = "\n".join(line.removeprefix("        ") for line in code.splitlines())
-    return run_python(PRELUDE + body, backend, timeout=timeout, **variables).stdout
-
-
-def test_sixteen_threads_share_a_layer(backend: str, rng: np.random.Generator) -> None:
-    """Started at once, on inputs of their own and of several shapes; each result is checked."""
+def test_sixteen_threads_share_a_layer(backend: Backend, rng: np.random.Generator) -> None:
+    """Threads start at once, on inputs of their own in several shapes; each result is checked."""
     weight, bias = rng.standard_normal((20, 50)), rng.standard_normal(20)
     layer = pf.Conv1x1(weight, bias, activation="relu", backend=backend)
     inputs = [rng.standard_normal((50, 40 + n % 5, 100 + n)) for n in range(16)]
@@ -98,21 +52,21 @@ def test_sixteen_threads_share_a_layer(backend: str, rng: np.random.Generator) -
     assert sorted(done) == list(range(16))
 
 
-def test_threads_of_different_counts_in_turn(backend: str, rng: np.random.Generator) -> None:
-    """A pool that grows, shrinks and has more threads than there are CPUs."""
+def test_threads_of_different_counts_in_turn(backend: Backend, rng: np.random.Generator) -> None:
+    """The pool grows, shrinks and has more threads than there are CPUs."""
     x, weight = rng.standard_normal((30, 20011), np.float32), rng.standard_normal((10, 30))
     for threads in (1, 64, 2, 7, 1, 200, 3):
         y = pf.conv1x1(x, weight, channel_axis=0, backend=backend, threads=threads)
         assert_conv(y, x, weight, channel_axis=0)
 
 
-def test_other_threads_run_meanwhile(backend: str) -> None:
+def test_other_threads_run_meanwhile(backend: Backend) -> None:
     """The GIL is released: another Python thread ticks in the middle of a long call."""
     x: Array = np.ones((400, 40_000), np.float32)
     weight, out = np.ones((400, 400), np.float32), np.empty((400, 40_000), np.float32)
     layer = pf.Conv1x1(weight, channel_axis=0, backend=backend)
     for _ in range(2):
-        layer(x, out=out)  # what follows are repeats (test_repeats.py)
+        layer(x, out=out)  # the calls that follow are repeats (test_repeats.py)
     ticks: list[float] = []
     stop = threading.Event()
 
@@ -137,8 +91,8 @@ def test_other_threads_run_meanwhile(backend: str) -> None:
     pytest.fail(f"no tick in {end - start:.3f} s")
 
 
-def test_no_work_after_a_call(backend: str) -> None:
-    """Threads that wait for the next call sleep: no CPU time goes by."""
+def test_no_work_after_a_call(backend: Backend) -> None:
+    """Threads that wait for the next call sleep, and use no CPU time."""
     if backend == "numpy":
         pytest.skip("the threads are the BLAS's")
     out = run(
@@ -154,12 +108,12 @@ def test_no_work_after_a_call(backend: str) -> None:
     assert float(out) < 0.03
 
 
-def test_exit_while_a_thread_computes(backend: str) -> None:
+def test_exit_while_a_thread_computes(backend: Backend) -> None:
     """The interpreter ends without a crash or a hang, wherever the other thread is."""
-    # OpenBLAS waits at exit for its threads to end. One that is handed work at that moment may miss
-    # that it shall, and sleep for good: so did 1 of 400 processes with nothing but `np.matmul`
-    # (NumPy 2.4.6). With one thread there is none to wait for.
-    variables = {"OPENBLAS_NUM_THREADS": "1"} if backend == "numpy" else {}
+    # OpenBLAS waits at exit for its threads to end. One that gets work at that moment may miss the
+    # request and sleep for good: so did 1 of 400 processes with nothing but `np.matmul` (NumPy
+    # 2.4.6). With one thread there is none to wait for.
+    variables: Any = {"OPENBLAS_NUM_THREADS": "1"} if backend == "numpy" else {}
     for delay in (0, 0.003, 0.05):
         out = run(
             f"""
@@ -177,33 +131,8 @@ def test_exit_while_a_thread_computes(backend: str) -> None:
         assert out == "end\n"
 
 
-def interrupted(code: str, backend: str) -> Iterator[str]:
-    """Run `code`, press Ctrl-C shortly after each line that it prints; give the lines."""
-    body = "\n".join(line.removeprefix("        ") for line in code.splitlines())
-    process = subprocess.Popen(
-        python_command(PRELUDE + body, backend),
-        env=python_environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    killer = threading.Timer(60, process.kill)
-    killer.start()
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            yield line.strip()
-            if line.startswith("ready"):
-                time.sleep(0.05)
-                process.send_signal(signal.SIGINT)
-    finally:
-        process.wait()
-        killer.cancel()
-        process.stdout.close()
-    yield f"exit {process.returncode}"
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_ctrl_c(backend: str) -> None:
+def test_ctrl_c(backend: Backend) -> None:
     """KeyboardInterrupt comes between two calls, and the next call is right."""
     lines = list(
         interrupted(
@@ -292,7 +221,7 @@ FORKS = {
 
 @needs_fork
 @pytest.mark.parametrize("name", FORKS)
-def test_fork(name: str, backend: str) -> None:
+def test_fork(name: str, backend: Backend) -> None:
     if backend == "numpy" and "other threads" in name:
         pytest.skip("a fork in the middle of NumPy's own `matmul` leaves OpenBLAS locked")
     out = run(FORKS[name] + '\n        print("all is well")\n', backend)
@@ -300,9 +229,9 @@ def test_fork(name: str, backend: str) -> None:
 
 
 @needs_fork
-@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "numba"])
-def test_multiprocessing(backend: str) -> None:
-    """Pools of forked and of spawned processes, after the parent has computed."""
+@without_numba
+def test_multiprocessing(backend: Backend) -> None:
+    """Pools of forked and of spawned processes work after the parent has computed."""
     code = """
         import multiprocessing
         from worker import convolve

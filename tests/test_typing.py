@@ -1,4 +1,4 @@
-"""`pointwise_fast.typing`: the names are those that calls take, and mypy refuses others."""
+"""`pointwise_fast.typing` has the names that calls take, and mypy refuses others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_names_are_those_that_calls_take() -> None:
 
 @pytest.mark.parametrize("argument", ["valid", "precision"])
 def test_other_names_are_refused_by_name(argument: str) -> None:
-    """Which are checked where they are used."""
+    """Names are checked where they are used, and the error lists the right ones."""
     names = get_args({"valid": pf.typing.Valid, "precision": pf.typing.Precision}[argument])
     given: Any
     for given in names:
@@ -69,7 +69,7 @@ with pf.num_threads(2):
     layer(x, residual=1)
 """
 
-#: Each is one error, of the kind that follows.
+#: Each line that begins with `pf.` is one error.
 BAD = """
 import numpy as np
 import pointwise_fast as pf
@@ -98,7 +98,7 @@ pf.num_threads("2")
 @pytest.mark.slow
 def test_mypy(tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="needs mypy")
-    # As installed: the parts are in two folders, and an editable installation is code.
+    # As installed: a checkout has two folders, and an editable installation runs code to join them.
     package = tmp_path / "pointwise_fast"
     package.mkdir()
     for source in (ROOT / "pointwise_fast").iterdir():

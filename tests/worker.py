@@ -1,4 +1,4 @@
-"""What `test_threads` has other processes do; importable by them."""
+"""Work that `test_threads` gives to other processes, which import this module."""
 
 from __future__ import annotations
 

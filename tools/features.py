@@ -14,7 +14,7 @@ from pointwise_fast.kernels.features import FEATURES
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "features.md"
 
-#: Instruction sets of the C backend, of which each has every kernel.
+#: Instruction sets of the C backend; each has every kernel.
 ISAS = ("avx512", "avx2", "neon", "scalar")
 DECLARED = {
     **{f"c, {isa}": c_simd.FEATURES for isa in ISAS},
@@ -25,17 +25,18 @@ assert set(BACKENDS) == {name.split(",")[0] for name in DECLARED}
 
 _HEAD = """# Features by backend
 
-Written by tools/features.py from what the backends declare; tests/test_features.py tries each cell.
-`auto` takes the first backend that has all that a call needs, in the order c, numba, numpy; a
-backend that is asked for by name refuses what it lacks, by name.
+tools/features.py writes this page from what the backends declare; tests/test_features.py tests each
+cell. `auto` takes the first backend that has all that a call needs, in the order c, numba, numpy. A
+backend that is asked for by name refuses a feature that it lacks, and names it.
 
 """
 _TAIL = """
-Stride, any number of axes, any strides of the arrays and `out=` are the same for every backend, for
-they are settled before one is chosen; so is `scale=` without an offset, which the weights take. The
-C backend leaves to NumPy: heads and missing data with groups, with complex numbers, or with
-more than 2048 channels (1024 of float64); complex weights of real input; chains with missing
-data or complex numbers. Where the CPU has no fused multiply-adds, Numba leaves `offset=`.
+Stride, any number of axes, any strides of the arrays and `out=` work with every backend, because
+they are settled before one is chosen; so does `scale=` without an offset, which the weights take.
+The C backend falls back to NumPy for heads and missing data with groups, with complex numbers, or
+with more than 2048 channels (1024 of float64); for complex weights of real input; and for chains
+with missing data or complex numbers. Where the CPU has no fused multiply-adds, Numba does not
+support `offset=`.
 """
 
 

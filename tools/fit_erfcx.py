@@ -1,8 +1,8 @@
 """Fits the polynomials in c_src/isa/erfcx.h: (1 + 2u) erfcx(u) in t = (u - 4) / (u + 4).
 
-Chebyshev interpolation on t in [-1, 1), that is u in [0, inf), in 60 digits; then the
-coefficients in powers of t, highest first, and the largest error of the rounded polynomial,
-relative. The form is that of M. M. Shepherd and J. G. Laframboise, "Chebyshev approximation of
+Chebyshev interpolation on t in [-1, 1), that is u in [0, inf), in 60 digits. Writes the
+coefficients in powers of t, highest first, and the largest relative error of the rounded
+polynomial. The form is that of M. M. Shepherd and J. G. Laframboise, "Chebyshev approximation of
 (1 + 2x) exp(x^2) erfc(x) in 0 <= x < inf", Mathematics of Computation 36 (1981).
 
 Needs mpmath. Run: python tools/fit_erfcx.py > c_src/isa/erfcx.h

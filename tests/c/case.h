@@ -59,7 +59,7 @@ typedef struct {
     int64_t cache_bytes; /* that the plan is told of; 0: those there are */
 } test_case;
 
-/* Where an array's elements lie: strides and extent in bytes, of the first element `first`. */
+/* Where an array's elements lie: strides, extent and offset of the first element, in bytes. */
 typedef struct {
     ptrdiff_t outer, c, row, p, first;
     size_t bytes;
@@ -107,7 +107,7 @@ static void store(pw_dtype dtype, char *at, double value) {
         memcpy(at, &value, sizeof value);
 }
 
-/* What takes the place of x, which has more bits than the sums where it is float64 and they are not. */
+/* scale * x + offset, rounded once; x has more bits than the sums where it alone is float64. */
 static double term(int64_t c, double x) {
     if (!now->affine) return rounded(now->dtype, x);
     if (now->x_dtype == PW_F64) return rounded(now->dtype, fma(scales[c], x, offsets[c]));
@@ -179,7 +179,7 @@ static double activated(double s) {
     }
 }
 
-/* What a case consists of once it is in memory. */
+/* The arrays of a case in memory. */
 typedef struct {
     view xv, yv, rv;
     char *x, *w, *bias, *r, *y;
@@ -187,7 +187,7 @@ typedef struct {
     pw_problem problem;
 } data;
 
-/* The specification. Writes to `expected`, which is as long as y's extent. */
+/* The specification: writes to `expected`, which has the extent of y. */
 static void convolve(const data *d) {
     const pw_dtype T = now->dtype;
     const int64_t C = now->C / now->groups, K = now->K / now->groups;

@@ -1,8 +1,8 @@
 /* Chains of two and three layers against their layers one after another, on every kernel set of this
  * CPU: every output channel count that kernels of two layers have, every tail, planar and
- * interleaved, with gaps and without. Outputs are poisoned first and compared with all around them.
+ * interleaved, with gaps and without. Outputs are poisoned first and compared with everything around them.
  *
- *     chains [seed]
+ *     chains [seed] [n: runs every nth case, drawn at random]
  */
 #define _POSIX_C_SOURCE 200809L /* posix_memalign */
 #include <stdio.h>
@@ -26,7 +26,7 @@ int64_t __wrap_pw_cache_bytes(int level) {
     return level == 3 ? cache_bytes / 4 : cache_bytes;
 }
 
-/* Small values; never a poisoned one. */
+/* Small values, of which none has a poisoned one's bytes. */
 static void fill(char *to, int64_t n, pw_dtype dtype) {
     for (int64_t i = 0; i < n; i++) {
         const double value = (random_below(2001) - 1000) / 1024.0;
@@ -49,7 +49,7 @@ static void lay_out(int interleaved, int64_t n, int64_t P, ptrdiff_t size, int g
     *pixel = interleaved ? (ptrdiff_t)(n + gap) * size : size;
 }
 
-/* To memory that ends with them; to be freed. */
+/* Packs the weights of all layers into one block, of exactly their size; the caller frees it. */
 static void *pack_layers(const pw_plan *chain, const pw_problem *layers, int n) {
     size_t bytes = 0;
     void *packed;
@@ -66,7 +66,7 @@ static void *pack_layers(const pw_plan *chain, const pw_problem *layers, int n) 
     return packed;
 }
 
-/* The layers one after another, by plans of their own. */
+/* Runs the layers one after another, each with a plan of its own. */
 static void run_layers(const pw_kernel_set *set, const pw_problem *layers, int n, void *to) {
     for (int i = 0; i < n; i++) {
         pw_problem p = layers[i];

@@ -7,7 +7,7 @@
 
 enum { MOST_PRINTED = 20, MOST_SCRATCH = 1 << 20, CONVERSIONS = 3000 };
 
-/* What plans do, and how many cases did: a kernel or path that no case takes is not tested. */
+/* What plans do, and in how many cases: a kernel or path that no case takes is not tested. */
 typedef enum {
     BY_PLANAR,
     BY_INTERLEAVED,

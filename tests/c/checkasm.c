@@ -17,7 +17,7 @@
 #include "convert_check.h"
 #include "gradient.h"
 
-/* Whether a case of the kinds that take little time is left out: where all are to be brief. */
+/* Whether to leave out a case of a quick kind, when the whole run has to be brief. */
 static int rarely(void) {
     return every >= 5 && random_below(every) != 0;
 }
@@ -26,7 +26,7 @@ static row_kind random_rows(int kinds) {
     return random_below(3) ? (row_kind)random_below(kinds) : ONE_RUN;
 }
 
-/* Shapes are given; what else there is to a case is drawn. */
+/* Shapes are given; everything else about a case is drawn at random. */
 static void check_rows(pw_dtype dtype, layout x, layout y, int64_t C, int64_t K, int64_t P,
                        int64_t rows) {
     static const pw_activation exact[] = {PW_ACT_NONE, PW_ACT_RELU, PW_ACT_RELU6, PW_ACT_CLIP,
@@ -115,7 +115,7 @@ static void check_deep(pw_dtype dtype) {
                     1 + random_below(70), P);
 }
 
-/* Rows of all lengths, which the output joins or does not. */
+/* Rows of all lengths, contiguous in the output or not. */
 static void check_row_by_row(pw_dtype dtype, layout x, layout y) {
     for (int64_t P = 1; P <= 40; P++) {
         check_rows(dtype, x, y, 1 + random_below(70), 1 + random_below(70), P,
@@ -130,7 +130,7 @@ static void check_dense(pw_dtype dtype) {
         for (int i = 0; i < (P <= 70 ? 16 : 4); i++)
             check_shape(dtype, INTERLEAVED, INTERLEAVED, P <= 70 ? 1 + i / 4 : 1 + random_below(4),
                         1 + i % 4, P);
-    /* Float32 pixels that lie as those of a dense float64 image would. */
+    /* float32 pixels with the strides of a contiguous float64 image. */
     if (dtype == PW_F64) {
         const test_case t = {.dtype = PW_F64,
                              .x_dtype = PW_F32,
@@ -229,7 +229,7 @@ static void check_streaming(pw_dtype dtype) {
     check(&t);
 }
 
-/* In the kernels of every kind, each of which has an end of its own. */
+/* Kernels of every kind, because each ends in a way of its own. */
 static void check_activations(pw_dtype dtype) {
     static const struct {
         int64_t C, K;

@@ -93,7 +93,7 @@ static int random_byte(int is_signed) {
     return random_below(256) - (is_signed ? 128 : 0);
 }
 
-/* The definition, to `y`. */
+/* The definition: writes to `y`. */
 static void convolve(const char *w, const char *bias, const char *x, view xv, char *y, view yv) {
     const pw_qproblem *q = &now.problem;
     for (int64_t o = 0; o < now.outer; o++)
@@ -113,7 +113,7 @@ static void convolve(const char *w, const char *bias, const char *x, view xv, ch
             }
 }
 
-/* What a case does not say is drawn. */
+/* What a case leaves open is drawn at random. */
 static void draw(pw_qproblem *q, view xv, view yv) {
     const double usual = 60 / (70.0 * 70 * sqrt((double)now.C + 1));
     const int wild = random_below(8) == 0, same_zero = random_below(4),
@@ -155,7 +155,7 @@ static void check(void) {
     char *bias = now.bias ? place(bias_arena, (size_t)now.K * 4) : NULL;
     char *y = place(y_arena, yv.bytes);
     char *x = now.problem.in_place ? y : place(x_arena, xv.bytes);
-    if (!now.leading) w++; /* its last byte, so that none of it lies behind the weights */
+    if (!now.leading) w++; /* its last byte, so that none of it comes after the weights */
     for (int64_t i = 0; i < now.K * now.C; i++) w[i] = (char)random_bits();
 
     char *from = now.leading ? y - now.skew : y - MARGIN;
@@ -226,8 +226,8 @@ static void check_large(layout x, layout y) {
     check_shape(x, y, 5000, 1040, 1 + random_below(9), 1);
 }
 
-/* Parts of the channels, from channels that no tile begins with, for dot kernels: what lies behind the
- * last of them is read. */
+/* Slices of the channels that begin within a tile, for dot kernels, which read past the last of
+ * them. */
 static void check_parts(void) {
     for (int i = 0; i < 12; i++) {
         const int64_t K = 300 + random_below(MOST_K - 300);

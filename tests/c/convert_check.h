@@ -45,7 +45,7 @@ static void draw_nodata(conversion *v, const char *x) {
     v->problem.nodata = v->nodata;
 }
 
-/* Turns round the bytes of n channels of P pixels. */
+/* Reverses the bytes of each element of n channels of P pixels. */
 static void swap_elements(const pw_problem *p, pw_dtype dtype, char *at, int64_t n, ptrdiff_t c,
                           ptrdiff_t step) {
     const size_t size = pw_size(dtype);
@@ -60,7 +60,7 @@ static void swap_elements(const pw_problem *p, pw_dtype dtype, char *at, int64_t
         }
 }
 
-/* Which bits a NaN has is open: of two that are added compilers may put either first. */
+/* The bits of a NaN are not compared: compilers may put either of two addends first. */
 static void make_nan_plain(pw_dtype dtype, char *at, int swapped) {
     static const struct {
         pw_dtype dtype;
@@ -164,7 +164,7 @@ static void check_conversion(void) {
     char *mask = p->has_mask ? place(packed_arena, v.m_bytes) : NULL;
     fill_with(p->x_dtype, x, v.x_bytes);
     fill_with(p->dtype, w, (size_t)(p->K * p->C) * size);
-    if (random_below(3) == 0) /* pixels may miss all that counts */
+    if (random_below(3) == 0) /* pixels may miss all channels that count */
         for (int64_t i = 0; i < p->K * p->C; i++)
             if (random_below(2)) memset(w + (size_t)i * size, 0, size);
     if (bias) fill_with(p->dtype, bias, (size_t)p->K * size);

@@ -1,5 +1,5 @@
 /* Checks of gradients: sums over pixels against those of a wider type, the bits with several threads,
- * and which kernels and ways took part. */
+ * and which kernels and paths took part. */
 #include "gradient_plan.h"
 
 typedef enum {
@@ -88,7 +88,7 @@ static int64_t count_wrong(const data *d, const pw_gradient *plan, const char *d
     return wrong;
 }
 
-/* Turns round the bytes of all elements; they must not lie over one another. */
+/* Reverses the bytes of all elements, which must not overlap. */
 static void swap_all(char *to, view v, int64_t channels) {
     const ptrdiff_t size = size_of(now->dtype);
     for (int64_t o = 0; o < now->outer; o++)

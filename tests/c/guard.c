@@ -1,9 +1,9 @@
 /* Memory in the place of malloc, calloc and posix_memalign, which the linker renames: each block ends
- * at a page that may not be touched, and begins as close behind another as whole pages allow. So a
- * read past our own blocks is found too, not only past the caller's arrays.
+ * at a page without access, and begins as close after another as whole pages allow. So a read past
+ * our own blocks is found too, not only past the caller's arrays.
  *
- * Between a block and the page behind it lie as few bytes as its alignment asks for. They, and those
- * in front, hold a pattern, which is looked at when the block is freed; then its pages are gone.
+ * Between a block and the page after it lie as few bytes as its alignment permits. They, and those
+ * before it, hold a pattern, which is checked when the block is freed; then its pages are unmapped.
  */
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
 #include <pthread.h>

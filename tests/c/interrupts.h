@@ -1,5 +1,5 @@
-/* Long calls of every kind: that they stop when the hook says so, and that what a hook calls itself
- * leaves them alone. */
+/* Long calls of every kind stop when the hook says so, and calls of the hook itself leave them
+ * alone. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +21,7 @@ int64_t __wrap_pw_cache_bytes(int level) {
     return cache_bytes ? cache_bytes : __real_pw_cache_bytes(level);
 }
 
-/* Time goes by in seconds, as the monotonic clock has it: each look at it leads to a question. */
+/* The monotonic clock advances by seconds, so that each look at it leads to a question. */
 static atomic_long looks;
 int __real_clock_gettime(clockid_t clock, struct timespec *time);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *time);
@@ -126,7 +126,7 @@ static pw_status run_quantised(int threads) {
 
 static int asked, stop_at;
 
-/* A handler that computes with more scratch than any other, and wrongly, were it that of the call. */
+/* A hook that overwrites much scratch: it must not be that of the call which it interrupts. */
 static int ask(void) {
     char *scratch = pw_thread_scratch(8 << 20);
     expect(scratch != NULL, "a hook gets scratch");
@@ -175,7 +175,7 @@ static void check_interrupts(void) {
     for (int i = 0; i < CHANNELS * CHANNELS; i++) w[i] = (float)(i * 6007 % 2001 - 1000) / 1024;
     for (int i = 0; i < CHANNELS; i++) scales[i] = 0x1p-10f;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) check_kind((int)i);
-    /* Short calls ask nobody. */
+    /* Short calls do not ask the hook. */
     const pw_problem p = {
         .parts = 1, .C = 3, .K = 3, .groups = 1, .P = 5, .x_c = 20, .x_p = 4, .y_k = 20, .y_p = 4};
     pw_plan *plan = pw_plan_new(best_set(), &p);

@@ -1,4 +1,4 @@
-/* What threads owe to their callers: rounding, CPUs, signals and memory; and how many there are.
+/* Threads respect their callers' rounding, CPUs, signals and memory; and there are few.
  *
  *     pool [brief: for emulators, which are slow and do not fork]
  */
@@ -35,7 +35,7 @@ typedef struct {
     int threads;
     atomic_int joined, workers;
     int numbers[MOST];
-    float rounded[MOST]; /* what depends on the mode of rounding */
+    float rounded[MOST]; /* a result that depends on the rounding mode */
     sigset_t blocked[MOST];
     cpu_set_t allowed[MOST];
 } meeting;
