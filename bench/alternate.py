@@ -16,9 +16,9 @@ import numpy as np
 
 import pointwise_fast as pf
 
-from .cases import HEADLINE, Case
-from .job import make_job
-from .machine import describe_machine, headline_of
+from .layers.cases import HEADLINE, Case
+from .layers.job import make_job
+from .measure.machine import describe_machine, headline_of
 
 __all__ = ["main"]
 

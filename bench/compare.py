@@ -22,12 +22,13 @@ from tqdm import tqdm
 
 import pointwise_fast as pf
 
-from .build_worker import ROOT, BuildWorker
-from .cases import LAYOUTS, MIXED, REGIMES, Case, Layout, load_cases, quick_cases, regime_of
-from .machine import describe_machine, headline_of
-from .placing import Placing
-from .report import format_table
-from .rounds import measure
+from . import ROOT
+from .layers.cases import LAYOUTS, MIXED, REGIMES, Case, Layout, load_cases, quick_cases, regime_of
+from .measure.build_worker import BuildWorker
+from .measure.machine import describe_machine, headline_of
+from .measure.placing import Placing
+from .measure.rounds import measure
+from .report.tables import format_table
 
 __all__ = ["Comparison", "changed", "confirmed", "main", "pooled_noise", "regime_table"]
 

@@ -17,15 +17,15 @@ from threadpoolctl import threadpool_limits
 
 import pointwise_fast as pf
 
-from .cases import HEADLINE, LAYOUTS, Layout
-from .job import Job, make_job
-from .machine import describe_machine, headline_of
-from .panel import current_isa
-from .placing import Placing
-from .report import format_table, percent, times, write_json
-from .roof import roofs_for
-from .rounds import measure
-from .turn import Turn
+from .layers.cases import HEADLINE, LAYOUTS, Layout
+from .layers.job import Job, make_job
+from .measure.machine import describe_machine, headline_of
+from .measure.panel import current_isa
+from .measure.placing import Placing
+from .measure.roof import roofs_for
+from .measure.rounds import measure
+from .measure.turn import Turn
+from .report.tables import format_table, percent, times, write_json
 
 __all__ = ["main"]
 

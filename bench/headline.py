@@ -10,13 +10,13 @@ from tqdm import tqdm
 
 import pointwise_fast as pf
 
-from .cases import HEADLINE, LAYOUTS, Case
-from .contenders import call_contenders, headline_contenders
-from .job import make_job
-from .machine import describe_machine, headline_of
-from .panel import Panel, measure_panel, modes_for, sets_for
-from .plot import plot_headline
-from .report import RESULTS, format_panel, format_table, write_json
+from .layers.cases import HEADLINE, LAYOUTS, Case
+from .layers.contenders import call_contenders, headline_contenders
+from .layers.job import make_job
+from .measure.machine import describe_machine, headline_of
+from .measure.panel import Panel, measure_panel, modes_for, sets_for
+from .report.plot import plot_headline
+from .report.tables import RESULTS, format_panel, format_table, write_json
 
 __all__ = ["CALL", "main"]
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .machine import describe_machine, headline_of
+from .measure.machine import describe_machine, headline_of
 
 Array = npt.NDArray[Any]
 

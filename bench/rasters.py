@@ -20,13 +20,13 @@ from threadpoolctl import threadpool_limits
 
 import pointwise_fast as pf
 
-from .machine import describe_machine, headline_of
-from .placing import Placing
-from .raster_layouts import layout_table, layout_ways, measure_layouts
-from .raster_sizes import KINDS, SIZES, draw_sizes, measure_sizes, size_table
-from .report import format_table, times, write_json
-from .rounds import measure
-from .turn import Turn
+from .measure.machine import describe_machine, headline_of
+from .measure.placing import Placing
+from .measure.raster_layouts import layout_table, layout_ways, measure_layouts
+from .measure.raster_sizes import KINDS, SIZES, draw_sizes, measure_sizes, size_table
+from .measure.rounds import measure
+from .measure.turn import Turn
+from .report.tables import format_table, times, write_json
 
 __all__ = ["main", "numpy_lines", "predict_line", "raster", "ways"]
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from .findings import Run, aims, read_run, regime_lines
-from .report import RESULTS, percent, times
+from . import ROOT
+from .report.findings import Run, aims, read_run, regime_lines
+from .report.tables import RESULTS, percent, times
 
 __all__ = ["BEGIN", "END", "fill", "main", "render", "render_suite"]
 
 BEGIN, END = "<!-- headline:begin -->", "<!-- headline:end -->"
-README = Path(__file__).resolve().parent.parent / "README.md"
+README = ROOT / "README.md"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -15,13 +15,13 @@ from tqdm import tqdm
 
 import pointwise_fast as pf
 
-from .cases import HEADLINE, LAYOUTS, Case, Layout
-from .contenders import BARE_MATMUL, ours
-from .figures import Curve, Diagram, Scaling
-from .job import make_job
-from .machine import describe_machine, free_memory, headline_of
-from .panel import Panel, measure_panel
-from .report import RESULTS, write_json
+from .layers.cases import HEADLINE, LAYOUTS, Case, Layout
+from .layers.contenders import BARE_MATMUL, ours
+from .layers.job import make_job
+from .measure.machine import describe_machine, free_memory, headline_of
+from .measure.panel import Panel, measure_panel
+from .report.figures import Curve, Diagram, Scaling
+from .report.tables import RESULTS, write_json
 
 __all__ = ["PARTS", "main", "read_scaling"]
 

@@ -1,7 +1,7 @@
 """``python -m bench.suite``: every layer against every peer, with the roof beside it.
 
-Ours and each peer live in processes of their own (`bench.remote`) and take turns in interleaved
-rounds on the same data: float32, one thread and all. What was measured is kept in
+Ours and each peer live in processes of their own (`bench.measure.remote`) and take turns in
+interleaved rounds on the same data: float32, one thread and all. What was measured is kept in
 ``bench/results/suite.jsonl`` at once, so that an interrupted run goes on where it was.
 """
 
@@ -23,17 +23,17 @@ from tqdm import tqdm
 
 import pointwise_fast as pf
 
-from .cases import LAYOUTS, Case, Layout, load_cases, quick_cases, regime_of
-from .exchange import Exchange
-from .findings import read_run
-from .job import Job, make_job
-from .machine import describe_machine, headline_of
-from .panel import Panel, WrongResult, measure_panel
+from .layers.cases import LAYOUTS, Case, Layout, load_cases, quick_cases, regime_of
+from .layers.job import Job, make_job
+from .measure.exchange import Exchange
+from .measure.machine import describe_machine, headline_of
+from .measure.panel import Panel, WrongResult, measure_panel
+from .measure.remote import RemoteContender, Worker, contenders_of
+from .measure.rounds import Lost
 from .peers import PEERS
-from .remote import RemoteContender, Worker, contenders_of
-from .report import RESULTS
-from .rounds import Lost
-from .summary import overview, summarise, worst
+from .report.findings import read_run
+from .report.summary import overview, summarise, worst
+from .report.tables import RESULTS
 
 __all__ = ["main", "panel_record"]
 

@@ -7,11 +7,11 @@ import json
 import time
 from pathlib import Path
 
-from .canvas import save_png
-from .figures import roofline, sorted_speedups
-from .findings import aims, read_run, unused_reasons
-from .page import render_page
-from .report import RESULTS
+from .report.canvas import save_png
+from .report.figures import roofline, sorted_speedups
+from .report.findings import aims, read_run, unused_reasons
+from .report.page import render_page
+from .report.tables import RESULTS
 from .scaling import read_scaling
 
 __all__ = ["main"]

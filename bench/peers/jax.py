@@ -13,8 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..contenders import Call, Contender
-from ..job import Array, Arrays, Job
+from ..layers.contenders import Call, Contender
+from ..layers.job import Array, Arrays, Job
 
 __all__ = ["contenders"]
 

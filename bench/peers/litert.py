@@ -14,8 +14,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from ..contenders import Call, Contender
-from ..job import Array, Arrays, Job
+from ..layers.contenders import Call, Contender
+from ..layers.job import Array, Arrays, Job
 
 __all__ = ["contenders"]
 

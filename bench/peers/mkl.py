@@ -12,9 +12,9 @@ from importlib.metadata import files
 
 import numpy as np
 
-from ..contenders import NUMPY_LAYER, Call, Contender
-from ..job import Array, Arrays, Job
-from ..numpy_layer import numpy_layer
+from ..layers.contenders import NUMPY_LAYER, Call, Contender
+from ..layers.job import Array, Arrays, Job
+from ..layers.numpy_layer import numpy_layer
 
 __all__ = ["contenders"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..contenders import NUMPY_LAYER, Contender
+from ..layers.contenders import NUMPY_LAYER, Contender
 
 __all__ = ["contenders"]
 

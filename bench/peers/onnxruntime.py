@@ -13,8 +13,8 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from ..contenders import Call, Contender
-from ..job import Array, Arrays, Job
+from ..layers.contenders import Call, Contender
+from ..layers.job import Array, Arrays, Job
 
 __all__ = ["contenders"]
 

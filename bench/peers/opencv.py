@@ -7,8 +7,8 @@ from functools import partial
 import cv2
 import numpy as np
 
-from ..contenders import Call, Contender
-from ..job import Arrays, Job
+from ..layers.contenders import Call, Contender
+from ..layers.job import Arrays, Job
 
 __all__ = ["contenders"]
 

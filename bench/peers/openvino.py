@@ -16,8 +16,8 @@ import openvino.opset15 as op
 from openvino import Layout as Axes
 from openvino.preprocess import PrePostProcessor
 
-from ..contenders import Call, Contender
-from ..job import Array, Arrays, Job
+from ..layers.contenders import Call, Contender
+from ..layers.job import Array, Arrays, Job
 
 __all__ = ["contenders"]
 

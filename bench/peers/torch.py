@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..contenders import Call, Contender
-from ..job import Array, Arrays, Job
-from ..numpy_layer import numpy_layer
+from ..layers.contenders import Call, Contender
+from ..layers.job import Array, Arrays, Job
+from ..layers.numpy_layer import numpy_layer
 
 __all__ = ["contenders"]
 

@@ -9,9 +9,8 @@ import pytest
 
 import pointwise_fast as pf
 
-from . import native, roof
-from .caches import cache_bytes
-from .cases import (
+from .. import native
+from ..layers.cases import (
     HEADLINE,
     LAYOUTS,
     MIXED,
@@ -22,11 +21,20 @@ from .cases import (
     quick_cases,
     regime_of,
 )
-from .contenders import BARE_MATMUL, NUMPY_LAYER, Contender, LocalRunner, headline_contenders, ours
-from .job import Array, Arrays, Job, make_job
-from .panel import WrongResult, measure_panel, modes_for, sets_for
-from .placing import Placing
-from .rounds import measure
+from ..layers.contenders import (
+    BARE_MATMUL,
+    NUMPY_LAYER,
+    Contender,
+    LocalRunner,
+    headline_contenders,
+    ours,
+)
+from ..layers.job import Array, Arrays, Job, make_job
+from ..measure import roof
+from ..measure.caches import cache_bytes
+from ..measure.panel import WrongResult, measure_panel, modes_for, sets_for
+from ..measure.placing import Placing
+from ..measure.rounds import measure
 
 SMALL = Case(C=7, H=9, W=11, K=5, bias=True, activation="relu", residual=True)
 

@@ -16,7 +16,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from .machine import headline_of
+from ..measure.machine import headline_of
 
 __all__ = ["NARROW", "PALETTE", "WIDE", "Ink", "as_svg", "canvas", "ink", "save_png"]
 

@@ -1,4 +1,4 @@
-"""The headline's cases through pytest-benchmark: ``pytest bench/``.
+"""The headline's cases through pytest-benchmark: ``pytest bench``.
 
 A look at how things stand; `bench.headline` has interleaved rounds and the roof.
 """
@@ -11,11 +11,11 @@ from threadpoolctl import threadpool_limits
 
 import pointwise_fast as pf
 
-from .cases import HEADLINE, LAYOUTS, Layout
-from .contenders import Contender, headline_contenders
-from .job import Job, make_job
-from .placing import Placing
-from .rounds import settle
+from ..layers.cases import HEADLINE, LAYOUTS, Layout
+from ..layers.contenders import Contender, headline_contenders
+from ..layers.job import Job, make_job
+from ..measure.placing import Placing
+from ..measure.rounds import settle
 
 
 @pytest.fixture(scope="module", params=LAYOUTS)

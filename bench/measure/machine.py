@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_info
 
 import pointwise_fast as pf
 
-from . import native
+from .. import ROOT, native
 from .caches import cache_bytes
 from .placing import CAN_BIND
 
@@ -51,12 +51,11 @@ def _cpu_number() -> str:
 
 def _commit() -> str | None:
     """The commit of the checkout, with "+" where files differ from it; None outside of git."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
+    if not (ROOT / ".git").exists():
         return None
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(root), *arguments]
+        command = ["git", "-C", str(ROOT), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:

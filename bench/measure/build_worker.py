@@ -1,4 +1,4 @@
-"""``python -m bench.build_worker``: the build that this process imports, timed on request.
+"""``python -m bench.measure.build_worker``: the build that this process imports, timed on request.
 
 Requests come as lines of JSON on the standard input, answers go to the standard output: a job is
 made and checked by ``{"case": {...}, "layout": ..., "threads": ...}``, and then timed by
@@ -16,11 +16,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .cases import Case, Layout
+from .. import ROOT
+from ..layers.cases import Case, Layout
 
 __all__ = ["BuildWorker"]
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class BuildWorker:
@@ -42,7 +41,7 @@ class BuildWorker:
         # The benchmarks are this checkout's whichever build they time.
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([*path, str(ROOT)])}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "bench.build_worker"],
+            [sys.executable, "-P", "-m", "bench.measure.build_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -82,8 +81,8 @@ class BuildWorker:
 def _serve() -> None:
     import pointwise_fast as pf
 
-    from .contenders import LocalRunner, ours
-    from .job import Job, make_job
+    from ..layers.contenders import LocalRunner, ours
+    from ..layers.job import Job, make_job
     from .placing import Placing
 
     contender = ours("c", packed=True)

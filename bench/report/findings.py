@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import geometric_mean, median
 from typing import Any, Literal, NamedTuple
 
-from .cases import HEADLINE, LAYOUTS, REGIMES, Case, Layout, load_cases, regime_of
-from .job import Error
-from .panel import Panel, Row
+from ..layers.cases import HEADLINE, LAYOUTS, REGIMES, Case, Layout, load_cases, regime_of
+from ..layers.job import Error
+from ..measure.panel import Panel, Row
 from .summary import ours_of, speedup
 
 __all__ = [

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from . import compare
-from .build_worker import BuildWorker
-from .cases import quick_cases
-from .compare import Comparison, changed, confirmed, pooled_noise, regime_table
+from .. import compare
+from ..compare import Comparison, changed, confirmed, pooled_noise, regime_table
+from ..layers.cases import quick_cases
+from ..measure.build_worker import BuildWorker
 
 CASES = quick_cases()
 

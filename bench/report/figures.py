@@ -12,8 +12,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from ..layers.cases import REGIMES
 from .canvas import NARROW, WIDE, canvas, ink
-from .cases import REGIMES
 from .findings import Measured, Run
 
 __all__ = ["MARKS", "Curve", "Diagram", "Scaling", "roofline", "scaling", "sorted_speedups"]

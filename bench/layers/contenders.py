@@ -15,7 +15,7 @@ import numpy as np
 import pointwise_fast as pf
 from pointwise_fast.dispatch import BACKENDS
 
-from . import native
+from .. import native
 from .job import Array, Arrays, Job
 from .numpy_layer import numpy_layer
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .panel import Panel, Row
+from .. import ROOT
+from ..measure.panel import Panel, Row
 
 __all__ = ["BASELINE", "RESULTS", "format_panel", "format_table", "write_json"]
 
-RESULTS = Path(__file__).resolve().parent / "results"
+RESULTS = ROOT / "bench" / "results"
 #: What speedups are over.
 BASELINE = "np.matmul(out=)"
 #: CPUs that other processes may use before the table mentions it.

@@ -6,7 +6,7 @@ from pointwise_fast.call import describe
 from pointwise_fast.geometry import geometry
 from pointwise_fast.settings import Settings
 
-from .job import Job
+from ..layers.job import Job
 
 __all__ = ["plan_of"]
 

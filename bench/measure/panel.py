@@ -12,11 +12,12 @@ from threadpoolctl import threadpool_limits
 
 import pointwise_fast as pf
 
-from . import native, roof
+from .. import native
+from ..layers.cases import Case, Layout
+from ..layers.contenders import Runner
+from ..layers.job import Error, Job, make_job
+from . import roof
 from .caches import cache_bytes
-from .cases import Case, Layout
-from .contenders import Runner
-from .job import Error, Job, make_job
 from .neighbours import Neighbours
 from .placing import Placing
 from .rounds import Lost, Timed, measure

@@ -15,19 +15,20 @@ import pytest
 
 import pointwise_fast as pf
 
-from . import native, roof
-from .cases import LAYOUTS, Case, Layout
-from .contenders import NUMPY_LAYER, Contender
-from .exchange import Exchange
-from .findings import read_run
-from .job import Array, Arrays, Job, make_job
-from .neighbours import Neighbours
-from .panel import measure_panel
-from .peers import PEERS, Peer
-from .placing import CAN_BIND, Placing
-from .remote import Worker, contenders_of
-from .rounds import Lost, measure
-from .suite import main
+from .. import native
+from ..layers.cases import LAYOUTS, Case, Layout
+from ..layers.contenders import NUMPY_LAYER, Contender
+from ..layers.job import Array, Arrays, Job, make_job
+from ..measure import roof
+from ..measure.exchange import Exchange
+from ..measure.neighbours import Neighbours
+from ..measure.panel import measure_panel
+from ..measure.placing import CAN_BIND, Placing
+from ..measure.remote import Worker, contenders_of
+from ..measure.rounds import Lost, measure
+from ..peers import PEERS, Peer
+from ..report.findings import read_run
+from ..suite import main
 
 OURS = pf.backends()[0]
 SMALL = Case(C=7, H=9, W=11, K=5, bias=True, activation="relu", residual=True)

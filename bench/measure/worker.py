@@ -1,6 +1,6 @@
-"""``python -m bench.worker``: a process that computes for one peer, or for us.
+"""``python -m bench.measure.worker``: a process that computes for one peer, or for us.
 
-`bench.remote` starts it, on the CPUs and with the environment that it is to have, and asks.
+`bench.measure.remote` starts it, on the CPUs and with the environment that it is to have, and asks.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from multiprocessing.connection import Connection
 from time import perf_counter
 from typing import Any
 
-from .contenders import Contender, LocalRunner, ours
+from ..layers.contenders import Contender, LocalRunner, ours
+from ..layers.job import Job
+from ..peers import PEERS
 from .exchange import Parcel
-from .job import Job
-from .peers import PEERS
 from .placing import Placing
 
 __all__ = ["Desk", "main"]

@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits
 
 import pointwise_fast as pf
 
+from ..report.tables import format_table, times
 from .placing import Placing
-from .report import format_table, times
 from .rounds import measure
 from .turn import Turn
 

@@ -10,8 +10,9 @@ import pytest
 
 import pointwise_fast as pf
 
-from . import raster_layouts, raster_sizes, rasters
-from .raster_sizes import Kind
+from .. import rasters
+from ..measure import raster_layouts, raster_sizes
+from ..measure.raster_sizes import Kind
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint16"])
@@ -47,7 +48,7 @@ def test_labels_of_scikit_learn(axis: int) -> None:
 def test_it_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("bench.report.RESULTS", tmp_path)
+    monkeypatch.setattr("bench.report.tables.RESULTS", tmp_path)
     monkeypatch.setattr(rasters, "_BANDS", ((3, 2),))
     rasters.main(["--parts", "heads", "--rounds", "1", "--side", "50"])
     assert "3 -> 2, uint16, interleaved, 1" in capsys.readouterr().out
@@ -60,7 +61,7 @@ def test_sizes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What there is no memory for is told, and left out."""
-    monkeypatch.setattr("bench.report.RESULTS", tmp_path)
+    monkeypatch.setattr("bench.report.tables.RESULTS", tmp_path)
     kinds = (Kind(3, 2, "uint16", "planar"), Kind(3, 2, "float32", "interleaved"))
     monkeypatch.setattr(rasters, "KINDS", kinds)
     sizes = ["1000", str(raster_sizes.BASE), str(10**15)]
@@ -85,7 +86,7 @@ def test_layouts(
         y = pf.conv1x1(way.x, weight, residual=way.residual, out=way.out, channel_axis=way.axis)
         planes = np.moveaxis(y, way.axis, -3)
         assert np.allclose(planes, np.asarray(wanted), rtol=0, atol=1e-3), name
-    monkeypatch.setattr("bench.report.RESULTS", tmp_path)
+    monkeypatch.setattr("bench.report.tables.RESULTS", tmp_path)
     rasters.main(["--parts", "layouts", "--rounds", "1", "--layout-side", "20"])
     assert "Fortran order to C order" in capsys.readouterr().out
     found = json.loads((tmp_path / "raster-layouts.json").read_text())["ways"]

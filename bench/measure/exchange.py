@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .cases import Case, Layout
-from .job import Array, Arrays, Job
+from ..layers.cases import Case, Layout
+from ..layers.job import Array, Arrays, Job
 
 __all__ = ["Exchange", "Parcel"]
 

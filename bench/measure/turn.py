@@ -11,7 +11,7 @@ __all__ = ["Turn"]
 class Turn:
     """Times a call that needs nothing before or after it.
 
-    `binds`: whether it is one of our C backend, see `bench.placing`.
+    `binds`: whether it is one of our C backend, see `bench.measure.placing`.
     """
 
     def __init__(self, call: Callable[[], object], binds: bool = False) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from statistics import geometric_mean, median
 
-from .cases import REGIMES, regime_of
-from .panel import Panel, Row
-from .report import format_table, percent, times
+from ..layers.cases import REGIMES, regime_of
+from ..measure.panel import Panel, Row
+from .tables import format_table, percent, times
 
 __all__ = ["ours_of", "overview", "speedup", "summarise", "worst"]
 

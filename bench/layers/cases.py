@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, NamedTuple
+
+from .. import ROOT
 
 __all__ = [
     "HEADLINE",
@@ -161,7 +162,7 @@ def regime_of(case: Case, layout: Layout) -> str:
 
 def load_cases() -> list[Case]:
     """All cases of ``cases/layers.json``."""
-    rows = json.loads((Path(__file__).parent / "cases" / "layers.json").read_text())
+    rows = json.loads((ROOT / "bench" / "cases" / "layers.json").read_text())
     return [Case(**{**row, "used_in": tuple(row["used_in"])}) for row in rows]
 
 

@@ -10,12 +10,12 @@ from statistics import median
 
 from matplotlib.figure import Figure
 
+from ..layers.cases import LAYOUTS, REGIMES
+from ..measure.machine import headline_of
 from .canvas import PALETTE, as_svg
-from .cases import LAYOUTS, REGIMES
 from .figures import Scaling, roofline, scaling, sorted_speedups
 from .findings import Measured, Run, aims, reason_for, regime_lines
-from .machine import headline_of
-from .report import percent, times
+from .tables import percent, times
 
 __all__ = ["render_page"]
 

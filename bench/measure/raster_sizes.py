@@ -14,10 +14,10 @@ from tqdm import tqdm
 
 import pointwise_fast as pf
 
-from .canvas import NARROW, WIDE, canvas, ink, save_png
+from ..report.canvas import NARROW, WIDE, canvas, ink, save_png
+from ..report.tables import format_table
 from .machine import free_memory
 from .placing import Placing
-from .report import format_table
 from .rounds import measure
 from .turn import Turn
 

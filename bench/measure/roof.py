@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from . import native
+from .. import native
+from ..layers.job import Job
 from .caches import cache_bytes
-from .job import Job
 
 __all__ = ["FmaRoof", "StreamRoof", "isas", "peak_flops", "roofs_for"]
 

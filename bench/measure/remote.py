@@ -18,15 +18,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from .. import ROOT
+from ..layers.job import Array, Job
+from ..peers import PEERS, environment
 from .exchange import Exchange, Parcel
-from .job import Array, Job
-from .peers import PEERS, environment
 from .placing import CAN_BIND
 from .rounds import Lost
 
 __all__ = ["RemoteContender", "Worker", "contenders_of"]
 
-ROOT = Path(__file__).resolve().parent.parent
 _CAN_STOP = hasattr(os, "waitid")
 #: Seconds that a process may take to end.
 _FAREWELL = 5.0
@@ -109,7 +109,7 @@ class Worker:
         variables = dict(os.environ)
         if self.name in PEERS:
             variables |= environment(PEERS[self.name], self.threads)
-        command = [sys.executable, "-m", "bench.worker", self.name, str(self.threads)]
+        command = [sys.executable, "-m", "bench.measure.worker", self.name, str(self.threads)]
         cpus = os.sched_getaffinity(0) if CAN_BIND else set()
         self._errors = self._open.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         try:

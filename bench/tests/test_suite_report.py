@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from . import scaling
-from .canvas import PALETTE, as_svg
-from .cases import quick_cases
-from .figures import MARKS, roofline, sorted_speedups
-from .findings import (
+from .. import scaling
+from ..layers.cases import quick_cases
+from ..measure.machine import describe_machine
+from ..readme import fill, render_suite
+from ..report.canvas import PALETTE, as_svg
+from ..report.figures import MARKS, roofline, sorted_speedups
+from ..report.findings import (
     NOT_EXPLAINED,
     Run,
     aims,
@@ -25,9 +27,7 @@ from .findings import (
     thread_gains,
     unused_reasons,
 )
-from .machine import describe_machine
-from .readme import fill, render_suite
-from .suite_report import main
+from ..suite_report import main
 
 CASES = quick_cases()
 PEERS = {

@@ -11,9 +11,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from .machine import headline_of
-from .panel import Panel
-from .report import BASELINE
+from ..measure.machine import headline_of
+from ..measure.panel import Panel
+from .tables import BASELINE
 
 __all__ = ["plot_headline"]
 

@@ -1,0 +1,1 @@
+"""How things are timed: rounds, processes, places, and the limits of the machine."""
