@@ -22,10 +22,11 @@ import pointwise_fast as pf
 
 from .measure.machine import describe_machine, headline_of
 from .measure.placing import Placing
-from .measure.raster_layouts import layout_table, layout_ways, measure_layouts
-from .measure.raster_sizes import KINDS, SIZES, draw_sizes, measure_sizes, size_table
+from .measure.raster_layouts import layout_ways, measure_layouts
+from .measure.raster_sizes import KINDS, SIZES, measure_sizes
 from .measure.rounds import measure
 from .measure.turn import Turn
+from .report.rasters import draw_sizes, layout_table, size_table
 from .report.tables import format_table, times, write_json
 
 __all__ = ["main", "numpy_lines", "predict_line", "raster", "ways"]

@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 from .report.canvas import save_png
+from .report.curves import read_scaling
 from .report.figures import roofline, sorted_speedups
 from .report.findings import aims, read_run, unused_reasons
 from .report.page import render_page
 from .report.tables import RESULTS
-from .scaling import read_scaling
 
 __all__ = ["main"]
 

@@ -12,16 +12,16 @@ from threadpoolctl import threadpool_limits
 
 import pointwise_fast as pf
 
-from ..report.tables import format_table, times
 from .placing import Placing
 from .rounds import measure
 from .turn import Turn
 
-__all__ = ["Way", "layout_table", "layout_ways", "measure_layouts"]
+__all__ = ["CHANNELS", "Way", "layout_ways", "measure_layouts", "numpy_line"]
 
 Array = npt.NDArray[Any]
 
-_C, _K = 50, 20
+#: Of x and of the result.
+CHANNELS = _C, _K = 50, 20
 
 
 class Way(NamedTuple):
@@ -79,7 +79,7 @@ def layout_ways(side: int) -> dict[str, Way]:
     }  # fmt: skip
 
 
-def _numpy_line(way: Way, weight: Array) -> Callable[[], object]:
+def numpy_line(way: Way, weight: Array) -> Callable[[], object]:
     """What one writes without us, in one line."""
     x = np.moveaxis(way.x, way.axis, -3)
     shape = np.moveaxis(way.out, way.axis, -3).shape
@@ -104,7 +104,7 @@ def measure_layouts(
             layer = pf.Conv1x1(weight, channel_axis=way.axis)
             call = partial(layer, way.x, residual=way.residual, out=way.out, threads=count)
             runners[name] = Turn(call, binds=True)
-            runners[f"numpy: {name}"] = Turn(_numpy_line(way, weight))
+            runners[f"numpy: {name}"] = Turn(numpy_line(way, weight))
         with threadpool_limits(limits=count, user_api="blas"):
             taken = measure(runners, placing=Placing(count), rounds=rounds, budget=20.0)
         best = {name: min(seconds) for name, seconds in taken.items()}
@@ -115,20 +115,3 @@ def measure_layouts(
             for name, way in ways.items()
         ]  # fmt: skip
     return found
-
-
-def layout_table(found: Sequence[Mapping[str, Any]], threads: int) -> str:
-    """Milliseconds, and what they are of the plain layouts' beside what is aimed at."""
-    rows = [
-        [
-            point["way"],
-            f"{1e3 * point['seconds']:.2f}",
-            times(point["seconds"] / point["beside"]),
-            f"{point['most']:.2f}" if point["most"] else "",
-            f"{1e3 * point['numpy']:.2f}",
-        ]
-        for point in found
-        if point["threads"] == threads
-    ]
-    title = f"{_C} -> {_K}, float32, {threads} thread{'s' * (threads > 1)}"
-    return format_table([title, "ms", "of plain", "at most", "NumPy, ms"], rows)

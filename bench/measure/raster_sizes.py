@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.ticker import FuncFormatter
 from tqdm import tqdm
 
 import pointwise_fast as pf
 
-from ..report.canvas import NARROW, WIDE, canvas, ink, save_png
-from ..report.tables import format_table
 from .machine import free_memory
 from .placing import Placing
 from .rounds import measure
 from .turn import Turn
 
-__all__ = ["BASE", "KINDS", "SIZES", "Kind", "draw_sizes", "measure_sizes", "size_table"]
+__all__ = ["BASE", "KINDS", "SIZES", "Kind", "measure_sizes"]
 
 #: Pixels: of a scene, of Landsat's bands (60 M) and of Sentinel-2's (120 M).
 SIZES = (100_000, 300_000, 1_000_000, 4_000_000, 16_000_000, 60_000_000, 120_000_000)
@@ -29,7 +25,6 @@ SIZES = (100_000, 300_000, 1_000_000, 4_000_000, 16_000_000, 60_000_000, 120_000
 BASE = 1_000_000
 #: The share of free memory that arrays may take.
 _SHARE = 0.85
-_INKS = ("blue", "vermilion", "green", "purple", "grey", "orange")
 
 
 class Kind(NamedTuple):
@@ -101,62 +96,3 @@ def measure_sizes(
             del call, out  # before the next ones, which may need their memory
             bar.update()
     return found
-
-
-def _curves(found: Sequence[Mapping[str, Any]], threads: int) -> dict[Kind, dict[int, float]]:
-    """ns a pixel by the pixels that were asked for, of each kind."""
-    curves: dict[Kind, dict[int, float]] = {}
-    for point in found:
-        if point["threads"] == threads:
-            kind = Kind(*(point[name] for name in Kind._fields))
-            curve = curves.setdefault(kind, {})
-            curve[point["asked"]] = 1e9 * point["seconds"] / point["pixels"]
-    return curves
-
-
-def _millions(pixels: float) -> str:
-    return f"{pixels / 1e6:g} M"
-
-
-def size_table(found: Sequence[Mapping[str, Any]], threads: int) -> str:
-    """A row for each kind: ns a pixel, and in brackets that over the time at a million pixels."""
-    curves = _curves(found, threads)
-    sizes = sorted({pixels for curve in curves.values() for pixels in curve})
-
-    def cell(curve: Mapping[int, float], pixels: int) -> str:
-        if pixels not in curve:
-            return "-"
-        base = curve.get(BASE)
-        return f"{curve[pixels]:.2f}" + (f" ({curve[pixels] / base:.2f})" if base else "")
-
-    header = [f"ns a pixel, {threads} thread{'s' * (threads > 1)}", *map(_millions, sizes)]
-    rows = [[str(kind), *(cell(curve, n) for n in sizes)] for kind, curve in curves.items()]
-    return format_table(header, rows)
-
-
-def draw_sizes(found: Sequence[Mapping[str, Any]], machine: Mapping[str, Any], path: Path) -> None:
-    """A panel for each number of threads: flat lines are what one wants to see."""
-    threads = sorted({point["threads"] for point in found})
-    height = 0.85 * NARROW + 0.6
-    with canvas(1, len(threads), WIDE, height, sharex=True, sharey=True) as (figure, grid):
-        for axes, count in zip(grid.flat, threads, strict=True):
-            for (kind, curve), colour in zip(_curves(found, count).items(), _INKS, strict=False):
-                axes.plot(
-                    list(curve),
-                    list(curve.values()),
-                    color=ink(colour),
-                    marker="o",
-                    markersize=3.5,
-                    linewidth=1.4,
-                    label=str(kind).replace("->", "\N{RIGHTWARDS ARROW}"),
-                )
-            axes.set_xscale("log")
-            axes.set_ylim(bottom=0)
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _millions(value)))
-            axes.set_title(f"{count} thread{'s' * (count > 1)}", loc="left")
-            axes.set_xlabel("pixels")
-            axes.grid(axis="y")
-        grid.flat[0].set_ylabel("ns a pixel")
-        handles, labels = grid.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=3)
-        save_png(figure, machine, path)

@@ -82,7 +82,7 @@ def test_layouts(
     weight = np.random.default_rng(1).standard_normal((20, 50), np.float32)
     ways = raster_layouts.layout_ways(20)
     for name, way in ways.items():
-        wanted = raster_layouts._numpy_line(way, weight)()
+        wanted = raster_layouts.numpy_line(way, weight)()
         y = pf.conv1x1(way.x, weight, residual=way.residual, out=way.out, channel_axis=way.axis)
         planes = np.moveaxis(y, way.axis, -3)
         assert np.allclose(planes, np.asarray(wanted), rtol=0, atol=1e-3), name

@@ -16,6 +16,7 @@ from ..layers.cases import quick_cases
 from ..measure.machine import describe_machine
 from ..readme import fill, render_suite
 from ..report.canvas import PALETTE, as_svg
+from ..report.curves import PARTS, read_scaling
 from ..report.figures import MARKS, roofline, sorted_speedups
 from ..report.findings import (
     NOT_EXPLAINED,
@@ -264,13 +265,14 @@ def test_readme_s_section_keeps_what_was_missed(tmp_path: Path) -> None:
 
 def test_scaling_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scaling, "_PIXELS", (16, 1024))
-    points = list(scaling.PARTS["pixels"].points(1))
+    assert scaling.POINTS.keys() == PARTS.keys()
+    points = list(scaling.POINTS["pixels"](1))
     assert [point.case.pixels for point in points] == [16, 1024] * 2
     measured = scaling.measure_points(points, 3, 0.1, lambda: None)
     panels = [{"diagram": p.diagram, "x": p.x} | panel.as_json() for p, panel in measured]
     path = tmp_path / "scaling.json"
     path.write_text(json.dumps({"pixels": {"machine": describe_machine(), "panels": panels}}))
-    found = scaling.read_scaling(path)
+    found = read_scaling(path)
     assert len(found.diagrams) == 2
     ours = found.diagrams[0].curves[0]
     assert (ours.kind, ours.x) == ("ours", [16, 1024])
