@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
@@ -17,7 +18,7 @@ import pointwise_fast as pf
 from .layers.cases import HEADLINE, LAYOUTS, Case, Layout
 from .layers.contenders import BARE_MATMUL, ours
 from .layers.job import make_job
-from .measure.machine import describe_machine, free_memory, headline_of
+from .measure.machine import describe_machine, free_memory, headline_of, same_machine
 from .measure.panel import Panel, measure_panel
 from .report.tables import RESULTS, write_json
 
@@ -113,8 +114,22 @@ def _measure_part(name: str, rounds: int, budget: float) -> dict[str, Any]:
     return {"machine": describe_machine(), "left_out": left_out, "panels": panels}
 
 
+def _kept(path: Path, machine: Mapping[str, Any], again: Collection[str]) -> dict[str, Any]:
+    """The parts of `path` that are not measured `again` and were measured on this machine."""
+    content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    kept = {}
+    for name, part in content.items():
+        if name in again:
+            continue
+        if same_machine(part["machine"], machine):
+            kept[name] = part
+        else:
+            print(f"{name}: left out, measured elsewhere: {headline_of(part['machine'])}")
+    return kept
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Measure and write scaling.json; parts that were not asked for are kept."""
+    """Measure and write scaling.json; other parts are kept where they are this machine's."""
     parser = argparse.ArgumentParser(prog="python -m bench.scaling", description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=POINTS, default=list(POINTS))
     parser.add_argument("--rounds", type=int, default=15, help="of each panel (%(default)s)")
@@ -125,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
     tqdm.monitor_interval = 0  # a thread less
     start = time.perf_counter()
     path = RESULTS / "scaling.json"
-    content = json.loads(path.read_text()) if path.exists() else {}
+    content = _kept(path, describe_machine(), options.parts)
     for name in options.parts:
         content[name] = _measure_part(name, options.rounds, options.budget)
         path = write_json("scaling", content)

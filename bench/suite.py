@@ -26,7 +26,7 @@ import pointwise_fast as pf
 from .layers.cases import LAYOUTS, Case, Layout, load_cases, quick_cases, regime_of
 from .layers.job import Job, make_job
 from .measure.exchange import Exchange
-from .measure.machine import describe_machine, headline_of
+from .measure.machine import describe_machine, headline_of, same_machine
 from .measure.panel import Panel, WrongResult, measure_panel
 from .measure.remote import RemoteContender, Worker, contenders_of
 from .measure.rounds import Lost
@@ -184,9 +184,11 @@ def _kept(path: Path, machine: Mapping[str, Any]) -> list[dict[str, Any]]:
     if rest:
         path.write_text(whole + "\n" if whole else "")
     records = [json.loads(line) for line in whole.splitlines()]
-    same = ("commit", "isa", "cpu", "cpu_id", "cpus", "backend")
     for record in records:
-        if record["kind"] == "machine" and any(record[key] != machine[key] for key in same):
+        if record["kind"] == "machine" and not (
+            same_machine(record, machine)
+            and all(record[key] == machine[key] for key in ("commit", "backend"))
+        ):
             return []
     return records
 

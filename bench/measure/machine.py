@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,7 +21,7 @@ from .. import ROOT, native
 from .caches import cache_bytes
 from .placing import CAN_BIND
 
-__all__ = ["describe_machine", "free_memory", "headline_of"]
+__all__ = ["describe_machine", "free_memory", "headline_of", "same_machine"]
 
 _LIBRARIES = ("numpy", "numba", "llvmlite", "cffi", "threadpoolctl", "matplotlib")
 
@@ -110,6 +111,11 @@ def describe_machine() -> dict[str, Any]:
         "system": f"{platform.system()} {kernel} {platform.machine()}",
         "python_build": sys.version.partition("[")[2].rstrip("]"),
     }
+
+
+def same_machine(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two records of `describe_machine` are of the same CPUs and instruction set."""
+    return all(one.get(key) == other.get(key) for key in ("cpu", "cpu_id", "cpus", "isa"))
 
 
 def _alignment() -> int:

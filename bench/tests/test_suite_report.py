@@ -278,3 +278,23 @@ def test_scaling_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert (ours.kind, ours.x) == ("ours", [16, 1024])
     best = min(measured[1][1].rows[0].seconds)
     assert ours.y[1] == pytest.approx(1e9 * best / 1024)
+
+
+def test_scaling_keeps_parts_of_this_machine_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = describe_machine()
+    older = {"machine": machine | {"date": "2024-01-02T03:04", "commit": "abc"}, "panels": []}
+    elsewhere = {"machine": machine | {"cpu_id": "family 0", "date": "2024-01-02"}, "panels": []}
+    (tmp_path / "scaling.json").write_text(
+        json.dumps({"pixels": elsewhere, "channels": elsewhere, "threads": older})
+    )
+    monkeypatch.setattr(scaling, "RESULTS", tmp_path)
+    monkeypatch.setattr("bench.report.tables.RESULTS", tmp_path)
+    monkeypatch.setattr(scaling, "_PIXELS", (16,))
+    scaling.main(["--parts", "pixels", "--rounds", "3", "--budget", "0.01"])
+    assert "channels: left out, measured elsewhere" in capsys.readouterr().out
+    content = json.loads((tmp_path / "scaling.json").read_text())
+    assert content.keys() == {"threads", "pixels"}
+    assert content["pixels"]["machine"]["cpu_id"] == machine["cpu_id"]
+    assert len(read_scaling(tmp_path / "scaling.json").diagrams) == 2
