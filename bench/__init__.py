@@ -25,6 +25,6 @@ if _missing:
     raise ImportError(f"benchmarks need {', '.join(_missing)}: pip install 'pointwise_fast[bench]'")
 
 # OpenBLAS's threads spin for a tenth of a second after a call, on CPUs that the next contender
-# needs. 2**22 cycles, a millisecond or two, outlast the gaps between the calls of one turn: its own
-# times stay the same.
+# needs. 2**22 cycles are a millisecond or two. They outlast the gaps between the calls of one turn,
+# so OpenBLAS's own times stay the same.
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "22")

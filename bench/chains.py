@@ -1,6 +1,6 @@
 """``python -m bench.chains``: chains against their layers called one after another, and NumPy.
 
-All write into arrays that are there already; the layers' hidden channels too.
+All of them write into arrays that were allocated before, hidden channels included.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m bench.readme``: README.md's figures, from ``headline.json`` and ``suite.jsonl``."""
+"""``python -m bench.readme``: puts ``headline.json`` and ``suite.jsonl`` into README.md."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _cell(row: dict[str, Any] | None, fastest: float) -> str:
 
 
 def _panels_table(panels: Sequence[dict[str, Any]]) -> list[str]:
-    """Contenders down, layouts and threads across; every contender that was measured."""
+    """A row for each contender that was measured, a column for each layout and threads."""
     names = list(dict.fromkeys(row["name"] for panel in panels for row in panel["rows"]))
     fastest = [min(row["best"] for row in panel["rows"]) for panel in panels]
     by_name = [{row["name"]: row for row in panel["rows"]} for panel in panels]
@@ -100,7 +100,7 @@ def render(results: dict[str, Any]) -> str:
 
 
 def _aimed(figure: float | None, wanted: float | None, form: Callable[[float | None], str]) -> str:
-    """A figure and what was aimed at; bold where it was missed."""
+    """A figure and its aim, in bold if it was missed."""
     if wanted is None or figure is None:
         return form(figure)
     text = f"{form(figure)} ({form(wanted)})"
@@ -151,7 +151,7 @@ def render_suite(run: Run) -> str:
 
 
 def fill(text: str, section: str, name: str = "headline") -> str:
-    """`text` with what is between the markers of `name` replaced by `section`.
+    """Replace what is between the markers of `name` in `text` by `section`.
 
     Examples
     --------

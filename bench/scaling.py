@@ -24,16 +24,16 @@ from .report.tables import RESULTS, write_json
 
 __all__ = ["POINTS", "main"]
 
-#: The share of free memory that a case's arrays may take: as many bytes go to the roof's.
+#: The share of free memory that a case's arrays may take. The roof's take as many bytes.
 _SHARE = 0.4
-#: Cases whose threads are counted: on the ridge, large and deep.
+#: Cases for the curves over threads: on the ridge, large and deep.
 _THREADED = (HEADLINE, Case(C=256, H=56, W=56, K=64), Case(C=512, H=14, W=14, K=512))
 _PIXELS = tuple(16 * 4**i for i in range(11))
 _CHANNELS = tuple(2**i for i in range(12))
 
 
 class Point(NamedTuple):
-    """What is measured: a case as the `x` of a diagram."""
+    """A case to measure, at the `x` of a diagram."""
 
     diagram: str
     x: int
@@ -77,7 +77,7 @@ POINTS: dict[str, Callable[[int], Iterable[Point]]] = {
 def measure_points(
     points: Sequence[Point], rounds: int, budget: float, progress: Callable[[], object]
 ) -> list[tuple[Point, Panel]]:
-    """A panel for each point; points of the same case and layout share their data."""
+    """Measure a panel for each point. Points of the same case and layout share their data."""
     backend = pf.backends()[0]
     contenders = [ours(backend, packed=True), BARE_MATMUL]
     found = []
@@ -107,7 +107,7 @@ def _measure_part(name: str, rounds: int, budget: float) -> dict[str, Any]:
     chosen = [point for point in points if point.case.bytes <= limit]
     left_out = sorted({p.case.name for p in points if p.case.bytes > limit})
     if left_out:
-        print(f"no memory for {', '.join(left_out)}")
+        print(f"not enough memory for {', '.join(left_out)}")
     with tqdm(total=len(chosen), unit="panel", desc=name, smoothing=0) as bar:
         found = measure_points(chosen, rounds, budget, bar.update)
     panels = [{"diagram": point.diagram, "x": point.x} | panel.as_json() for point, panel in found]
@@ -129,7 +129,7 @@ def _kept(path: Path, machine: Mapping[str, Any], again: Collection[str]) -> dic
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure and write scaling.json; other parts are kept where they are this machine's."""
+    """Measure and write scaling.json. Other parts are kept if they are this machine's."""
     parser = argparse.ArgumentParser(prog="python -m bench.scaling", description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=POINTS, default=list(POINTS))
     parser.add_argument("--rounds", type=int, default=15, help="of each panel (%(default)s)")
@@ -137,7 +137,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--budget", type=float, default=0.4, help="seconds of a panel's rounds (%(default)s)"
     )
     options = parser.parse_args(arguments)
-    tqdm.monitor_interval = 0  # a thread less
+    tqdm.monitor_interval = 0  # one thread fewer
     start = time.perf_counter()
     path = RESULTS / "scaling.json"
     content = _kept(path, describe_machine(), options.parts)

@@ -1,4 +1,4 @@
-"""``python -m bench.suite_report``: the suite's records as a page and pictures."""
+"""``python -m bench.suite_report``: makes a page and pictures of the suite's records."""
 
 from __future__ import annotations
 

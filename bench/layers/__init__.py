@@ -1,1 +1,1 @@
-"""What is measured: cases, their data, and who computes them in this process."""
+"""The layers that are measured: cases, their data, and the contenders of this process."""

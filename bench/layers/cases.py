@@ -1,4 +1,4 @@
-"""The layers that are measured: what real networks and real images ask for."""
+"""The layers that are measured. Real networks and real images need them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ __all__ = [
 
 Layout = Literal["planar", "interleaved", "to planar", "to interleaved"]
 LAYOUTS: tuple[Layout, ...] = ("planar", "interleaved")
-#: The arrays have their channels first; of one of them that is a view of the other layout.
+#: The layout of x differs from that of the result. Both arrays have their channels first, and one
+#: of them is a view of interleaved memory.
 MIXED: tuple[Layout, ...] = ("to planar", "to interleaved")
 
 FLOAT = 4  # bytes: every case is float32
@@ -42,7 +43,7 @@ class Case:
     origin : str
         "cnn", "channel-mixing" (images and spectra) or "benchmark" (another project's suite).
     count : int
-        How often `used_in` use it.
+        How often the networks of `used_in` use it.
     used_in : tuple of str
         Networks or data sets.
     """
@@ -90,12 +91,12 @@ class Case:
 
     @property
     def flops(self) -> int:
-        """Two for a multiply-add of the sums; the epilogue is not counted."""
+        """Two for each multiply-add of the sums. The epilogue is not counted."""
         return 2 * self.pixels * (self.C // self.groups) * self.K
 
     @property
     def bytes_read(self) -> int:
-        """Input elements that are used, residual, weights and bias, once each."""
+        """Bytes of the input elements that are used, the residual, weights and bias, once each."""
         pixels = self.C + (self.K if self.residual else 0)
         weights = self.K * self.C // self.groups + (self.K if self.bias else 0)
         return FLOAT * (self.pixels * pixels + weights)
@@ -113,14 +114,14 @@ HEADLINE = Case(C=50, H=600, W=600, K=20)
 
 
 class Regime(NamedTuple):
-    """A kind of case, and what is to be reached there: None where no figure was set."""
+    """A kind of case and its aims. None means that no figure was set."""
 
     title: str
     fraction: float | None = None
     speedup: float | None = None
 
 
-#: The fraction of the roof and the speedup over the fastest peer that are aimed at.
+#: The aims are a fraction of the roof and a speedup over the fastest peer.
 REGIMES: dict[str, Regime] = {
     "headline planar": Regime("50x600x600-20, planar", 0.90, 2.6),
     "headline interleaved": Regime("50x600x600-20, interleaved", 0.85, 2.4),
@@ -137,7 +138,7 @@ REGIMES: dict[str, Regime] = {
 
 
 def regime_of(case: Case, layout: Layout) -> str:
-    """The key in `REGIMES`; the first that fits, special kinds before sizes."""
+    """The first key of `REGIMES` that fits. Special kinds come before sizes."""
     image = case.rows * case.columns
     if (case.C, case.H, case.W, case.K) == (50, 600, 600, 20):
         return f"headline {layout}"
@@ -167,12 +168,12 @@ def load_cases() -> list[Case]:
 
 
 def quick_cases() -> list[Case]:
-    """Thirty that stand for the rest, in every regime."""
+    """Thirty cases that stand for the rest. Every regime has some."""
     by_name = {case.name: case for case in load_cases()}
     return [by_name[name] for name in QUICK]
 
 
-#: Sizes that are often quoted first; no working set above 0.3 GB.
+#: Often quoted sizes come first. No working set exceeds 0.3 GB.
 QUICK: tuple[str, ...] = (
     "64x56x56-256 bias relu res",
     "256x56x56-64 bias relu",

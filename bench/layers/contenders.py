@@ -30,7 +30,7 @@ __all__ = [
     "ours",
 ]
 
-#: Computes once, into the arrays it was made for (and may return None) or into something new.
+#: Computes once. It writes into the arrays it was made for (and may return None), or into new ones.
 Call = Callable[[], Any]
 
 
@@ -38,14 +38,14 @@ class Runner(Protocol):
     """A contender that is ready to compute a job; it may live in another process."""
 
     def seconds(self, calls: int) -> float:
-        """Seconds per call, of that many."""
+        """Seconds per call, averaged over `calls`."""
 
     def output(self) -> Array:
-        """The result of one call on the job's first set, whose `out` held NaN before."""
+        """The result of one call on the job's first set. Its `out` is filled with NaN before."""
 
 
 class LocalRunner:
-    """A `Runner` in this process, which goes round the sets of a job."""
+    """A `Runner` in this process. Its calls cycle through the sets of a job."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class LocalRunner:
         if result is None:
             return self._out
         array = self._read(result)
-        # A view of `out` may have other axes.
+        # The result may be a view of `out` with other axes.
         return self._out if np.may_share_memory(array, self._out) else array
 
 
@@ -98,15 +98,15 @@ class Contender:
     name : str
     ours : bool
     bind : callable
-        Prepares for a job and one of its sets (not timed) and gives what is timed.
+        Prepares a job and one of its sets, which is not timed, and returns the call that is.
     missing : callable
-        None, or why it cannot compute this job here.
+        Returns None, or the reason why it cannot compute this job here.
     whole : bool
         Whether it applies bias, residual and activation where the job has them.
     binds : bool
         Whether it binds its threads to CPUs itself.
     read : callable
-        The array that is the result of a call which returns something else.
+        Turns what a call returns into an array.
     """
 
     name: str
@@ -125,7 +125,7 @@ class Contender:
 
 
 def _layer_settings(job: Job, backend: str) -> dict[str, Any]:
-    """Only what is not the default, as a user would write it."""
+    """Only the settings that are not the default, as a user would write them."""
     case = job.case
     settings: dict[str, Any] = {"backend": backend}
     if job.bias is not None:
@@ -171,7 +171,7 @@ def _backend_missing(backend: str) -> Callable[[Job], str | None]:
 
 
 def ours(backend: str, *, packed: bool = False, allocate: bool = False) -> Contender:
-    """One of our backends: `conv1x1` with ``out=``, without it, or a packed `Conv1x1`."""
+    """One of our backends: `conv1x1` with ``out=`` or without it, or a packed `Conv1x1`."""
     how = " packed" if packed else " new out" if allocate else ""
     bind = _packed(backend) if packed else _one_shot(backend, allocate)
     missing = _backend_missing(backend)
@@ -227,7 +227,7 @@ def _plain(job: Job, arrays: Arrays) -> Call:
 
     def call() -> Array:
         if work(*pointers, *sizes, threads):
-            raise MemoryError("plain.c: no memory or no threads")
+            raise MemoryError("plain.c: not enough memory or threads")
         return out
 
     return call
@@ -237,7 +237,7 @@ BARE_MATMUL = Contender("np.matmul(out=)", False, partial(numpy_layer, epilogue=
 
 
 def headline_contenders() -> list[Contender]:
-    """For a layer without bias, activation, residual, stride, groups or batch."""
+    """Contenders for a layer without bias, activation, residual, stride, groups or batch."""
     return [
         ours("c"),
         ours("c", allocate=True),
@@ -252,7 +252,7 @@ def headline_contenders() -> list[Contender]:
 
 
 def call_contenders() -> list[Contender]:
-    """For layers so small that the call is the cost."""
+    """Contenders for layers so small that the call itself is the cost."""
     backends = ("c", "numba", "numpy")
     return [
         *(ours(backend) for backend in backends),
@@ -270,5 +270,5 @@ def _numpy_missing(job: Job) -> str | None:
     return "NumPy has no erf" if job.case.activation == "gelu" else None
 
 
-#: For any layer.
+#: It computes any layer.
 NUMPY_LAYER = Contender("np.matmul(out=) + epilogue", False, numpy_layer, _numpy_missing)

@@ -18,14 +18,14 @@ __all__ = ["Array", "Arrays", "Error", "Job", "make_job"]
 
 Array = npt.NDArray[Any]
 
-#: Pixels that are compared with float64 at a time.
+#: How many pixels are compared with float64 at a time.
 _BLOCK = 30_000
-#: Largest slope of an activation, by which an error of the sums can grow.
+#: The largest slope of an activation. An error of the sums can grow by this factor.
 _SLOPE = {"silu": 1.1, "gelu": 1.13, "gelu_tanh": 1.13, "hardswish": 1.5, "mish": 1.09}
 
 
 class Arrays(NamedTuple):
-    """What one call reads and writes."""
+    """The arrays that one call reads and writes."""
 
     x: Array
     out: Array
@@ -33,7 +33,7 @@ class Arrays(NamedTuple):
 
 
 class Error(NamedTuple):
-    """How far a result is from float64: at most, and in units of what is promised."""
+    """The largest difference from float64, absolute and in units of the promised bound."""
 
     absolute: float
     of_promise: float
@@ -41,11 +41,11 @@ class Error(NamedTuple):
 
 @dataclass(frozen=True)
 class Job:
-    """A case in a layout, with data; `sets` are alike in all but their addresses.
+    """A case in a layout, with data. The `sets` differ in their addresses only.
 
-    With more than one set, calls go from one to the next, so that nothing is in the cache. The
-    arrays are as `numpy.empty` makes them, with a user's alignment. `sample`, if not None, is
-    about how many pixels are compared with float64: the first rows, the last and some between.
+    With more than one set, calls cycle through them, so that nothing is in the cache. The arrays
+    are as `numpy.empty` makes them, with a user's alignment. If `sample` is not None, only about
+    that many pixels are compared with float64: the first rows, the last and some between.
     """
 
     case: Case
@@ -61,7 +61,7 @@ class Job:
         return -1 if self.layout == "interleaved" else -3
 
     def with_threads(self, threads: int) -> Job:
-        """The same data, and what was found out about it, for another number of threads."""
+        """The same data and expected results for another number of threads."""
         other = replace(self, threads=threads)
         known = ("_expected", "_without_epilogue")
         vars(other).update({name: vars(self)[name] for name in known if name in vars(self)})
@@ -75,7 +75,7 @@ class Job:
 
     @cached_property
     def _expected(self) -> tuple[list[slice], list[Array], list[Array]]:
-        """Row ranges, what should be there, and how far off it may be."""
+        """Row ranges, the values expected in them, and how far off a result may be."""
         blocks = _row_blocks(self.case, self.sample)
         pairs = [self._oracle(rows) for rows in blocks]
         return blocks, [y for y, _ in pairs], [bound for _, bound in pairs]
@@ -98,11 +98,11 @@ class Job:
         if case.activation is None:
             return sums, bound
         y = activate(sums, parse_activation(case.activation))
-        # The promise is about the sums; the activation itself may lose some last digits.
+        # The promise covers the sums. The activation itself may lose some last digits.
         return y, _SLOPE.get(case.activation, 1.0) * bound + 8 * eps * np.maximum(abs(y), 1)
 
     def error(self, result: Array, whole: bool = True) -> Error:
-        """The largest error of `result`, infinite where it is not finite.
+        """The largest error of `result`. It is infinite if some element is not finite.
 
         `whole` is False for a result without bias, residual and activation.
         """
@@ -128,7 +128,7 @@ class Job:
 def make_job(
     case: Case, layout: Layout, threads: int, sets: int = 1, sample: int | None = None
 ) -> Job:
-    """Random data for `case`: the same at every run."""
+    """Make random data for `case`. It is the same in every run."""
     rng = np.random.default_rng(20 * case.C + case.K)
     weight = rng.standard_normal((case.K, case.C // case.groups), np.float32)
     bias = rng.standard_normal(case.K, np.float32) if case.bias else None
@@ -167,12 +167,12 @@ def _copy(array: Any) -> Any:
 
 
 def _pixels_first(array: Array) -> Array:
-    """The same numbers with the channels of a pixel one behind the other, seen as planes."""
+    """The same numbers with the channels of each pixel contiguous, seen as planes."""
     return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, -3, -1)), -1, -3)
 
 
 def _row_blocks(case: Case, sample: int | None) -> list[slice]:
-    """Output rows to compare: all, or of a sample both ends and six places between."""
+    """Output rows to compare: all of them, or for a sample both ends and six places between."""
     size = _BLOCK if sample is None else min(_BLOCK, sample // 8)
     step = max(1, size // (case.N * case.columns))
     starts = list(range(0, case.rows, step))

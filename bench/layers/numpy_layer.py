@@ -14,7 +14,7 @@ __all__ = ["Multiply", "numpy_layer"]
 
 
 class Multiply(Protocol):
-    """Prepares ``out = left @ right``, of matrices or equally many of them."""
+    """Prepares ``out = left @ right`` for matrices, or for stacks of equally many."""
 
     def __call__(self, left: Array, right: Array, out: Array) -> Callable[[], object]: ...
 
@@ -26,10 +26,10 @@ def _matmul(left: Array, right: Array, out: Array) -> Callable[[], object]:
 def numpy_layer(
     job: Job, arrays: Arrays, epilogue: bool = True, multiply: Multiply = _matmul
 ) -> Callable[[], object]:
-    """What computes `job` without a temporary as large as its arrays where NumPy lets it.
+    """Return a call that computes `job`, without temporaries of the arrays' size where possible.
 
-    Where the layer has a stride, the pixels are gathered into a buffer made ahead, since BLAS
-    cannot read them in place; so is the scratch of the activation.
+    If the layer has a stride, its pixels are gathered into a buffer first, because BLAS cannot read
+    them in place. That buffer and the activation's scratch are allocated ahead.
     """
     product = _product(job, arrays, multiply)
     if not epilogue:
@@ -88,7 +88,7 @@ def _product(job: Job, arrays: Arrays, multiply: Multiply) -> Callable[[], objec
 
 
 def _activation(name: str | None, y: Array) -> Callable[[], object]:
-    """What applies the activation to `y` in place."""
+    """Return a call that applies the activation to `y` in place."""
     if name is None:
         return lambda: None
     if name == "relu":

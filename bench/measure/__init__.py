@@ -1,1 +1,1 @@
-"""How things are timed: rounds, processes, places, and the limits of the machine."""
+"""Timing: rounds, processes, CPUs, and the limits of the machine."""

@@ -1,8 +1,8 @@
 """``python -m bench.measure.build_worker``: the build that this process imports, timed on request.
 
-Requests come as lines of JSON on the standard input, answers go to the standard output: a job is
-made and checked by ``{"case": {...}, "layout": ..., "threads": ...}``, and then timed by
-``{"calls": n}``. `BuildWorker` is the other end.
+Requests are lines of JSON on the standard input, answers lines on the standard output.
+``{"case": {...}, "layout": ..., "threads": ...}`` makes and checks a job.
+``{"calls": n}`` times it. `BuildWorker` is the other end.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ class BuildWorker:
     Parameters
     ----------
     package : Path or None
-        The folder that has the `pointwise_fast` to import; None for what is installed.
+        The folder that has the `pointwise_fast` to import. None takes the installed one.
 
     Raises
     ------
     RuntimeError
-        With the last line that the process wrote, where it cannot start or compute.
+        If the process cannot start or compute. The message is the last line that it wrote.
     """
 
     def __init__(self, package: Path | None = None) -> None:
         path = [str(package)] if package else []
-        # The benchmarks are this checkout's whichever build they time.
+        # The benchmarks are this checkout's, whichever build they time.
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([*path, str(ROOT)])}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "bench.measure.build_worker"],
@@ -56,7 +56,7 @@ class BuildWorker:
         self._answer()
 
     def seconds(self, calls: int) -> float:
-        """Seconds per call, of that many."""
+        """Seconds per call, averaged over `calls`."""
         self._send({"calls": calls})
         return float(self._answer()["seconds"])
 
@@ -73,7 +73,7 @@ class BuildWorker:
         line = self._process.stdout.readline()
         if not line:
             _, errors = self._process.communicate()
-            raise RuntimeError((errors.strip() or "it ended without a word").splitlines()[-1])
+            raise RuntimeError((errors.strip() or "it ended without a message").splitlines()[-1])
         answer: dict[str, Any] = json.loads(line)
         return answer
 

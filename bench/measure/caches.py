@@ -1,4 +1,4 @@
-"""How large the caches are."""
+"""The sizes of the caches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["cache_bytes"]
 
 @cache
 def cache_bytes() -> tuple[int, ...]:
-    """Bytes of the data caches, level 1 first, as the system tells them; at least one."""
+    """Bytes of the data caches as the system reports them, level 1 first. There is at least one."""
     sizes: dict[int, int] = {}
     for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
         try:
@@ -25,5 +25,5 @@ def cache_bytes() -> tuple[int, ...]:
             sizes[level] = int(size.removesuffix("K")) * 1024
     if not sizes:
         sizes = {i: n for i, n in enumerate(pf.config()["caches"]) if n}
-    # Without any word from the system, more than most machines have.
+    # If the system reports nothing, assume more than most machines have.
     return tuple(sizes[level] for level in sorted(sizes)) or (64 << 20,)

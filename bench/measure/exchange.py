@@ -1,4 +1,4 @@
-"""A job's data in a file that other processes map: what they are given, and what they computed."""
+"""A file that other processes map. It holds a job's data and the results they computed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Place(NamedTuple):
 
 
 class Parcel(NamedTuple):
-    """A job without its data, and where the data is. It can be pickled."""
+    """A job without its data, and the place of the data. It can be pickled."""
 
     path: Path
     case: Case
@@ -52,13 +52,13 @@ class Parcel(NamedTuple):
         return Job(self.case, self.layout, self.threads, weight, take("bias"), (arrays,))
 
     def give(self, result: Array) -> None:
-        """Put a result where `Exchange.result` finds it."""
+        """Write a result to where `Exchange.result` finds it."""
         place = self.places["out"]
         _view(np.memmap(self.path, np.float32, "r+"), place)[...] = result.reshape(place.shape)
 
 
 class Exchange:
-    """The parent's end: one job at a time in a file of `folder`, float32 throughout."""
+    """The parent's end. A file of `folder` holds one job at a time, float32 throughout."""
 
     def __init__(self, folder: Path, job: Job) -> None:
         (arrays,) = job.sets
@@ -71,7 +71,7 @@ class Exchange:
                 places[name] = Place(end, array.shape)
                 end += -(-array.nbytes // _PAGE) * _PAGE
         path = folder / "job"
-        # Another file each time: those that have the last one mapped keep it whole.
+        # Each job gets a new file, so that processes which have mapped the last one keep it whole.
         path.unlink(missing_ok=True)
         self._content = np.memmap(path, np.float32, "w+", shape=(end // 4,))
         for name, place in places.items():

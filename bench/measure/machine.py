@@ -1,4 +1,4 @@
-"""What a result has to say about where it was measured."""
+"""A description of the machine, which every result records."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _cpu_model() -> str:
 
 
 def _cpu_number() -> str:
-    """Family, model and stepping, for virtual machines whose model name says little."""
+    """Family, model and stepping. The model name of virtual machines says little."""
     found: dict[str, str] = {}
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -51,7 +51,7 @@ def _cpu_number() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout, with "+" where files differ from it; None outside of git."""
+    """The commit of the checkout, with "+" if files differ from it. None outside of git."""
     if not (ROOT / ".git").exists():
         return None
 
@@ -83,7 +83,7 @@ def _blas() -> list[dict[str, Any]]:
 
 
 def describe_machine() -> dict[str, Any]:
-    """CPU, caches, compilers, commit, date, threads and versions; no paths, no host names."""
+    """CPU, caches, compilers, commit, date, threads and versions, but no paths or host names."""
     config = pf.config()
     kernel = platform.release().partition("-")[0]
     return {
@@ -125,11 +125,11 @@ def _alignment() -> int:
 
 
 def free_memory() -> int:
-    """Bytes that can be had without swapping."""
+    """Bytes that can be allocated without swapping."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return 1024 * int(line.split()[1])
-    raise OSError("/proc/meminfo tells no MemAvailable")
+    raise OSError("/proc/meminfo has no MemAvailable")
 
 
 def headline_of(machine: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""How much of the machine others used meanwhile: a measurement among busy neighbours says so."""
+"""How much of the machine others used during a measurement, which reports it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Neighbours"]
 
 
 class Neighbours:
-    """Counts from its creation on. The processes `own` are not others."""
+    """Counts from its creation on. The processes in `own` do not count as others."""
 
     def __init__(self, own: Collection[int] = ()) -> None:
         self._own = own
@@ -20,8 +20,8 @@ class Neighbours:
     def cpus(self) -> float | None:
         """CPUs that other processes, and other virtual machines on ours, used on average.
 
-        None where the system does not tell, or after less than a tenth of a second, in which its
-        clock has few ticks.
+        None if the system does not report it, or after less than a tenth of a second, because its
+        clock has few ticks in that time.
         """
         end = _now(self._own)
         if self._start is None or end is None:
@@ -31,7 +31,7 @@ class Neighbours:
 
 
 def _now(own: Collection[int]) -> tuple[float, float, float] | None:
-    """Seconds: of the clock, of all CPUs at work or taken away, of this process and `own`."""
+    """Seconds of the clock, of all CPUs at work or taken away, and of this process and `own`."""
     try:
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     except OSError:

@@ -1,4 +1,4 @@
-"""One job, measured: contenders checked, then timed in rounds with the roof."""
+"""Measures one job: checks the contenders, then times them in rounds with the roof."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ Mode = Literal["hot", "rotating"]
 
 
 class WrongResult(AssertionError):
-    """A contender computed something else."""
+    """A contender computed a wrong result."""
 
 
 class Entrant(Protocol):
-    """Who takes part: a `bench.contenders.Contender`, here or in another process."""
+    """A participant: a `bench.layers.contenders.Contender`, in this process or another."""
 
     @property
     def name(self) -> str: ...
@@ -68,10 +68,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Panel:
-    """What was measured for one job.
+    """The measurements of one job.
 
-    `fma` and `streams` are the seconds of the job at the machine's limits, by round; `neighbours`
-    the CPUs that other processes used meanwhile.
+    `fma` and `streams` are the seconds of the job at the machine's limits, by round. `neighbours`
+    is how many CPUs other processes used meanwhile.
     """
 
     case: Case
@@ -90,25 +90,25 @@ class Panel:
 
     @property
     def roof(self) -> float | None:
-        """Seconds at the machine's limit, from the best of each; None if not measured."""
+        """Seconds at the machine's limit, from the best rounds. None if it was not measured."""
         if not self.fma:
             return None
         return max(min(self.fma), min(map(min, self.streams.values())))
 
     @property
     def limit(self) -> str:
-        """What the roof is made of."""
+        """Which of the two limits the roof is."""
         if self.roof is None:
             return "not measured"
         return "arithmetic" if self.roof == min(self.fma) else "bandwidth"
 
     def fraction(self, row: Row) -> float | None:
-        """The fraction of the roof, best against best."""
+        """The fraction of the roof, from the best rounds of both."""
         roof = self.roof
         return None if roof is None else roof / row.best
 
     def middle_fraction(self, row: Row) -> float | None:
-        """The fraction of the roof: the median of the rounds' own."""
+        """The median of each round's fraction of the roof."""
         if not self.fma:
             return None
         streams = [min(times) for times in zip(*self.streams.values(), strict=True)]
@@ -117,7 +117,7 @@ class Panel:
         return float(median(fractions))
 
     def fastest_peer(self) -> Row | None:
-        """The fastest of those that compute the whole layer."""
+        """The fastest peer that computes the whole layer."""
         peers = [row for row in self.rows if row.whole and not row.ours]
         return min(peers, key=lambda row: row.best, default=None)
 
@@ -158,9 +158,10 @@ class Panel:
 
 
 def current_isa(backend: str = "c") -> str:
-    """The instruction set whose peak is the limit; "" where the roof cannot be built.
+    """The instruction set whose peak is the limit. "" if the roof cannot be compiled.
 
-    That of the C kernels, which may be forced; for other backends the best that this CPU has.
+    For the C backend it is that of its kernels, which may be forced. For other backends it is the
+    best that this CPU has.
     """
     try:
         known = roof.isas()
@@ -171,12 +172,12 @@ def current_isa(backend: str = "c") -> str:
 
 
 def modes_for(case: Case) -> tuple[Mode, ...]:
-    """Hot, and rotating unless the arrays are twice as large as the last cache anyway."""
+    """Hot, and also rotating unless the arrays exceed twice the last cache anyway."""
     return ("hot",) if case.bytes > 2 * cache_bytes()[-1] else ("hot", "rotating")
 
 
 def sets_for(case: Case, mode: Mode) -> int:
-    """How many pairs of arrays; rotating: twice the last cache together."""
+    """How many sets of arrays. In rotating mode they exceed twice the last cache together."""
     return 1 if mode == "hot" else 1 + math.ceil(2 * cache_bytes()[-1] / case.bytes)
 
 
@@ -198,15 +199,15 @@ def measure_panel(
 ) -> Panel:
     """Check every contender against float64, then time all of them and the roof.
 
-    `job`, where given, has the data for the case, layout, threads and mode; `backend` tells whose
-    instruction set the roof is for. With `lenience` peers, who promise nothing, may be further off
-    than what we promise by that factor; one that is wrong is skipped, and one that is far behind
-    has no more than the first rounds. `processes` are those of the contenders.
+    `job`, if given, has the data for the case, layout, threads and mode. `backend` decides whose
+    instruction set the roof is for. Peers promise no accuracy: with `lenience` their errors may
+    exceed our promise by that factor, a wrong peer is skipped, and one that is far behind takes
+    part in the first rounds only. `processes` are those of the contenders.
 
     Raises
     ------
     WrongResult
-        If a contender's result is further from float64 than the accuracy that is promised.
+        If a contender's result is further from float64 than promised.
     """
     job = job or make_job(case, layout, threads, sets_for(case, mode))
     isa = current_isa(backend)
@@ -248,7 +249,7 @@ class _Entered(NamedTuple):
 def _enter(
     contenders: Sequence[Entrant], job: Job, placing: Placing, lenience: float | None
 ) -> tuple[dict[str, _Entered], dict[str, str]]:
-    """Those whose result is right, and why the others are skipped."""
+    """Return the contenders whose result is right, and why the others are skipped."""
     entered: dict[str, _Entered] = {}
     skipped: dict[str, str] = {}
     for contender in contenders:

@@ -1,12 +1,12 @@
-"""Which CPU a thread runs on.
+"""The CPU that a thread runs on.
 
-Schedulers may leave the threads of a process on one CPU for longer than a call takes while others
-are idle; some virtual machines do so on purpose. Whether two threads are then faster than one is
-luck, for everyone alike, and luck is not what is to be measured: where more than one thread works,
-the threads of every contender are bound, each to a CPU of its own.
+Schedulers may leave the threads of a process on one CPU for longer than a call takes, while other
+CPUs are idle. Some virtual machines do so on purpose. Whether two threads are then faster than one
+is luck for every contender, and luck must not be measured. Where more than one thread works, the
+threads of every contender are therefore bound, each to a CPU of its own.
 
-The threads of our C backend look after themselves: they use the CPUs that the caller may use, but
-for the one on which it is. To bind the caller would bind them all to its CPU.
+The threads of our C backend place themselves: they use the CPUs that the caller may use, except the
+one it is on. Binding the caller would bind them all to its CPU.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import ClassVar
 
 __all__ = ["CAN_BIND", "Placing"]
 
-#: Linux alone lets a process bind the threads of its libraries.
+#: Only Linux lets a process bind the threads of its libraries.
 CAN_BIND = sys.platform == "linux"
 
 _cpus = sorted(os.sched_getaffinity(0)) if CAN_BIND else []
@@ -28,8 +28,8 @@ _cpus = sorted(os.sched_getaffinity(0)) if CAN_BIND else []
 class Placing:
     """Binds the threads of this process while a contender has its turn.
 
-    The threads that appeared together are a pool. One with a thread for each CPU leaves the calling
-    thread idle, and gets all CPUs; a smaller one gets all but the caller's.
+    Threads that appeared together are a pool. A pool with a thread for each CPU leaves the calling
+    thread idle, and gets all CPUs. A smaller pool gets all CPUs but the caller's.
     """
 
     _known: ClassVar[set[int]] = set()
@@ -40,9 +40,9 @@ class Placing:
 
     @contextmanager
     def of(self, runner: object) -> Iterator[None]:
-        """While this lasts, the calling thread keeps to its CPU; pools do from their first call on.
+        """Keep the calling thread on its CPU. Pools stay on theirs from the first call on.
 
-        A runner with a true `binds` looks after its own threads.
+        A runner whose `binds` is true places its own threads.
         """
         self._bind_pools()
         bind = CAN_BIND and self.threads > 1 and not getattr(runner, "binds", False)
@@ -69,7 +69,7 @@ class Placing:
 
 
 def _is_ours(thread: int) -> bool:
-    """Whether it is a worker of our C backend, which bears its name."""
+    """Whether the thread is a worker of our C backend. Their name tells."""
     with suppress(OSError), open(f"/proc/self/task/{thread}/comm") as file:
         return file.read().strip() == "pointwise"
     return False

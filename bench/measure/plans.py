@@ -1,4 +1,4 @@
-"""What the C backend decides for a job."""
+"""The plan that the C backend makes for a job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["plan_of"]
 
 
 def plan_of(job: Job, backend: str) -> str:
-    """What the C backend decides for `job`; "" for other backends."""
+    """The plan that the C backend makes for `job`. "" for other backends."""
     case, arrays = job.case, job.sets[0]
     settings = Settings(
         job.weight.shape,

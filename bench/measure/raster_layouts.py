@@ -1,4 +1,4 @@
-"""What arrays as people have them cost beside whole planes: orders, views, batches, residuals."""
+"""The cost of other arrays than whole planes: orders, views, batches, residuals."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ __all__ = ["CHANNELS", "Way", "layout_ways", "measure_layouts", "numpy_line"]
 
 Array = npt.NDArray[Any]
 
-#: Of x and of the result.
+#: The channels of x and of the result.
 CHANNELS = _C, _K = 50, 20
 
 
 class Way(NamedTuple):
-    """How arrays lie, and what is aimed at.
+    """How arrays lie in memory, and the aim.
 
     Attributes
     ----------
     x, out : ndarray
     axis : int
-        Of the channels.
+        The axis of the channels.
     residual : ndarray or None
     beside : tuple of str
-        The ways whose slower one `most` is a multiple of.
+        The slower of these ways is the base of `most`.
     most : float or None
-        None: no figure was set.
+        At most this multiple is aimed at. None if no figure was set.
     """
 
     x: Array
@@ -48,7 +48,7 @@ class Way(NamedTuple):
 
 
 def layout_ways(side: int) -> dict[str, Way]:
-    """What is measured: ``side * side`` pixels of 50 channels to 20, all float32."""
+    """Return the ways to measure: ``side * side`` pixels, 50 channels to 20, all float32."""
     rng = np.random.default_rng(0)
     pixels = (side, side)
 
@@ -80,7 +80,7 @@ def layout_ways(side: int) -> dict[str, Way]:
 
 
 def numpy_line(way: Way, weight: Array) -> Callable[[], object]:
-    """What one writes without us, in one line."""
+    """Return what users write without this package, in one line."""
     x = np.moveaxis(way.x, way.axis, -3)
     shape = np.moveaxis(way.out, way.axis, -3).shape
 
@@ -95,7 +95,7 @@ def numpy_line(way: Way, weight: Array) -> Callable[[], object]:
 def measure_layouts(
     ways: Mapping[str, Way], threads: Sequence[int], rounds: int
 ) -> list[dict[str, Any]]:
-    """Seconds of ours and of NumPy's line, of each way and number of threads."""
+    """Measure ours and NumPy's line, in seconds, for each way and number of threads."""
     weight = np.random.default_rng(1).standard_normal((_K, _C), np.float32)
     found = []
     for count in threads:

@@ -1,4 +1,4 @@
-"""Time per pixel over the size of a raster: does a large one cost more a pixel than a small one?"""
+"""Time per pixel over the size of a raster: do large rasters cost more per pixel?"""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from .turn import Turn
 
 __all__ = ["BASE", "KINDS", "SIZES", "Kind", "measure_sizes"]
 
-#: Pixels: of a scene, of Landsat's bands (60 M) and of Sentinel-2's (120 M).
+#: Pixels. Landsat's bands have 60 M, Sentinel-2's 120 M.
 SIZES = (100_000, 300_000, 1_000_000, 4_000_000, 16_000_000, 60_000_000, 120_000_000)
-#: What the others are a multiple of.
+#: The size that the others are compared with.
 BASE = 1_000_000
 #: The share of free memory that arrays may take.
 _SHARE = 0.85
 
 
 class Kind(NamedTuple):
-    """What is computed of a raster of any size."""
+    """A computation on a raster of any size."""
 
     C: int
     K: int
@@ -52,12 +52,12 @@ KINDS = (
 
 
 def _layer_call(kind: Kind, pixels: int) -> tuple[Callable[..., object], npt.NDArray[Any]]:
-    """The call, and its result's array."""
+    """Return the call and the array of its result."""
     rng = np.random.default_rng(0)
-    pixels += 16  # a line, so that planes are no multiple of a page apart, as hardly any are
+    pixels += 16  # so that, as usual, planes are not a multiple of a page apart
     shape = (kind.C, pixels) if kind.layout == "planar" else (pixels, kind.C)
     x = np.empty(shape, kind.dtype)
-    # To draw every number anew would take longer than all that is measured.
+    # Drawing every number anew would take longer than all measurements.
     some = rng.integers(0, 10_000, 1 << 16).astype(kind.dtype)
     flat = x.reshape(-1)
     for start in range(0, flat.size, some.size):
@@ -73,13 +73,13 @@ def _layer_call(kind: Kind, pixels: int) -> tuple[Callable[..., object], npt.NDA
 def measure_sizes(
     kinds: Sequence[Kind], sizes: Sequence[int], threads: Sequence[int], rounds: int
 ) -> list[dict[str, Any]]:
-    """Seconds of each kind, size and number of threads that there is memory for."""
+    """Measure each kind, size and number of threads that there is memory for, in seconds."""
     points = [(kind, pixels) for kind in kinds for pixels in sizes]
     limit = int(_SHARE * free_memory())
     fitting = [(kind, pixels) for kind, pixels in points if kind.bytes(pixels) <= limit]
     for kind, pixels in points:
         if kind.bytes(pixels) > limit:
-            print(f"no memory for {kind}: {pixels:,} pixels")
+            print(f"not enough memory for {kind}: {pixels:,} pixels")
     found = []
     with tqdm(total=len(fitting), unit="size", desc="sizes", smoothing=0) as bar:
         for kind, pixels in fitting:
@@ -93,6 +93,6 @@ def measure_sizes(
                     {**kind._asdict(), "pixels": out.size // kind.K, "asked": pixels,
                      "threads": count, "seconds": min(seconds["ours"])}
                 )  # fmt: skip
-            del call, out  # before the next ones, which may need their memory
+            del call, out  # the next ones may need their memory
             bar.update()
     return found

@@ -1,7 +1,7 @@
-"""Contenders in processes of their own, which stand still while it is not their turn.
+"""Contenders in processes of their own, which are stopped while it is not their turn.
 
-Runtimes that spin between calls would take the CPUs of whoever comes next, and are faster for it
-themselves: a process that is stopped does neither, and goes on as it was.
+Runtimes that spin between calls are faster for it, but take the CPUs of the next contender. A
+stopped process takes no CPU, and continues as it was.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from .rounds import Lost
 __all__ = ["RemoteContender", "Worker", "contenders_of"]
 
 _CAN_STOP = hasattr(os, "waitid")
-#: Seconds that a process may take to end.
+#: How many seconds a process may take to end.
 _FAREWELL = 5.0
 
 
 class Worker:
-    """A process that computes for `name`, a peer or a backend of ours.
+    """A process that computes for `name`, a peer or one of our backends.
 
-    With one thread it has one CPU, the same as all others. After a `Lost` it starts anew at the
-    next request.
+    With one thread it has one CPU, the same one as all others. After a `Lost` it starts again at
+    the next request.
 
     Parameters
     ----------
@@ -58,11 +58,11 @@ class Worker:
         return None if self._process is None else self._process.pid
 
     def known(self) -> list[str]:
-        """The names of its contenders; its own, if it never started."""
+        """The names of its contenders. Its own name if it never started."""
         return self._names or [self.name]
 
     def ask(self, method: str, *arguments: Any) -> Any:
-        """What that method of `bench.worker.Desk` returns.
+        """Return what that method of `bench.measure.worker.Desk` returns.
 
         Raises
         ------
@@ -85,13 +85,13 @@ class Worker:
         return answer
 
     def release(self) -> None:
-        """Let it forget its job, if it lives."""
+        """Make the process forget its job, if it runs."""
         if self._process is not None:
             with suppress(Lost):
                 self.ask("release")
 
     def close(self, patience: float = _FAREWELL) -> None:
-        """End the process: it leaves by itself in `patience` seconds, or is killed."""
+        """End the process. It is killed if it does not end by itself in `patience` seconds."""
         if self._connection is not None:
             self._connection.close()
         if self._process is not None:
@@ -114,7 +114,7 @@ class Worker:
         self._errors = self._open.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         try:
             if CAN_BIND and self.threads == 1:
-                os.sched_setaffinity(0, {min(cpus)})  # which the process inherits
+                os.sched_setaffinity(0, {min(cpus)})  # the process inherits it
             self._process = subprocess.Popen(
                 [*command, str(theirs.fileno())],
                 cwd=ROOT,
@@ -163,14 +163,14 @@ class Worker:
             self._process.send_signal(signal.SIGCONT)
 
     def _stop(self) -> None:
-        """Return when all its threads stand still."""
+        """Stop the process, and return when all its threads are stopped."""
         if _CAN_STOP and self._process is not None:
             self._process.send_signal(signal.SIGSTOP)
             os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
 
 class RemoteRunner:
-    """A contender in a worker; see `bench.contenders.Runner`."""
+    """A contender in a worker. See `bench.layers.contenders.Runner`."""
 
     binds = True
     warms = True
@@ -183,13 +183,13 @@ class RemoteRunner:
         return float(self._worker.ask("seconds", self._name, calls))
 
     def output(self) -> Array:
-        """What `start` computed."""
+        """The result that `start` computed."""
         return self._exchange.result()
 
 
 @dataclass(frozen=True)
 class RemoteContender:
-    """A contender of a worker that has taken the job, as `bench.panel.measure_panel` wants it."""
+    """A contender of a worker that has the job, for `bench.measure.panel.measure_panel`."""
 
     name: str
     ours: bool
@@ -206,9 +206,9 @@ class RemoteContender:
 
 
 def contenders_of(worker: Worker, exchange: Exchange, parcel: Parcel) -> list[RemoteContender]:
-    """Give a job to a worker."""
+    """Give a job to a worker, and return its contenders."""
     reasons: dict[str, str | None]
-    # Its own copies, and what a library may copy once more.
+    # The worker makes copies of its own, and a library may copy them once more.
     needed, free = 2 * exchange.bytes, _free_memory()
     try:
         if free is not None and free < needed:
@@ -223,7 +223,7 @@ def contenders_of(worker: Worker, exchange: Exchange, parcel: Parcel) -> list[Re
 
 
 def _free_memory() -> int | None:
-    """Bytes; None where the system does not tell."""
+    """Free memory in bytes. None if the system does not report it."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:

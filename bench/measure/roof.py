@@ -1,7 +1,7 @@
-"""The machine's limits, measured: multiply-adds a second and bytes a second.
+"""Measures the machine's limits: multiply-adds per second and bytes per second.
 
-``t_roof = max(flops / peak_fma, bytes / stream_bandwidth)``. Both limits are `Runner`-like: they
-give the seconds that a job takes at the limit, and are timed in the same rounds as what is judged.
+``t_roof = max(flops / peak_fma, bytes / stream_bandwidth)``. Both limits are timed like a
+`Runner`, in the same rounds as the contenders: they return the seconds of a job at the limit.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ __all__ = ["FmaRoof", "StreamRoof", "isas", "peak_flops", "roofs_for"]
 _LINE = 64
 _REPEATS = 4
 _CHAINS = (8, 10, 12, 16)
-#: Rounds of a register loop: some 150 us.
+#: Rounds of a register loop. They take about 150 us.
 _ROUNDS = 50_000
 
 
 class Traffic(NamedTuple):
-    """How memory is walked; ``struct traffic`` in roof.c."""
+    """A way to walk memory. It is ``struct traffic`` in roof.c."""
 
     streams: int
     burst: int
@@ -59,7 +59,7 @@ def _library() -> ctypes.CDLL:
 
 @cache
 def isas() -> dict[str, int]:
-    """The instruction sets that this CPU has and roof.c knows, best first, and their numbers."""
+    """The instruction sets of this CPU that roof.c knows, best first, with their numbers."""
     found: dict[str, int] = {}
     i = 0
     while (name := _library().roof_isa(i)) is not None:
@@ -70,17 +70,17 @@ def isas() -> dict[str, int]:
 
 
 def _timed(run: Callable[..., float], *arguments: object, threads: int, repeats: int) -> float:
-    """What a unit of `run` (an operation, a byte) takes: the best repeat."""
+    """Seconds of a unit of `run` (an operation, a byte) in the best repeat."""
     seconds = (ctypes.c_double * repeats)()
     amount = run(*arguments, ctypes.c_int(threads), ctypes.c_int(repeats), seconds)
     if amount < 0:
-        raise MemoryError("roof.c: no memory")
+        raise MemoryError("roof.c: not enough memory")
     best: float = min(seconds)
     return best / amount
 
 
 def _fma_seconds(isa: str, chains: int, threads: int) -> float:
-    """Seconds of a float32 operation, two of which are a multiply-add."""
+    """Seconds of a float32 operation. A multiply-add is two of them."""
     number = ctypes.c_int(isas()[isa])
     rounds = ctypes.c_int64(_ROUNDS)
     run = _library().roof_fma
@@ -93,7 +93,7 @@ def _best_chains(isa: str, threads: int) -> int:
 
 
 def peak_flops(isa: str, threads: int) -> float:
-    """float32 operations a second, the best of a few dozen milliseconds."""
+    """float32 operations per second, the best of a few dozen milliseconds."""
     chains = _best_chains(isa, threads)
     return 1 / min(_fma_seconds(isa, chains, threads) for _ in range(20))
 
@@ -121,10 +121,10 @@ class _Buffers(NamedTuple):
 
 
 class StreamRoof:
-    """Seconds of reading what a job reads and writing what it writes, in one way to walk memory.
+    """Seconds of a job's reads and writes alone, in one way to walk memory.
 
-    Reads and writes as many bytes as the job, in its proportion, from buffers of its own. Walkers
-    of a job share buffers.
+    It reads and writes as many bytes as the job does, in buffers of its own. The walkers of a job
+    share these buffers.
     """
 
     binds = True
@@ -137,7 +137,7 @@ class StreamRoof:
         self._buffers = buffers
         self._turn = 0
         self._lines = [ctypes.c_int64(n) for n in _lines(job)]
-        # What takes less than the clock can tell is repeated, unless it must be cold.
+        # A walk that is too short for the clock is repeated, unless it must be cold.
         self._passes = max(1, (1 << 20) // job.case.bytes) if len(buffers) == 1 else 1
 
     def seconds(self, calls: int) -> float:
@@ -185,22 +185,22 @@ def _walks(job: Job) -> list[Traffic]:
     total = job.case.bytes * len(job.sets)
     bypass = (0,) if total < last // 4 else (0, 1)
     walks = [Traffic(*walk) for walk in product((1, 4, 8), (4, 16, 64), (0, 512, 2048), bypass)]
-    if total > 2 * last:  # plain stores read first what they write
+    if total > 2 * last:  # plain stores first read the lines that they write
         walks = [walk for walk in walks if walk.bypass or walk.burst == 64]
     return walks
 
 
-#: The fastest ways to walk memory, by what matters for them.
+#: The fastest ways to walk memory, by the properties of jobs that decide.
 _fastest: dict[tuple[int, ...], list[Traffic]] = {}
 
 
 def roofs_for(
     job: Job, isa: str, keep: int = 3, remember: bool = False
 ) -> tuple[FmaRoof, list[StreamRoof]]:
-    """The multiply-add limit of `isa`, and the `keep` fastest of all ways to walk memory.
+    """Return the multiply-add limit of `isa`, and the `keep` fastest ways to walk memory.
 
-    With `remember` those of a job with about as many bytes, in about the same proportion, are taken
-    again: to find them takes dozens of passes.
+    With `remember`, a job with about as many bytes in about the same proportion as an earlier one
+    takes that one's ways. Finding them takes dozens of passes.
     """
     reads, writes = _lines(job)
     key = (job.threads, len(job.sets), _octaves(reads + writes), _octaves(reads / writes), keep)

@@ -1,4 +1,4 @@
-"""Interleaved rounds: in each, every runner has its turn, in an order that changes."""
+"""Interleaved rounds. In each, every runner has a turn, in an order that changes."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from .placing import Placing
 
 __all__ = ["Lost", "Timed", "measure", "settle"]
 
-#: Seconds that one turn of a runner should last at least, so that the clock is no matter.
+#: Seconds that a turn should last at least, so that the clock's resolution does not matter.
 _TURN = 1e-3
-#: Seconds after which waiting for idle threads is given up.
+#: The wait for idle threads ends after this many seconds.
 _PATIENCE = 0.3
-#: How many times slower than the fastest a contender may be and still go on.
+#: A contender that is slower than the fastest by this factor retires.
 _FAR = 3.0
-#: Seconds of a call from which on two rounds tell, and not three: noise is short.
+#: For calls of this many seconds or more, two rounds decide and not three: noise is short.
 _LONG = 0.01
 
 
 class Lost(RuntimeError):
-    """A runner cannot go on."""
+    """A runner cannot continue."""
 
 
 class Timed(Protocol):
-    """What can be timed: see `bench.contenders.Runner`.
+    """An object that can be timed. See `bench.layers.contenders.Runner`.
 
-    One with a true `warms` makes a call that is not timed itself.
+    If its `warms` is true, it makes the untimed call itself.
     """
 
     def seconds(self, calls: int) -> float: ...
 
 
 def settle() -> None:
-    """Wait until no thread of this process works: some spin for a while when a call is over."""
+    """Wait until no thread of this process works. Some spin for a while after a call."""
     start = time.perf_counter()
     while time.perf_counter() - start < _PATIENCE:
         busy, began = time.process_time(), time.perf_counter()
@@ -55,24 +55,24 @@ def measure(
     progress: Callable[[], object] = lambda: None,
     retiring: Collection[str] = (),
 ) -> dict[str, list[float]]:
-    """Seconds per call of each runner in each round; none of one that raised `Lost`.
+    """Return the seconds per call of each runner in each round, without runners that raised `Lost`.
 
-    A turn is one call that is not timed, which wakes threads and warms what can be warm, and
-    then as many as make a millisecond.
+    A turn is one call that is not timed, which wakes threads and warms caches, and then enough
+    calls for a millisecond.
 
     Parameters
     ----------
     runners : mapping of str to Timed
     placing : Placing
-        With more than one thread, each turn waits until those of the last one sleep.
+        With more than one thread, each turn waits until the threads of the last one sleep.
     rounds : int
-        As many as are wanted.
+        How many are wanted.
     budget : float
-        Seconds after which no round begins, once `least` are done.
+        No round begins after this many seconds, once `least` rounds are done.
     progress : callable
         Called after each round.
     retiring : collection of str
-        Those that have no more turns once they are seen to be far behind the fastest of them.
+        Runners that have no more turns once they are far behind the fastest of them.
     """
     calls: dict[str, int] = {}
     found: dict[str, list[float]] = {name: [] for name in runners}
@@ -101,7 +101,7 @@ def measure(
 
 
 def _turn(runner: Timed, name: str, placing: Placing, calls: dict[str, int]) -> float:
-    """A turn of `runner`; the first one also finds how many calls a turn has."""
+    """Take a turn of `runner`. Its first turn also decides how many calls a turn has."""
     with placing.of(runner):
         if not getattr(runner, "warms", False):
             runner.seconds(1)

@@ -1,4 +1,4 @@
-"""A call of ours, or of NumPy's, as `bench.rounds.Timed`."""
+"""Times one call, of ours or of NumPy, as `bench.measure.rounds.Timed`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ __all__ = ["Turn"]
 class Turn:
     """Times a call that needs nothing before or after it.
 
-    `binds`: whether it is one of our C backend, see `bench.measure.placing`.
+    `binds` says whether the C backend computes, which places its own threads: see
+    `bench.measure.placing`.
     """
 
     def __init__(self, call: Callable[[], object], binds: bool = False) -> None:

@@ -1,6 +1,6 @@
 """``python -m bench.measure.worker``: a process that computes for one peer, or for us.
 
-`bench.measure.remote` starts it, on the CPUs and with the environment that it is to have, and asks.
+`bench.measure.remote` starts it with the right CPUs and environment, and sends the requests.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from .placing import Placing
 
 __all__ = ["Desk", "main"]
 
-#: Seconds from which on a call needs no other before it: waking threads is nothing to it, and its
-#: data does not stay in a cache.
+#: A call of this many seconds or more needs no untimed call before it: waking threads costs little
+#: beside it, and its data does not stay in a cache.
 _LONG = 0.05
 
 
 class Desk:
-    """Answers the requests: its public methods.
+    """Answers the requests, which name its public methods.
 
-    Where `places` is false the threads are bound to CPUs as those of all others.
+    Unless `places` is true, its threads are bound to CPUs like those of the others.
     """
 
     def __init__(self, contenders: list[Contender], threads: int, places: bool) -> None:
@@ -43,7 +43,7 @@ class Desk:
         self._job: Job | None = None
 
     def take(self, parcel: Parcel) -> dict[str, str | None]:
-        """Copy a job's data; which contenders cannot compute it, and why."""
+        """Copy a job's data. Returns why contenders cannot compute it. None if they can."""
         self.release()
         self._parcel, self._job = parcel, parcel.unpack()
         return {name: c.missing(self._job) for name, c in self._contenders.items()}
@@ -61,7 +61,7 @@ class Desk:
         self._runners[name] = runner
 
     def seconds(self, name: str, calls: int) -> float:
-        """Seconds per call, of that many, after one that is not timed."""
+        """Seconds per call, averaged over `calls`, after one call that is not timed."""
         runner = self._runners[name]
         with self._placed(runner):
             if self._last[name] < _LONG:
@@ -73,7 +73,7 @@ class Desk:
         return nullcontext() if self._placing is None else self._placing.of(runner)
 
     def plan(self) -> str:
-        """What the C backend decides for the job; "" for others."""
+        """The plan that the C backend makes for the job. "" for others."""
         from .plans import plan_of
 
         assert self._job is not None
@@ -81,17 +81,17 @@ class Desk:
         return plan_of(self._job, name.split()[1])
 
     def release(self) -> None:
-        """Give the memory of the last job back."""
+        """Free the memory of the last job."""
         self._runners.clear()
         self._last.clear()
         self._parcel = self._job = None
         gc.collect()
-        with suppress(OSError, AttributeError):  # no glibc
+        with suppress(OSError, AttributeError):  # another C library than glibc
             ctypes.CDLL(None).malloc_trim(0)
 
 
 def _die_with_parent() -> None:
-    """A process that is stopped would stay for ever."""
+    """End this process with its parent. Otherwise it would stay stopped for ever."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
@@ -126,7 +126,7 @@ def main(arguments: list[str]) -> None:
         connection.send((False, f"{type(error).__name__}: {error}"))
         return
     gc.disable()
-    gc.freeze()  # a collection need not look through the libraries
+    gc.freeze()  # so that collections skip the libraries
     desk = Desk(contenders, threads, places)
     connection.send((True, [contender.name for contender in contenders]))
     _serve(desk, connection)

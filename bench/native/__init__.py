@@ -1,4 +1,4 @@
-"""Small C files, compiled when they are needed."""
+"""The benchmarks' own C sources. They are compiled when they are needed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ HERE = Path(__file__).resolve().parent
 
 
 class CompileError(RuntimeError):
-    """No compiler, or it refused."""
+    """There is no compiler, or it failed."""
 
 
 def compiler_command() -> list[str]:
-    """``$CC``, else the first of cc, gcc and clang; empty where there is none."""
+    """``$CC``, or else the first of cc, gcc and clang. Empty if there is no compiler."""
     given = shlex.split(os.environ.get("CC", ""))
     candidates = [given] if given else [["cc"], ["gcc"], ["clang"]]
     for command in candidates:
@@ -32,7 +32,7 @@ def compiler_command() -> list[str]:
 
 @cache
 def compiler_version() -> str:
-    """The first line of ``cc --version``; "" where there is no compiler."""
+    """The first line of ``cc --version``. "" if there is no compiler."""
     command = compiler_command()
     if not command:
         return ""
@@ -44,7 +44,7 @@ def compiler_version() -> str:
 def load(source: str, *flags: str) -> ctypes.CDLL:
     """Compile `source`, a file of this folder, and load it.
 
-    It is compiled in every process anew, which takes about a second and cannot be out of date.
+    Every process compiles it again. That takes about a second, and it is never out of date.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def load(source: str, *flags: str) -> ctypes.CDLL:
     """
     command = compiler_command()
     if not command:
-        raise CompileError("no C compiler (cc, gcc or clang; CC names another)")
+        raise CompileError("no C compiler (cc, gcc or clang; set CC to name another)")
     with tempfile.TemporaryDirectory(prefix="pointwise_fast-bench-") as folder:
         target = Path(folder) / (Path(source).stem + ".so")
         whole = [*command, *flags, "-shared", "-fPIC", "-pthread", "-o", str(target)]

@@ -22,7 +22,7 @@ struct job {
     int64_t begin, end; /* pixels */
 };
 
-/* Outputs k0 and k0 + 1 (the same one twice where K is odd) of n pixels from p0 on. */
+/* Computes outputs k0 and k0 + 1 (the same one twice at the end if K is odd) of n pixels from p0. */
 static void planar_pair(const struct job *job, int64_t k0, int64_t k1, int64_t p0, int64_t n) {
     const int64_t C = job->C, P = job->P;
     const float *u = job->w + k0 * C, *v = job->w + k1 * C;
@@ -90,8 +90,8 @@ static void *interleaved(void *argument) {
     return NULL;
 }
 
-/* A new thread may be left on its maker's CPU for longer than the work takes, so each gets a CPU
- * of its own: the next one after `last` that the process may use. */
+/* A new thread may stay on its creator's CPU for longer than the work takes, so each gets a CPU of
+ * its own: the next one after `last` that the process may use. */
 static int next_cpu(const cpu_set_t *allowed, int last) {
     int cpu = last;
     do cpu = (cpu + 1) % CPU_SETSIZE;
@@ -133,7 +133,7 @@ static int run(void *(*work)(void *), const struct job *whole, int threads) {
     return made == threads - 1 ? 0 : -1;
 }
 
-/* y (K, P) = w (K, C) @ x (C, P); 0, or -1 where threads or memory were missing. */
+/* y (K, P) = w (K, C) @ x (C, P); returns 0, or -1 if threads or memory are missing. */
 int plain_planar(const float *w, const float *x, float *y, int64_t C, int64_t K, int64_t P,
                  int threads) {
     struct job job = {w, x, y, C, K, P, 0, P};

@@ -1,6 +1,6 @@
-/* What this machine can do at most: fused multiply-adds on registers, and reading and writing
- * memory in a given proportion. Times are taken inside, from a barrier on, so that neither Python
- * nor the start of a thread counts. Compile without auto-vectorisation: every vector is written. */
+/* The machine's limits: fused multiply-adds on registers, and reading and writing memory in a given
+ * proportion. Times are taken here, from a barrier on, so that neither Python nor the start of a
+ * thread counts. Compile without auto-vectorisation: every vector is written out. */
 
 #define _GNU_SOURCE
 #include <math.h>
@@ -12,11 +12,11 @@
 #include <string.h>
 #include <time.h>
 
-/* How memory is walked. */
+/* A way to walk memory. */
 struct traffic {
     int64_t streams; /* parts of x read side by side */
     int64_t burst;   /* lines read from a part before the next one's turn */
-    int64_t ahead;   /* bytes of software prefetch; 0: none */
+    int64_t ahead;   /* bytes of software prefetch; 0 for none */
     int64_t bypass;  /* non-temporal stores */
 };
 
@@ -80,7 +80,7 @@ static inline float32x4_t fma_neon(float32x4_t a, float32x4_t b, float32x4_t c) 
     return vfmaq_f32(c, a, b);
 }
 static inline void stream_neon_vector(float *p, float32x4_t v) {
-    /* The instruction stores a pair; half a pair is the next store's, in the same line. */
+    /* The instruction stores two vectors, so it covers the next call too, in the same line. */
     if (((uintptr_t)p & 31) == 0)
         __asm__ volatile("stnp %q1, %q1, [%0]" : : "r"(p), "w"(v) : "memory");
 }
@@ -201,7 +201,7 @@ static void *take_part(void *argument) {
     return NULL;
 }
 
-/* A new thread may be left on its maker's CPU for a while: each is bound to a CPU of its own. */
+/* A new thread may stay on its creator's CPU for a while, so each is bound to a CPU of its own. */
 static int start(pthread_t *handle, struct member *member, const cpu_set_t *allowed) {
     int skip = member->thread % CPU_COUNT(allowed), cpu = 0;
     while (!CPU_ISSET(cpu, allowed) || skip-- > 0) cpu++;
@@ -231,7 +231,7 @@ static int run_team(void (*work)(const void *, int, int), const void *argument, 
     for (int t = 0; t < threads; t++) {
         members[t] = (struct member){&team, t};
         if (start(&handles[t], &members[t], &allowed))
-            abort(); /* those that wait at the barrier cannot be called back */
+            abort(); /* threads that wait at the barrier cannot be stopped */
     }
     for (int t = 0; t < threads; t++) pthread_join(handles[t], NULL);
     for (int i = 0; i < repeats; i++) {

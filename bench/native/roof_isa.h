@@ -10,7 +10,7 @@ TARGET static inline __attribute__((always_inline)) void NAME(fma_chains)(int ch
     VEC factor = SET1(0.999f), term = SET1(0.001f);
     for (int i = 0; i < chains; i++) {
         sum[i] = SET1((float)i);
-        /* Unknown to the compiler, which else leaves out a chain that starts at its fixed point. */
+        /* The compiler must not know it, or it removes a chain that starts at its fixed point. */
         __asm__ volatile("" : "+" KEEP(sum[i]));
     }
     __asm__ volatile("" : "+" KEEP(factor), "+" KEEP(term));

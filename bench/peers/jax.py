@@ -1,7 +1,7 @@
-"""JAX: a jitted layer, as a convolution and as an einsum, on arrays that are on the device.
+"""JAX: a jitted layer, as a convolution and as an einsum, on arrays of the device.
 
-Results are new arrays; the time ends when they are there. XLA takes its number of threads from the
-CPUs of the process.
+Results are new arrays, and the time ends when they are complete. XLA takes its number of threads
+from the CPUs of the process.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Intel MKL: ``cblas_sgemm`` through ctypes, with weights as they are and packed ahead.
 
-The epilogue is NumPy's, in place. On CPUs that are not Intel's MKL chooses its kernels itself.
+The epilogue is NumPy's, in place. MKL chooses its kernels itself, on other CPUs than Intel's too.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _bind(product: Callable[..., Call], job: Job, arrays: Arrays) -> Call:
     def multiply(left: Array, right: Array, out: Array) -> Call:
         calls = []
         for i in np.ndindex(out.shape[:-2]):
-            # What has no axis for the batch is the same for all of it.
+            # An operand without an axis for the batch is the same for all images.
             operands = (a[i[len(i) - (a.ndim - 2) :]] for a in (left, right))
             calls.append(product(job, *operands, out[i]))
         if len(calls) == 1:

@@ -8,5 +8,5 @@ __all__ = ["contenders"]
 
 
 def contenders(threads: int) -> list[Contender]:
-    """OpenBLAS took its number of threads from the environment."""
+    """OpenBLAS has its number of threads from the environment."""
     return [NUMPY_LAYER]

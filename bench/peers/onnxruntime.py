@@ -44,7 +44,7 @@ def _no_gemm(job: Job) -> str | None:
 
 
 def _nodes(job: Job, product: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """The layer: `product` gives "p", all of it "y"."""
+    """The nodes of the layer. `product` writes "p", the last node "y"."""
     activation, value, nodes = job.case.activation, "p", [product]
 
     def then(operator: str, *others: str, **attributes: float) -> None:

@@ -1,4 +1,4 @@
-"""PyTorch under `torch.inference_mode`, on tensors that share the arrays' memory.
+"""PyTorch in `torch.inference_mode`, on tensors that share the arrays' memory.
 
 Results are new tensors where the function has no ``out=``. Interleaved arrays are tensors in
 channels_last format, without a copy. The "packed" contenders call the operators that
@@ -47,7 +47,7 @@ def contenders(threads: int) -> list[Contender]:
     torch.set_num_threads(threads)
     torch.set_num_interop_threads(1)
     torch.set_float32_matmul_precision("highest")
-    # For as long as the process lives; around each call it would cost a microsecond.
+    # It holds for the whole process. Entering it around each call would cost a microsecond.
     torch.inference_mode().__enter__()
     make = partial(Contender, ours=False, read=Tensor.numpy)
     return [
@@ -77,7 +77,7 @@ def _no_matmul(job: Job) -> str | None:
 
 
 def _image(array: Array, job: Job) -> Tensor:
-    """(N, channels, rows, columns); of interleaved arrays in channels_last format."""
+    """A tensor (N, channels, rows, columns). Interleaved arrays make it channels_last."""
     tensor = torch.from_numpy(array)
     tensor = tensor if tensor.dim() == 4 else tensor[None]
     return tensor if job.layout == "planar" else tensor.permute(0, 3, 1, 2)
@@ -95,7 +95,7 @@ def _bias(job: Job) -> Tensor | None:
 
 
 def _epilogue(product: Callable[[], Tensor], job: Job, residual: Tensor | None) -> Call:
-    """`product`, then what is missing, in place."""
+    """`product`, followed by the rest of the layer in place."""
     activate = _IN_PLACE.get(job.case.activation or "")
     if residual is None and activate is None:
         return product
@@ -107,7 +107,7 @@ def _epilogue(product: Callable[[], Tensor], job: Job, residual: Tensor | None) 
 
 
 def _back(call: Call, job: Job) -> Call:
-    """The same with the channels where the job has them; a view."""
+    """The same with a view that has the channels where the job has them."""
     return call if job.layout == "planar" else lambda: call().permute(0, 2, 3, 1)
 
 

@@ -1,1 +1,1 @@
-"""What is made of the figures: tables, pictures, pages."""
+"""Tables, pictures and pages of what was measured."""

@@ -1,4 +1,4 @@
-"""Colours, canvases, and what becomes of them: inline SVG that follows a page's colours, or PNG."""
+"""Colours and canvases, which become inline SVG in the page's colours, or PNG."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Ink(NamedTuple):
 
 
 #: Every colour of pictures and page. The data's are Okabe and Ito's, which the colour-blind can
-#: tell apart, brightened for dark pages; no two light ones are alike, since SVG knows them by it.
+#: tell apart, brightened for dark pages. Light colours are distinct, because SVG names them by it.
 PALETTE: dict[str, Ink] = {
     "paper": Ink("#ffffff", "#14171a"),
     "panel": Ink("#f5f6f7", "#1e2226"),
@@ -72,7 +72,7 @@ _STYLE: Any = {
 
 
 def ink(name: str) -> str:
-    """The light one, which stands for both."""
+    """The light colour, which stands for both."""
     return PALETTE[name].light
 
 
@@ -80,7 +80,7 @@ def ink(name: str) -> str:
 def canvas(
     rows: int, columns: int, width: float, height: float, **options: Any
 ) -> Iterator[tuple[Figure, Any]]:
-    """A figure of `width` x `height` inches and its axes, while their style is in force."""
+    """Yield a figure of `width` x `height` inches and its axes, with their style in force."""
     with plt.rc_context(_STYLE):
         figure, grid = plt.subplots(
             rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **options
@@ -89,9 +89,9 @@ def canvas(
 
 
 def as_svg(figure: Figure, name: str, label: str) -> str:
-    """`figure` as an element of a page: colours are its variables, texts in its font.
+    """Return `figure` as an element of a page, with the page's colours and font.
 
-    `name` makes the identifiers of this picture differ from another's.
+    `name` makes its identifiers differ from those of other pictures.
     """
     target = io.StringIO()
     with plt.rc_context(_STYLE | {"svg.hashsalt": name}):
@@ -116,7 +116,7 @@ def _role(label: str) -> str:
 
 
 def save_png(figure: Figure, machine: Mapping[str, Any], path: Path) -> None:
-    """For a width of 800 pixels, at twice that, with the machine below."""
+    """Save it for a width of 800 pixels, at twice the resolution, with the machine below."""
     with plt.rc_context(_STYLE):
         line = fill(headline_of(dict(machine)), 150)
         figure.supxlabel(line, fontsize=6.5, color=ink("muted"))

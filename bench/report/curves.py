@@ -1,4 +1,4 @@
-"""What `bench.scaling` wrote, as diagrams."""
+"""Makes diagrams of what `bench.scaling` wrote."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["PARTS", "Part", "read_scaling"]
 
 
 class Part(NamedTuple):
-    """Diagrams of a kind: their axes, and the y of a case that takes some seconds."""
+    """A kind of diagram: its axes, and the y of a case and its seconds."""
 
     x_label: str
     y_label: str
@@ -57,7 +57,7 @@ def _curves(part: Part, panels: Sequence[dict[str, Any]]) -> list[Curve]:
 
 
 def read_scaling(path: Path) -> Scaling:
-    """The diagrams of what `main` wrote."""
+    """Return the diagrams of what `bench.scaling` wrote."""
     content = json.loads(path.read_text())
     machines: list[dict[str, Any]] = []
     diagrams: list[Diagram] = []

@@ -18,7 +18,7 @@ from .findings import Measured, Run
 
 __all__ = ["MARKS", "Curve", "Diagram", "Scaling", "roofline", "scaling", "sorted_speedups"]
 
-#: A colour and a shape for each regime: neither alone has to tell them apart.
+#: A colour and a shape for each regime. Only both together tell all regimes apart.
 MARKS: dict[str, tuple[str, str]] = {
     "headline planar": ("vermilion", "*"),
     "headline interleaved": ("vermilion", "P"),
@@ -43,7 +43,7 @@ def _speedup_ticks(low: float, high: float) -> list[float]:
 
 
 def sorted_speedups(run: Run, narrow: bool = False) -> Figure:
-    """Speedup over the fastest peer: all panels sorted, then each regime's, a row for each."""
+    """Draw the speedup over the fastest peer: a row for all panels, sorted, and for each regime."""
     compared = sorted(
         ((m.speedup, i) for i, m in enumerate(run.measured) if m.speedup is not None),
     )
@@ -132,7 +132,7 @@ def _marks(
     measured: Sequence[Measured],
     size: float,
 ) -> None:
-    """(x, y, number of the panel) as marks that link to the panel's row."""
+    """Draw (x, y, number of the panel) as marks that link to the panel's row."""
     for regime, (colour, shape) in MARKS.items():
         chosen = [point for point in points if measured[point[2]].regime == regime]
         if not chosen:
@@ -155,12 +155,12 @@ def _marks(
 
 
 def _bandwidths(members: Sequence[Measured], caches: Sequence[int]) -> dict[str, float]:
-    """Bytes a second by the level that holds a case's arrays, the median of the cases'."""
+    """Bytes per second by the level that holds a case's arrays, the median of the cases."""
     levels = [f"L{i}" for i in range(1, len(caches) + 1)] + ["memory"]
     found: dict[str, list[float]] = {level: [] for level in levels}
     for m in members:
         case = m.panel.case
-        # What is near a cache's size lies in both: it tells about neither.
+        # A case near a cache's size lies in two levels, and counts for neither.
         fits = [i for i, size in enumerate(caches) if 4 * case.bytes <= 3 * size]
         beyond = case.bytes > 2 * caches[-1]
         if m.panel.streams and (fits or beyond):
@@ -170,7 +170,7 @@ def _bandwidths(members: Sequence[Measured], caches: Sequence[int]) -> dict[str,
 
 
 def roofline(run: Run, narrow: bool = False) -> Figure:
-    """GFLOP/s over flops per byte, a diagram for each number of threads."""
+    """Draw GFLOP/s over flops per byte, a diagram for each number of threads."""
     threads = run.threads
     rows, columns = (len(threads), 1) if narrow else (1, len(threads))
     width = NARROW if narrow else WIDE
@@ -214,7 +214,7 @@ def _roofline(axes: Axes, run: Run, indexes: Sequence[int]) -> None:
     axes.set_yscale("log")
     every = zip(intensity, flops, members, strict=True)
     of_peers = [(x, n / m.peer.best / 1e9) for x, n, m in every if m.peer]
-    # Dashes as one line with gaps: a page draws it much faster than as many marks.
+    # The dashes are one line with gaps. A page draws it much faster than as many marks.
     axes.plot(
         [x * side for x, _ in of_peers for side in (0.96, 1.04, math.nan)],
         [y for _, y in of_peers for _ in range(3)],
@@ -245,7 +245,7 @@ def _roofline(axes: Axes, run: Run, indexes: Sequence[int]) -> None:
 
 
 def _draw_bandwidths(axes: Axes, rates: Mapping[str, float], left: float, peak: float) -> None:
-    """A diagonal for each level, named along it; those too close to another are left out."""
+    """Draw a named diagonal for each level. Those too close to another are left out."""
     taken: list[float] = []
     for level, rate in sorted(rates.items(), key=lambda item: item[1]):
         if any(rate < 1.5 * other for other in taken):
@@ -263,7 +263,7 @@ def _draw_bandwidths(axes: Axes, rates: Mapping[str, float], left: float, peak: 
             1.15 * left,
             1.35 * left * rate / 1e9,
             f"{level} {rate / 1e9:.0f} GB/s",
-            rotation=math.degrees(math.atan(rate / 1e9)),  # of the line in the data's units
+            rotation=math.degrees(math.atan(rate / 1e9)),  # the line's angle in the data's units
             rotation_mode="anchor",
             transform_rotates_text=True,
             fontsize=7,
@@ -277,7 +277,7 @@ def _draw_bandwidths(axes: Axes, rates: Mapping[str, float], left: float, peak: 
 
 
 class Curve(NamedTuple):
-    """A line of a diagram: "ours", "peer" or "roof" says how it looks."""
+    """A line of a diagram. Its kind, "ours", "peer" or "roof", decides how it looks."""
 
     label: str
     kind: str
@@ -294,7 +294,7 @@ class Diagram(NamedTuple):
 
 
 class Scaling(NamedTuple):
-    """What `bench.scaling` measured, where, and how many CPUs others used meanwhile."""
+    """The results of `bench.scaling`: machines, diagrams, and the CPUs that others used."""
 
     machines: list[dict[str, Any]]
     diagrams: list[Diagram]
@@ -309,7 +309,7 @@ _LINES: dict[str, dict[str, Any]] = {
 
 
 def scaling(diagrams: Sequence[Diagram], narrow: bool = False) -> Figure:
-    """Small diagrams, two in a row or one."""
+    """Draw small diagrams, two in a row, or one if `narrow`."""
     columns = 1 if narrow else 2
     rows = -(-len(diagrams) // columns)
     width = NARROW if narrow else WIDE

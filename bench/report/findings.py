@@ -1,4 +1,4 @@
-"""What the suite's records say: panels, who was fastest, what was reached and what was missed."""
+"""Reads the suite's records: panels, the fastest peers, and the aims reached and missed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
     "unused_reasons",
 ]
 
-#: Speedups from which on a panel is ahead, and below which it is far behind.
+#: A panel is ahead from the first speedup on, and far behind below the second.
 LEVEL, FAR_BEHIND = 1.0, 0.95
 NOT_EXPLAINED = "not explained yet"
 
@@ -40,9 +40,9 @@ Standing = Literal["ahead", "behind", "far behind", "no peer"]
 
 @dataclass(frozen=True)
 class Measured:
-    """A panel of the suite and what its record says besides.
+    """A panel of the suite and the rest of its record.
 
-    `retired` are the peers that were so slow that they were timed in the first rounds only.
+    `retired` are peers so slow that they were timed in the first rounds only.
     """
 
     panel: Panel
@@ -63,7 +63,7 @@ class Measured:
 
     @cached_property
     def peer(self) -> Row | None:
-        """The fastest."""
+        """The fastest peer."""
         return self.panel.fastest_peer()
 
     @cached_property
@@ -86,13 +86,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class Run:
-    """All of a suite.
+    """All records of a suite.
 
     Attributes
     ----------
     machines : list of dict
-        What `bench.machine.describe_machine` said when the suite was started, and each time it was
-        resumed.
+        What `bench.measure.machine.describe_machine` returned when the suite was started, and each
+        time it was resumed.
     peers : dict of str to dict
         ``{"version": ...}`` or ``{"missing": reason}`` by name.
     measured : list of Measured
@@ -115,7 +115,7 @@ class Run:
 
     @property
     def peer_names(self) -> list[str]:
-        """Those that have a time somewhere, the most often fastest first."""
+        """The peers that have a time in some panel, the most often fastest first."""
         wins = dict.fromkeys(
             (row.name for m in self.measured for row in m.panel.rows if not row.ours), 0
         )
@@ -155,12 +155,12 @@ def _measured(record: Mapping[str, Any], cases: Mapping[str, Case]) -> Measured:
 
 
 def read_run(path: Path) -> Run:
-    """The records of `path`, one JSON object a line; of a panel measured twice, the last.
+    """Read the records of `path`, one JSON object per line. The last one of a panel counts.
 
     Raises
     ------
     ValueError
-        Where nothing was measured, or a record names a case that there is not.
+        If nothing was measured, or a record names an unknown case.
     """
     cases = {case.name: case for case in [*load_cases(), HEADLINE]}
     machines: list[dict[str, Any]] = []
@@ -191,7 +191,7 @@ def read_run(path: Path) -> Run:
 
 
 class Aim(NamedTuple):
-    """A figure beside what was aimed at; `reached` is None where there is no figure."""
+    """A figure beside its aim. `reached` is None if there is no figure."""
 
     title: str
     figure: str
@@ -200,7 +200,7 @@ class Aim(NamedTuple):
 
 
 def thread_gains(measured: Iterable[Measured]) -> list[float]:
-    """What all threads make of one, in the cases that arithmetic limits with either."""
+    """Speedups of all threads over one, of the cases that arithmetic limits with both."""
     found: dict[tuple[str, str], dict[int, Measured]] = {}
     for m in measured:
         if m.panel.limit == "arithmetic" and m.regime != "small":
@@ -213,7 +213,7 @@ def thread_gains(measured: Iterable[Measured]) -> list[float]:
 
 
 def aims(run: Run) -> list[Aim]:
-    """The whole suite's figures, beside what was aimed at."""
+    """The figures of the whole suite beside their aims."""
     speedups = [s for m in run.measured if (s := m.speedup) is not None]
     found: list[Aim] = []
     if speedups:
@@ -227,7 +227,7 @@ def aims(run: Run) -> list[Aim]:
         ]
     most = max(run.threads)
     gains = thread_gains(run.measured)
-    # For two threads; nothing was set for more.
+    # An aim was set for two threads only.
     gain, wanted = (median(gains) if gains else None), 1.85 if most == 2 else None
     if gain is not None:
         title = f"{most} threads against 1, limited by arithmetic, median"
@@ -237,7 +237,7 @@ def aims(run: Run) -> list[Aim]:
 
 
 class RegimeLine(NamedTuple):
-    """A regime's figures; None where there are none or nothing was set."""
+    """The figures of a regime. None if there is no figure or no aim was set."""
 
     name: str
     panels: int
@@ -301,12 +301,12 @@ def _matches(pattern: str, m: Measured) -> bool:
 
 
 def reason_for(m: Measured, reasons: Mapping[str, str]) -> str:
-    """The text of the first pattern that fits, ``case|layout|threads`` or ``@regime|...``."""
+    """The reason of the first pattern that fits, ``case|layout|threads`` or ``@regime|...``."""
     fitting = (text for pattern, text in reasons.items() if _matches(pattern, m))
     return next(fitting, NOT_EXPLAINED)
 
 
 def unused_reasons(measured: Sequence[Measured], reasons: Mapping[str, str]) -> list[str]:
-    """Patterns that fit no panel that is behind: they may be out of date."""
+    """Patterns that fit no panel that is behind. They may be out of date."""
     behind = [m for m in measured if m.standing in ("behind", "far behind")]
     return [pattern for pattern in reasons if not any(_matches(pattern, m) for m in behind)]

@@ -5,7 +5,7 @@ const rows = [...body.rows];
 const filters = document.getElementById("filters");
 const shown = document.getElementById("shown");
 
-// A cell's number, or its text where it is none; what is missing has neither.
+// A cell's number, or else its text. Missing values are null.
 function valueOf(cell) {
   const text = cell.textContent.trim();
   if (text === "" || text === "-") return null;
@@ -47,7 +47,7 @@ function filter() {
 filters.addEventListener("input", filter);
 filters.addEventListener("submit", (event) => event.preventDefault());
 
-// A mark in a picture says which panel it is, and shows its row.
+// A mark in a picture names its panel, and shows the panel's row.
 const rowOf = (link) => document.getElementById(link.getAttribute("href").slice(1));
 document.addEventListener("mouseover", (event) => {
   const link = event.target.closest?.("svg a");

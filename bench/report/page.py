@@ -1,4 +1,4 @@
-"""The suite's page: one HTML file that needs nothing else."""
+"""The suite's page, one HTML file that needs no other."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _cell(text: str, *classes: str, title: str = "") -> str:
 
 
 def _word(reached: bool | None) -> tuple[str, str]:
-    """A word and a class: that it was missed is seen without colours too."""
+    """A word and a class. The word shows without colours that an aim was missed."""
     if reached is None:
         return "no aim", ""
     return ("✓ reached", "reached") if reached else ("✗ missed", "missed")
@@ -76,7 +76,7 @@ def _tiles(run: Run) -> str:
 def _notices(run: Run) -> Iterable[str]:
     lone = sum(m.speedup is None for m in run.measured)
     if lone:
-        yield f"{lone} panels have no peer: they are in no speedup."
+        yield f"{lone} panels have no peer, so no speedup counts them."
     for key, reason in run.failed.items():
         yield f"{key}: ours gave no time: {reason}"
     commits = {str(machine["commit"]) for machine in run.machines}
@@ -154,7 +154,7 @@ def _facts(run: Run) -> str:
 
 
 def _figure(name: str, draw: Callable[..., Figure], **caption: str) -> str:
-    """A wide and a narrow picture, of which the page shows one."""
+    """A wide and a narrow picture. The page shows one of them."""
     pictures = []
     for kind in ("wide", "narrow"):
         svg = as_svg(draw(narrow=kind == "narrow"), f"{name}-{kind}", name)
@@ -317,13 +317,13 @@ _CAPTIONS = {
 
 
 def render_page(run: Run, reasons: Mapping[str, str], curves: Scaling | None = None) -> str:
-    """The page.
+    """Return the page.
 
     Parameters
     ----------
     run : Run
     reasons : mapping of str to str
-        Why panels are behind, by pattern: `bench.findings.reason_for`.
+        Why panels are behind, by pattern. See `bench.report.findings.reason_for`.
     curves : Scaling, optional
         What `bench.scaling` measured.
     """

@@ -1,4 +1,4 @@
-"""The headline as a picture."""
+"""Draws the headline's picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OURS, PEER, ROOF = "#1b6ca8", "#b9b4a7", "#c0392b"
 
 
 def plot_headline(panels: list[Panel], machine: dict[str, Any], path: Path) -> None:
-    """Bars for each contender, a panel for each layout and number of threads."""
+    """Draw bars for each contender, and a panel for each layout and number of threads."""
     threads = sorted({panel.threads for panel in panels})
     modes = list(dict.fromkeys(panel.mode for panel in panels))
     columns = len(threads) * len(modes)
@@ -54,7 +54,7 @@ def _draw(axes: Axes, panel: Panel, show_mode: bool) -> None:
     places = range(len(rows))
     axes.barh(places, best, color=colours, height=0.68)
     axes.scatter(middle, places, marker="|", s=110, color="#333333", linewidths=1.1, zorder=3)
-    # A disturbed run's medians must not squeeze the bars: those outside are told in words.
+    # A disturbed run's medians must not squeeze the bars. Those outside are written as text.
     longest = max(best)
     edge = 1.4 * longest
     for place, row, low, mid in zip(places, rows, best, middle, strict=True):

@@ -1,4 +1,4 @@
-"""What `bench.rasters` shows: arrays that lie otherwise, and rasters of all sizes."""
+"""Tables and pictures of `bench.rasters`: arrays in other layouts, and rasters of all sizes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _INKS = ("blue", "vermilion", "green", "purple", "grey", "orange")
 
 
 def layout_table(found: Sequence[Mapping[str, Any]], threads: int) -> str:
-    """Milliseconds, and what they are of the plain layouts' beside what is aimed at."""
+    """Milliseconds, and their multiple of the plain layouts' time beside the aim."""
     x, y = CHANNELS
     rows = [
         [
@@ -37,7 +37,7 @@ def layout_table(found: Sequence[Mapping[str, Any]], threads: int) -> str:
 
 
 def _curves(found: Sequence[Mapping[str, Any]], threads: int) -> dict[Kind, dict[int, float]]:
-    """ns a pixel by the pixels that were asked for, of each kind."""
+    """ns per pixel of each kind, by the pixels that were asked for."""
     curves: dict[Kind, dict[int, float]] = {}
     for point in found:
         if point["threads"] == threads:
@@ -52,7 +52,7 @@ def _millions(pixels: float) -> str:
 
 
 def size_table(found: Sequence[Mapping[str, Any]], threads: int) -> str:
-    """A row for each kind: ns a pixel, and in brackets that over the time at a million pixels."""
+    """A row for each kind: ns per pixel, and in brackets its multiple of a million pixels' time."""
     curves = _curves(found, threads)
     sizes = sorted({pixels for curve in curves.values() for pixels in curve})
 
@@ -68,7 +68,7 @@ def size_table(found: Sequence[Mapping[str, Any]], threads: int) -> str:
 
 
 def draw_sizes(found: Sequence[Mapping[str, Any]], machine: Mapping[str, Any], path: Path) -> None:
-    """A panel for each number of threads: flat lines are what one wants to see."""
+    """Draw a panel for each number of threads. Flat lines are good."""
     threads = sorted({point["threads"] for point in found})
     height = 0.85 * NARROW + 0.6
     with canvas(1, len(threads), WIDE, height, sharex=True, sharey=True) as (figure, grid):

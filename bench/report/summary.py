@@ -1,4 +1,4 @@
-"""What many layers say together: a line for each regime, and the cases that do worst."""
+"""Summaries of many layers: a line for each regime, and the worst cases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .tables import format_table, percent, times
 
 __all__ = ["ours_of", "overview", "speedup", "summarise", "worst"]
 
-#: What counts as good where no figure was set.
+#: The aim where no figure was set.
 _FRACTION = 0.85
 #: Speedups below which a panel is listed.
 _BEHIND = 0.95
@@ -22,7 +22,7 @@ def ours_of(panel: Panel) -> Row:
 
 
 def speedup(panel: Panel) -> float | None:
-    """Over the fastest peer that computes the whole layer."""
+    """The speedup over the fastest peer that computes the whole layer."""
     peer = panel.fastest_peer()
     return None if peer is None else peer.best / ours_of(panel).best
 
@@ -91,7 +91,7 @@ def overview(panels: list[Panel]) -> str:
 
 
 def shortfall(panel: Panel) -> float:
-    """The fraction of the roof over what is aimed at; the speedup where there is no roof."""
+    """The fraction of the roof over its aim. The speedup if there is no roof."""
     fraction = panel.fraction(ours_of(panel))
     if fraction is None:
         return speedup(panel) or 1.0
@@ -99,7 +99,7 @@ def shortfall(panel: Panel) -> float:
 
 
 def worst(panels: list[Panel], plans: Mapping[tuple[str, str], str], count: int = 15) -> str:
-    """The cases that are furthest from the aim."""
+    """A table of the cases that are furthest from the aim."""
     lines = []
     for panel in sorted(panels, key=shortfall)[:count]:
         row = ours_of(panel)

@@ -13,14 +13,14 @@ from ..measure.panel import Panel, Row
 __all__ = ["BASELINE", "RESULTS", "format_panel", "format_table", "write_json"]
 
 RESULTS = ROOT / "bench" / "results"
-#: What speedups are over.
+#: Speedups are over this contender.
 BASELINE = "np.matmul(out=)"
 #: CPUs that other processes may use before the table mentions it.
 _QUIET = 0.15
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns: the first to the left, numbers to the right."""
+    """Align columns, the first to the left and numbers to the right."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
@@ -39,7 +39,7 @@ def times(value: float | None) -> str:
 
 
 def format_panel(panel: Panel, unit: str = "ms") -> str:
-    """Title, table and what was skipped."""
+    """The title, the table and the skipped contenders of a panel."""
     scale = {"ms": 1e3, "us": 1e6}[unit]
     case, base = panel.case, panel.row(BASELINE)
 
@@ -93,7 +93,7 @@ def _roof_line(panel: Panel, unit: str) -> str:
 
 
 def write_json(name: str, content: dict[str, Any]) -> Path:
-    """Write ``bench/results/<name>.json``; lists of numbers stay on a line."""
+    """Write ``bench/results/<name>.json``; lists of numbers stay on one line."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(_dump(content) + "\n")
@@ -101,7 +101,7 @@ def write_json(name: str, content: dict[str, Any]) -> Path:
 
 
 def _dump(value: Any, indent: int = 0) -> str:
-    """JSON with dicts and lists of dicts broken into lines, and floats of 6 digits."""
+    """Write JSON with dicts and lists of dicts broken into lines, and floats of 6 digits."""
     pad = "\n" + " " * (indent + 1)
     end = "\n" + " " * indent
     if isinstance(value, dict) and value:

@@ -1,4 +1,4 @@
-"""What makes the figures trustworthy: the checks, the accounts and the limits."""
+"""The checks, counts and limits that make the figures trustworthy."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_cases_are_complete() -> None:
 
 @pytest.mark.parametrize("layout", MIXED)
 def test_mixed_layouts(layout: Layout) -> None:
-    """Both sets of arrays lie as the name says, and hold the same numbers."""
+    """Both sets of arrays lie as the name says and hold the same numbers."""
     job = make_job(SMALL, layout, 1, sets=2)
     other = {"to planar": 0, "to interleaved": 1}[layout]
     for arrays in job.sets:

@@ -1,4 +1,4 @@
-"""What `bench.compare` calls a change, and the processes that it times."""
+"""Tests of `bench.compare`: what it calls a change, and the processes that it times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CASES = quick_cases()
 def _comparison(
     number: int, new: float = 1.0, noise: float = 0.005, again: float = 1.0
 ) -> Comparison:
-    """Rounds about a second long, of a machine whose speed drifts by half within them."""
+    """Rounds of about a second on a machine whose speed drifts by half within them."""
     rng = random.Random(number)
     drift = [rng.uniform(1, 1.5) for _ in range(15)]
 
@@ -52,7 +52,7 @@ def test_a_noisy_machine_asks_for_larger_changes() -> None:
     noise = pooled_noise(jobs)
     assert noise > 0.02
     assert jobs[3] not in changed(jobs, noise)
-    # A job whose base does not repeat itself tells nothing, however quiet the others are.
+    # A job whose base does not repeat itself shows no change, however quiet the others are.
     assert changed([_comparison(5, new=1.1, again=1.2)], 0.005) == []
 
 

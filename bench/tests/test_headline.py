@@ -1,6 +1,6 @@
 """The headline's cases through pytest-benchmark: ``pytest bench``.
 
-A look at how things stand; `bench.headline` has interleaved rounds and the roof.
+This is a quick look. `bench.headline` has interleaved rounds and the roof.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def test_lines_of_numpy_compute_the_same(dtype: str, axis: int) -> None:
         if name == "argmax":
             assert np.mean(ours == line()) > 0.999
             continue
-        # Sums cancel, in NumPy's order and in ours; softmax takes differences of them as powers.
+        # Sums cancel in NumPy's order and in ours. Softmax exponentiates their differences.
         eps = float(np.finfo(np.float32).eps)
         bound = (12 + 4) * eps * float(np.abs(weight).sum(1).max()) * rasters.NODATA
         close = np.isclose(np.asarray(ours), np.asarray(line()), 0, bound, equal_nan=True)
@@ -60,14 +60,14 @@ def test_it_runs(
 def test_sizes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What there is no memory for is told, and left out."""
+    """Sizes that exceed the memory are reported and left out."""
     monkeypatch.setattr("bench.report.tables.RESULTS", tmp_path)
     kinds = (Kind(3, 2, "uint16", "planar"), Kind(3, 2, "float32", "interleaved"))
     monkeypatch.setattr(rasters, "KINDS", kinds)
     sizes = ["1000", str(raster_sizes.BASE), str(10**15)]
     rasters.main(["--parts", "sizes", "--rounds", "1", "--sizes", *sizes])
     printed = capsys.readouterr().out
-    assert f"no memory for 3 -> 2, uint16, planar: {10**15:,} pixels" in printed
+    assert f"not enough memory for 3 -> 2, uint16, planar: {10**15:,} pixels" in printed
     assert "(1.00)" in printed
     points = json.loads((tmp_path / "raster-sizes.json").read_text())["points"]
     assert {point["asked"] for point in points} == {1000, raster_sizes.BASE}
@@ -78,7 +78,7 @@ def test_sizes(
 def test_layouts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every way computes what NumPy's line does, and has its row."""
+    """Every way computes the same as NumPy's line, and has its row."""
     weight = np.random.default_rng(1).standard_normal((20, 50), np.float32)
     ways = raster_layouts.layout_ways(20)
     for name, way in ways.items():

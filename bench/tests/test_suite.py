@@ -1,4 +1,4 @@
-"""The suite: the processes, what they compute, and what is kept."""
+"""Tests of the suite: its processes, what they compute, and the records."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ..suite import main
 
 OURS = pf.backends()[0]
 SMALL = Case(C=7, H=9, W=11, K=5, bias=True, activation="relu", residual=True)
-#: Every kind of layer, at sizes that are no multiple of anything.
+#: Every kind of layer, at sizes that are multiples of nothing.
 KINDS = [
     SMALL,
     Case(C=7, H=9, W=11, K=5),
@@ -62,7 +62,7 @@ def test_everyone_agrees_with_float64(name: str, tmp_path: Path) -> None:
     if name in PEERS and (reason := PEERS[name].missing()):
         pytest.skip(reason)
     worker = Worker(name, 1)
-    # Every peer computes something; those that compute anything leave nothing out.
+    # Every contender must compute at least one case.
     computed: dict[str, int] = {}
     try:
         for case in KINDS:
@@ -146,7 +146,7 @@ def test_a_parcel_has_the_same_data(layout: Layout, tmp_path: Path) -> None:
 
 
 class _Clock:
-    """A runner whose calls take a given time, for some turns."""
+    """A runner whose calls take a given time, for a number of turns."""
 
     def __init__(self, seconds: float, turns: int = 1000) -> None:
         self._seconds, self._left = seconds, turns

@@ -1,4 +1,4 @@
-"""The suite's page says what its records say, above all where we lose."""
+"""The suite's page shows what its records say, above all where we lose."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _all_panels() -> list[dict[str, Any]]:
 
 
 def _slow(panel: dict[str, Any], speedup: float) -> dict[str, Any]:
-    """The panel with ours so that the fastest peer is `speedup` times as slow."""
+    """The panel with our time changed so that the fastest peer takes `speedup` times as long."""
     ours, *peers = panel["rows"]
     best = min(min(row["seconds"]) for row in peers)
     return panel | {"rows": [ours | {"seconds": [best / speedup]}, *peers]}
@@ -99,7 +99,7 @@ class _Table:
 
 
 class _Page(HTMLParser):
-    """The rows of the large table, and every address that the page names."""
+    """The rows of the large table, and all addresses in the page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
