@@ -35,8 +35,6 @@ from .report.tables import format_table
 
 __all__ = ["Comparison", "changed", "confirmed", "main", "pooled_noise", "regime_table"]
 
-#: Where x and y differ in layout.
-_MIXED = "mixed layouts"
 #: A smaller difference is never called a change.
 _LEAST = 0.03
 #: The standard deviation of a normal distribution over its median absolute value.
@@ -148,8 +146,7 @@ def regime_table(comparisons: Sequence[Comparison]) -> str:
     """The geometric mean of base / new by regime, and of base against itself beside it."""
     groups: dict[str, list[Comparison]] = {"all": list(comparisons)}
     for c in comparisons:
-        regime = _MIXED if c.layout in MIXED else regime_of(c.case, c.layout)
-        groups.setdefault(regime, []).append(c)
+        groups.setdefault(regime_of(c.case, c.layout), []).append(c)
     rows = [
         [
             name,
@@ -159,7 +156,7 @@ def regime_table(comparisons: Sequence[Comparison]) -> str:
             _ratio(min(c.gain for c in groups[name])),
             _ratio(max(c.gain for c in groups[name])),
         ]
-        for name in ["all", *REGIMES, _MIXED]
+        for name in ["all", *REGIMES]
         if name in groups
     ]
     header = ["regime", "jobs", "base / new", "base / base", "least", "most"]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import ROOT
+from .layers.cases import MIXED
 from .report.findings import Run, aims, read_run, regime_lines
 from .report.tables import RESULTS, percent, times
 
@@ -110,6 +111,10 @@ def _aimed(figure: float | None, wanted: float | None, form: Callable[[float | N
 def render_suite(run: Run) -> str:
     """The section about every layer and every peer, in Markdown."""
     cases = len({m.panel.case.name for m in run.measured})
+    mixed = len({m.panel.case.name for m in run.measured if m.panel.layout in MIXED})
+    layouts = "planar and interleaved" + (
+        f", {mixed} of them in mixed layouts too" if mixed else ""
+    )
     threads = " and ".join(map(str, run.threads))
     found = "; ".join(f"{a.title}: {a.figure} (aim {a.wanted})" for a in aims(run))
     rows = [
@@ -131,7 +136,7 @@ def render_suite(run: Run) -> str:
     )
     return "\n".join(
         [
-            f"{cases} layers, planar and interleaved, {threads} threads: {len(run.measured)} "
+            f"{cases} layers, {layouts}, {threads} threads: {len(run.measured)} "
             f"panels, float32, against the fastest peer of each. {found}.",
             "",
             *_table(

@@ -123,6 +123,7 @@ class Regime(NamedTuple):
 
 #: The aims are a fraction of the roof and a speedup over the fastest peer.
 REGIMES: dict[str, Regime] = {
+    "mixed layouts": Regime("x interleaved and the result planar, or the reverse"),
     "headline planar": Regime("50x600x600-20, planar", 0.90, 2.6),
     "headline interleaved": Regime("50x600x600-20, interleaved", 0.85, 2.4),
     "colour": Regime("C, K <= 4", 0.85, 4.0),
@@ -139,6 +140,8 @@ REGIMES: dict[str, Regime] = {
 
 def regime_of(case: Case, layout: Layout) -> str:
     """The first key of `REGIMES` that fits. Special kinds come before sizes."""
+    if layout in MIXED:
+        return "mixed layouts"
     image = case.rows * case.columns
     if (case.C, case.H, case.W, case.K) == (50, 600, 600, 20):
         return f"headline {layout}"

@@ -20,6 +20,7 @@ __all__ = ["MARKS", "Curve", "Diagram", "Scaling", "roofline", "scaling", "sorte
 
 #: A colour and a shape for each regime. Only both together tell all regimes apart.
 MARKS: dict[str, tuple[str, str]] = {
+    "mixed layouts": ("purple", "X"),
     "headline planar": ("vermilion", "*"),
     "headline interleaved": ("vermilion", "P"),
     "colour": ("purple", "o"),

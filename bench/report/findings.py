@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import geometric_mean, median
 from typing import Any, Literal, NamedTuple
 
-from ..layers.cases import HEADLINE, LAYOUTS, REGIMES, Case, Layout, load_cases, regime_of
+from ..layers.cases import HEADLINE, LAYOUTS, MIXED, REGIMES, Case, Layout, load_cases, regime_of
 from ..layers.job import Error
 from ..measure.panel import Panel, Row
 from .summary import ours_of, speedup
@@ -112,6 +112,12 @@ class Run:
     @property
     def threads(self) -> list[int]:
         return sorted({m.panel.threads for m in self.measured})
+
+    @property
+    def layouts(self) -> list[Layout]:
+        """Those with panels."""
+        found = {m.panel.layout for m in self.measured}
+        return [layout for layout in (*LAYOUTS, *MIXED) if layout in found]
 
     @property
     def peer_names(self) -> list[str]:
@@ -274,7 +280,7 @@ def regime_lines(run: Run) -> list[RegimeLine]:
         if not members:
             continue
         parts: dict[tuple[Layout, int], list[float | None]]
-        parts = {(layout, threads): [] for layout in LAYOUTS for threads in run.threads}
+        parts = {(layout, threads): [] for layout in run.layouts for threads in run.threads}
         for m in members:
             parts[m.panel.layout, m.panel.threads].append(m.fraction)
         lines.append(

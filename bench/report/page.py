@@ -10,7 +10,7 @@ from statistics import median
 
 from matplotlib.figure import Figure
 
-from ..layers.cases import LAYOUTS, REGIMES
+from ..layers.cases import REGIMES
 from ..measure.machine import headline_of
 from .canvas import PALETTE, as_svg
 from .figures import Scaling, roofline, scaling, sorted_speedups
@@ -95,7 +95,7 @@ def _disturbance(noise: Sequence[float]) -> str:
 
 
 def _regimes(run: Run) -> str:
-    parts = [(layout, threads) for layout in LAYOUTS for threads in run.threads]
+    parts = [(layout, threads) for layout in run.layouts for threads in run.threads]
     heads = ["regime", "panels", "of roof, median", "aim", "", "speedup, geometric mean", "aim", ""]
     heads += ["behind", *(f"of roof, {layout}, {n} thr." for layout, n in parts)]
     rows = []
@@ -231,7 +231,7 @@ def _filters(run: Run) -> str:
     regimes = [name for name in REGIMES if any(m.regime == name for m in run.measured)]
     choices: dict[str, list[str]] = {
         "regime": regimes,
-        "layout": list(LAYOUTS),
+        "layout": [*run.layouts],
         "threads": [str(n) for n in run.threads],
         "standing": ["ahead", "behind", "far behind"],
     }
@@ -293,9 +293,10 @@ def _section(title: str, *parts: str) -> str:
 
 _ABOUT = (
     "A panel is a layer in a layout with a number of threads, float32; {count} have a peer that "
-    "computes the whole layer. Times are the fastest of interleaved rounds on the same arrays, "
-    "weights packed ahead where a system can. The roof is the larger of the time for the "
-    "arithmetic and for the memory traffic at rates measured in the same run."
+    "computes the whole layer. Two layouts are mixed: 'to planar' has an interleaved x and a "
+    "planar result, 'to interleaved' is the reverse. Times are the fastest of interleaved rounds "
+    "on the same arrays, weights packed ahead where a system can. The roof is the larger of the "
+    "time for the arithmetic and for the memory traffic at rates measured in the same run."
 )
 _CAPTIONS = {
     "speedup": (

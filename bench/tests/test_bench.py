@@ -44,9 +44,10 @@ def test_cases_are_complete() -> None:
     assert len(cases) == 357
     assert len({case.name for case in cases}) == 357
     assert len(quick_cases()) == 30
-    for layout in LAYOUTS:
+    layouts = (*LAYOUTS, *MIXED)
+    for layout in layouts:
         assert {regime_of(case, layout) for case in cases} <= REGIMES.keys()
-    quick = {regime_of(case, layout) for case in quick_cases() for layout in LAYOUTS}
+    quick = {regime_of(case, layout) for case in quick_cases() for layout in layouts}
     assert quick == REGIMES.keys()
 
 

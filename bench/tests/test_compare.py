@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,9 +65,11 @@ def test_a_change_has_to_show_twice() -> None:
 
 
 def test_regimes_are_told_apart() -> None:
-    table = regime_table([_comparison(0, new=2.0, noise=1e-6), _comparison(13, noise=1e-6)])
-    lines = {line.split()[0]: line.split()[1:4] for line in table.splitlines()[2:]}
-    assert lines["all"] == ["2", "0.707x", "1.000x"]
+    slow, same = _comparison(0, new=2.0, noise=1e-6), _comparison(13, noise=1e-6)
+    table = regime_table([slow, same, replace(same, layout="to planar")])
+    lines = {line.split()[0]: line.split()[-5:-2] for line in table.splitlines()[2:]}
+    assert lines["all"] == ["3", "0.794x", "1.000x"]
+    assert lines["mixed"] == ["1", "1.000x", "1.000x"]
     assert lines["large"] == ["1", "0.500x", "1.000x"]
     assert lines["deep"] == ["1", "1.000x", "1.000x"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from .. import scaling
-from ..layers.cases import quick_cases
+from ..layers.cases import LAYOUTS, MIXED, quick_cases
 from ..measure.machine import describe_machine
 from ..readme import fill, render_suite
 from ..report.canvas import PALETTE, as_svg
@@ -71,7 +71,7 @@ def _all_panels() -> list[dict[str, Any]]:
     return [
         _panel(number, layout, threads)
         for number in range(len(CASES))
-        for layout in ("planar", "interleaved")
+        for layout in (*LAYOUTS, *MIXED)
         for threads in (1, 2)
     ]
 
@@ -169,7 +169,7 @@ def test_regimes_stand_beside_their_aims(tmp_path: Path) -> None:
     assert deep.speedup == pytest.approx(1.5)
     assert (deep.fraction_reached, deep.speedup_reached) == (False, True)
     assert lines["middle"].fraction_reached is None
-    assert sum(line.panels for line in lines.values()) == 4 * len(CASES)
+    assert sum(line.panels for line in lines.values()) == 8 * len(CASES)
 
 
 def test_threads_are_compared_where_arithmetic_limits(tmp_path: Path) -> None:
@@ -212,13 +212,13 @@ def test_every_panel_has_a_row_and_losing_ones_say_so(tmp_path: Path) -> None:
     assert "▼ far behind" in losing[0][0]
     assert "0.90x" in losing[0][0]
     assert "▼ behind" in losing[1][0]
-    assert sum(attributes["class"] == "winning" for attributes in found.attributes) == 118
+    assert sum(attributes["class"] == "winning" for attributes in found.attributes) == 238
 
 
 def test_the_page_needs_no_network(tmp_path: Path) -> None:
     page = _page(tmp_path, _all_panels())
     addresses = _Page(page).addresses
-    rows = {f"#r{i}" for i in range(4 * len(CASES))}
+    rows = {f"#r{i}" for i in range(8 * len(CASES))}
     assert rows <= set(addresses)
     assert all(address.startswith("#") for address in addresses)
     assert not re.search(r"url\((?!#)|@import|<link|<img", page)
@@ -255,8 +255,9 @@ def test_reasons_go_from_the_first_that_fits(tmp_path: Path) -> None:
 def test_readme_s_section_keeps_what_was_missed(tmp_path: Path) -> None:
     panels = [_slow(panel, 0.9) if panel["threads"] == 2 else panel for panel in _all_panels()]
     section = render_suite(_run(tmp_path, panels))
-    assert "30 layers, planar and interleaved, 1 and 2 threads: 120 panels" in section
-    assert "panels below 0.95: 60 (aim 0)" in section
+    assert "30 layers, planar and interleaved, 30 of them in mixed layouts too" in section
+    assert "1 and 2 threads: 240 panels" in section
+    assert "panels below 0.95: 120 (aim 0)" in section
     assert re.search(r"\| deep \| \d+ \| \*\*64% \(90%\)\*\* \| 1\.16x \(1\.05x\) \|", section)
     assert "Absent (no wheel)" in section
     text = "a\n<!-- suite:begin -->\nold\n<!-- suite:end -->\nb"
