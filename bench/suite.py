@@ -1,8 +1,10 @@
 """``python -m bench.suite``: every layer against every peer, with the roof beside it.
 
 Ours and each peer live in processes of their own (`bench.measure.remote`) and take turns in
-interleaved rounds on the same data: float32, one thread and all. Each panel is written to
-``bench/results/suite.jsonl`` at once, so that an interrupted run continues where it was.
+interleaved rounds on the same data: float32, one thread and all. The cases of ``--quick`` are
+measured in mixed layouts too, where x is interleaved and the result planar, or the reverse. Each
+panel is written to ``bench/results/suite.jsonl`` at once, so that an interrupted run continues
+where it was.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from tqdm import tqdm
 
 import pointwise_fast as pf
 
-from .layers.cases import LAYOUTS, Case, Layout, load_cases, quick_cases, regime_of
+from .layers.cases import LAYOUTS, MIXED, QUICK, Case, Layout, load_cases, quick_cases, regime_of
 from .layers.job import Job, make_job
 from .measure.exchange import Exchange
 from .measure.machine import describe_machine, headline_of, same_machine
@@ -251,7 +253,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cases", help="only cases whose name contains this")
     parser.add_argument("--limit", type=int, help="at most this many cases")
     parser.add_argument("--peers", type=_listed(list(PEERS)), default=list(PEERS))
-    parser.add_argument("--layout", type=_listed(LAYOUTS), default=list(LAYOUTS))
+    layouts = (*LAYOUTS, *MIXED)
+    parser.add_argument(
+        "--layout",
+        type=_listed(layouts),
+        default=list(layouts),
+        help=f"some of {', '.join(layouts)}; the last two with the cases of --quick only",
+    )
     parser.add_argument("--threads", type=_counts, help="such as 1,2; one and all by default")
     parser.add_argument("--isa", help="force an instruction set; POINTWISE_FAST_ISA does the same")
     backends = pf.backends()
@@ -277,7 +285,11 @@ def _tasks(options: argparse.Namespace) -> list[Task]:
     if not cases:
         raise SystemExit(f"no case has {options.cases!r} in its name")
     threads = options.threads or sorted({1, pf.get_num_threads()})
-    return list(product(cases, options.layout, threads))
+    tasks = product(cases, options.layout, threads)
+    chosen = [task for task in tasks if task[1] in LAYOUTS or task[0].name in QUICK]
+    if not chosen:
+        raise SystemExit("mixed layouts are measured with the cases of --quick only")
+    return chosen
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,6 +12,7 @@ __all__ = [
     "HEADLINE",
     "LAYOUTS",
     "MIXED",
+    "QUICK",
     "REGIMES",
     "Case",
     "Layout",

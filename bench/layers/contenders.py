@@ -16,11 +16,13 @@ import pointwise_fast as pf
 from pointwise_fast.dispatch import BACKENDS
 
 from .. import native
+from .cases import MIXED
 from .job import Array, Arrays, Job
 from .numpy_layer import numpy_layer
 
 __all__ = [
     "BARE_MATMUL",
+    "NUMPY_COPY",
     "NUMPY_LAYER",
     "Contender",
     "LocalRunner",
@@ -272,3 +274,13 @@ def _numpy_missing(job: Job) -> str | None:
 
 #: It computes any layer.
 NUMPY_LAYER = Contender("np.matmul(out=) + epilogue", False, numpy_layer, _numpy_missing)
+
+
+def _copy_missing(job: Job) -> str | None:
+    return _numpy_missing(job) if job.layout in MIXED else "x and the result lie alike"
+
+
+#: It computes mixed layouts, where BLAS may be faster if both its matrices lie alike.
+NUMPY_COPY = Contender(
+    "np.matmul(out=), copy + epilogue", False, partial(numpy_layer, copies=True), _copy_missing
+)

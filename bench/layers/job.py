@@ -12,9 +12,9 @@ import numpy.typing as npt
 from pointwise_fast.activation import parse_activation
 from pointwise_fast.kernels.numpy_blas import activate
 
-from .cases import Case, Layout
+from .cases import MIXED, Case, Layout
 
-__all__ = ["Array", "Arrays", "Error", "Job", "make_job"]
+__all__ = ["Array", "Arrays", "Error", "Job", "arranged", "make_job"]
 
 Array = npt.NDArray[Any]
 
@@ -59,6 +59,22 @@ class Job:
     @property
     def channel_axis(self) -> int:
         return -1 if self.layout == "interleaved" else -3
+
+    @property
+    def interleaved(self) -> tuple[bool, bool]:
+        """Whether the channels of a pixel are contiguous: in x, and in the result."""
+        return (
+            self.layout in ("interleaved", "to planar"),
+            self.layout in ("interleaved", "to interleaved"),
+        )
+
+    def in_memory_order(self, arrays: Arrays) -> Arrays:
+        """Contiguous views of `arrays`, whose axes are in the order of memory."""
+        if self.layout not in MIXED:
+            return arrays
+        x, y = (-1 if last else -3 for last in self.interleaved)
+        residual = None if arrays.residual is None else np.moveaxis(arrays.residual, -3, y)
+        return Arrays(np.moveaxis(arrays.x, -3, x), np.moveaxis(arrays.out, -3, y), residual)
 
     def with_threads(self, threads: int) -> Job:
         """The same data and expected results for another number of threads."""
@@ -143,23 +159,26 @@ def make_job(
         array -= 0.5
         return array
 
-    def arranged(x: Array, out: Array, residual: Array | None) -> Arrays:
-        other = layout == "to interleaved"
-        return Arrays(
-            _pixels_first(x) if layout == "to planar" else x,
-            _pixels_first(out) if other else out,
-            _pixels_first(residual) if other and residual is not None else residual,
-        )
-
     x_shape, y_shape = shape(case.C, case.H, case.W), shape(case.K, case.rows, case.columns)
-    made = (
+    made = Arrays(
         fresh(x_shape),
         np.full(y_shape, np.nan, np.float32),
         fresh(y_shape) if case.residual else None,
     )
-    first = arranged(*made)
-    others = [arranged(*(_copy(array) for array in made)) for _ in range(sets - 1)]
+    first = arranged(made, layout)
+    others = [arranged(Arrays(*map(_copy, made)), layout) for _ in range(sets - 1)]
     return Job(case, layout, threads, weight, bias, (first, *others), sample)
+
+
+def arranged(arrays: Arrays, layout: Layout) -> Arrays:
+    """Copy contiguous `arrays` into the memory order of `layout` if it is a mixed one."""
+    x, out, residual = arrays
+    if layout == "to planar":
+        return Arrays(_pixels_first(x), out, residual)
+    if layout == "to interleaved":
+        beside = None if residual is None else _pixels_first(residual)
+        return Arrays(x, _pixels_first(out), beside)
+    return arrays
 
 
 def _copy(array: Any) -> Any:

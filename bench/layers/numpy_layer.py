@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -24,18 +25,24 @@ def _matmul(left: Array, right: Array, out: Array) -> Callable[[], object]:
 
 
 def numpy_layer(
-    job: Job, arrays: Arrays, epilogue: bool = True, multiply: Multiply = _matmul
+    job: Job,
+    arrays: Arrays,
+    epilogue: bool = True,
+    multiply: Multiply = _matmul,
+    copies: bool = False,
 ) -> Callable[[], object]:
     """Return a call that computes `job`, without temporaries of the arrays' size where possible.
 
     If the layer has a stride, its pixels are gathered into a buffer first, because BLAS cannot read
-    them in place. That buffer and the activation's scratch are allocated ahead.
+    them in place. That buffer and the activation's scratch are allocated ahead. With `copies`, the
+    product of a mixed layout is computed as x lies in memory and then copied to the result.
     """
-    product = _product(job, arrays, multiply)
+    arrays = job.in_memory_order(arrays)
+    product = (_copied_product if copies else _product)(job, arrays, multiply)
     if not epilogue:
         return product
     bias, residual, out = job.bias, arrays.residual, arrays.out
-    if bias is not None and job.layout == "planar":
+    if bias is not None and not job.interleaved[1]:
         bias = bias[:, np.newaxis, np.newaxis]
     activate = _activation(job.case.activation, out)
 
@@ -52,31 +59,24 @@ def numpy_layer(
 
 
 def _product(job: Job, arrays: Arrays, multiply: Multiply) -> Callable[[], object]:
-    case, planar, (x, out, _) = job.case, job.layout == "planar", arrays
-    G, W = case.groups, job.weight
+    """The product alone. BLAS reads either layout of x, so mixed ones need no copy."""
+    case, W, (x, out, _) = job.case, job.weight, arrays
+    x_last, out_last = job.interleaved
     gather = None
     if case.stride > 1:
         step = slice(None, None, case.stride)
-        window = (..., step, step) if planar else (..., step, step, slice(None))
-        gather = x[window]
+        gather = x[(..., step, step, slice(None)) if x_last else (..., step, step)]
         x = np.empty(gather.shape, x.dtype)
-    if planar:
-        X: Array = x.reshape(case.N, case.C, -1)
-        Y: Array = out.reshape(case.N, case.K, -1)
-        if case.N == 1:
-            X, Y = X[0], Y[0]
+    # Interleaved on both sides, the pixels of all images are rows of one matrix.
+    images = 1 if x_last and out_last else case.N
+    X = _matrices(x, images, case.groups, case.C, x_last)
+    Y = _matrices(out, images, case.groups, case.K, out_last)
+    if case.groups > 1:
+        W = W.reshape(case.groups, case.K // case.groups, -1)
+    if out_last:
+        product = multiply(*(np.swapaxes(matrix, -1, -2) for matrix in (X, W, Y)))
     else:
-        X, Y = x.reshape(-1, case.C), out.reshape(-1, case.K)
-    if G > 1 and planar:
-        X = X.reshape(*X.shape[:-2], G, case.C // G, -1)
-        Y = Y.reshape(*Y.shape[:-2], G, case.K // G, -1)
-        W = W.reshape(G, case.K // G, -1)
-    elif G > 1:
-        X = X.reshape(-1, G, case.C // G).transpose(1, 0, 2)
-        Y = Y.reshape(-1, G, case.K // G).transpose(1, 0, 2)
-        W = W.reshape(G, case.K // G, -1)
-    left, right = (W, X) if planar else (X, np.swapaxes(W, -1, -2))
-    product = multiply(left, right, Y)
+        product = multiply(W, X, Y)
     if gather is None:
         return product
 
@@ -85,6 +85,32 @@ def _product(job: Job, arrays: Arrays, multiply: Multiply) -> Callable[[], objec
         return product()
 
     return gather_first
+
+
+def _copied_product(job: Job, arrays: Arrays, multiply: Multiply) -> Callable[[], object]:
+    """The product in the layout of x, and a copy into that of the result."""
+    x_last, out_last = job.interleaved
+    assert x_last != out_last
+    alike = replace(job, layout="interleaved" if x_last else "planar")
+    moved = np.moveaxis(arrays.out, *((-1, -3) if out_last else (-3, -1)))
+    between = np.empty(moved.shape, moved.dtype)
+    product = _product(alike, arrays._replace(out=between), multiply)
+
+    def product_and_copy() -> None:
+        product()
+        np.copyto(moved, between)
+
+    return product_and_copy
+
+
+def _matrices(array: Array, images: int, groups: int, channels: int, last: bool) -> Array:
+    """A view of `array` as (channels, pixels), stacked by image and group if there are several."""
+    if last:
+        found = array.reshape(images, -1, groups, channels // groups).transpose(0, 2, 3, 1)
+    else:
+        found = array.reshape(images, groups, channels // groups, -1)
+    view: Array = found[tuple(0 if n == 1 else slice(None) for n in (images, groups))]
+    return view
 
 
 def _activation(name: str | None, y: Array) -> Callable[[], object]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..layers.cases import Case, Layout
-from ..layers.job import Array, Arrays, Job
+from ..layers.job import Array, Arrays, Job, arranged
 
 __all__ = ["Exchange", "Parcel"]
 
@@ -48,7 +48,7 @@ class Parcel(NamedTuple):
         assert x is not None
         assert weight is not None
         out = np.full(self.places["out"].shape, np.nan, np.float32)
-        arrays = Arrays(x, out, take("residual"))
+        arrays = arranged(Arrays(x, out, take("residual")), self.layout)
         return Job(self.case, self.layout, self.threads, weight, take("bias"), (arrays,))
 
     def give(self, result: Array) -> None:

@@ -49,7 +49,7 @@ def _copy(result: Callable[[], Array]) -> Array:
 
 
 def _missing(job: Job) -> str | None:
-    return "for channels-last arrays" if job.layout == "planar" else None
+    return None if job.layout == "interleaved" else "for channels-last arrays"
 
 
 class _Model:

@@ -85,8 +85,8 @@ def _plain(job: Job, left: Array, right: Array, out: Array) -> Call:
 
 
 def _packed(job: Job, left: Array, right: Array, out: Array) -> Call:
-    library, planar = _library(), job.layout == "planar"
-    weight, side = (left, _LEFT) if planar else (right, _RIGHT)
+    library, on_left = _library(), not job.interleaved[1]
+    weight, side = (left, _LEFT) if on_left else (right, _RIGHT)
     sizes = [ctypes.c_int(n) for n in (*out.shape, left.shape[1])]
     memory = np.empty(library.cblas_sgemm_pack_get_size(side, *sizes) + 64, np.uint8)
     packed = ctypes.c_void_p(-(-memory.ctypes.data // 64) * 64)
@@ -96,8 +96,8 @@ def _packed(job: Job, left: Array, right: Array, out: Array) -> Call:
         _ROW_MAJOR, side, transpose, *sizes, one, _pointer(weight), leading, packed
     )
     (transpose_a, lda), (transpose_b, ldb) = _side(left), _side(right)
-    a, b = (packed, _pointer(right)) if planar else (_pointer(left), packed)
-    flags = (_PACKED, transpose_b) if planar else (transpose_a, _PACKED)
+    a, b = (packed, _pointer(right)) if on_left else (_pointer(left), packed)
+    flags = (_PACKED, transpose_b) if on_left else (transpose_a, _PACKED)
     ldc = ctypes.c_int(out.strides[0] // out.itemsize)
     run = partial(
         library.cblas_sgemm_compute,

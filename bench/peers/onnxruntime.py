@@ -32,11 +32,11 @@ def contenders(threads: int) -> list[Contender]:
 
 
 def _no_conv(job: Job) -> str | None:
-    return "Conv is for channels-first arrays" if job.layout == "interleaved" else None
+    return None if job.layout == "planar" else "Conv is for channels-first arrays"
 
 
 def _no_gemm(job: Job) -> str | None:
-    if job.layout == "planar":
+    if job.layout != "interleaved":
         return "Gemm is for channels-last arrays"
     if job.case.groups > 1 or job.case.stride > 1:
         return "no groups, no stride"

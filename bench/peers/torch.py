@@ -1,8 +1,9 @@
 """PyTorch in `torch.inference_mode`, on tensors that share the arrays' memory.
 
 Results are new tensors where the function has no ``out=``. Interleaved arrays are tensors in
-channels_last format, without a copy. The "packed" contenders call the operators that
-`torch.compile` emits for frozen weights: oneDNN's own weight format and fused epilogue.
+channels_last format, without a copy. A convolution of an interleaved x copies its result if that
+has to be planar. The "packed" contenders call the operators that `torch.compile` emits for frozen
+weights: oneDNN's own weight format and fused epilogue.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..layers.cases import MIXED
 from ..layers.contenders import Call, Contender
 from ..layers.job import Array, Arrays, Job
 from ..layers.numpy_layer import numpy_layer
@@ -60,11 +62,11 @@ def contenders(threads: int) -> list[Contender]:
 
 
 def _interleaved_only(job: Job) -> str | None:
-    return "its result is channels_last" if job.layout == "planar" else None
+    return None if job.interleaved[1] else "its result is channels_last"
 
 
 def _no_linear(job: Job) -> str | None:
-    if job.layout == "planar":
+    if job.layout != "interleaved":
         return "linear is for channels-last arrays"
     return _no_matmul(job)
 
@@ -80,7 +82,7 @@ def _image(array: Array, job: Job) -> Tensor:
     """A tensor (N, channels, rows, columns). Interleaved arrays make it channels_last."""
     tensor = torch.from_numpy(array)
     tensor = tensor if tensor.dim() == 4 else tensor[None]
-    return tensor if job.layout == "planar" else tensor.permute(0, 3, 1, 2)
+    return tensor if job.channel_axis == -3 else tensor.permute(0, 3, 1, 2)
 
 
 def _weight(job: Job) -> Tensor:
@@ -108,7 +110,7 @@ def _epilogue(product: Callable[[], Tensor], job: Job, residual: Tensor | None) 
 
 def _back(call: Call, job: Job) -> Call:
     """The same with a view that has the channels where the job has them."""
-    return call if job.layout == "planar" else lambda: call().permute(0, 2, 3, 1)
+    return call if job.channel_axis == -3 else lambda: call().permute(0, 2, 3, 1)
 
 
 def _residual_image(job: Job, arrays: Arrays) -> Tensor | None:
@@ -117,7 +119,12 @@ def _residual_image(job: Job, arrays: Arrays) -> Tensor | None:
 
 def _conv(job: Job, arrays: Arrays) -> Call:
     case, x, weight, bias = job.case, _image(arrays.x, job), _weight(job), _bias(job)
-    product = partial(F.conv2d, x, weight, bias, stride=case.stride, groups=case.groups)
+    product: Call = partial(F.conv2d, x, weight, bias, stride=case.stride, groups=case.groups)
+    if job.layout in MIXED:
+        # The result is channels_last if x or the weights are; else this copies it.
+        wanted = torch.channels_last if job.interleaved[1] else torch.contiguous_format
+        result = product
+        product = lambda: result().contiguous(memory_format=wanted)  # noqa: E731
     return _back(_epilogue(product, job, _residual_image(job, arrays)), job)
 
 
@@ -169,7 +176,7 @@ def _matmul(job: Job, arrays: Arrays) -> Call:
     product = numpy_layer(job, arrays, epilogue=False, multiply=_multiply)
     out = torch.from_numpy(arrays.out)
     bias, residual = _bias(job), arrays.residual
-    if bias is not None and job.layout == "planar":
+    if bias is not None and job.channel_axis == -3:
         bias = bias[:, None, None]
 
     def whole() -> Tensor:

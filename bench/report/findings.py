@@ -115,7 +115,7 @@ class Run:
 
     @property
     def layouts(self) -> list[Layout]:
-        """Those with panels."""
+        """The layouts that have panels."""
         found = {m.panel.layout for m in self.measured}
         return [layout for layout in (*LAYOUTS, *MIXED) if layout in found]
 

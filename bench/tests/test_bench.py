@@ -23,6 +23,7 @@ from ..layers.cases import (
 )
 from ..layers.contenders import (
     BARE_MATMUL,
+    NUMPY_COPY,
     NUMPY_LAYER,
     Contender,
     LocalRunner,
@@ -84,7 +85,7 @@ def test_rotation_exceeds_the_cache() -> None:
     assert modes_for(SMALL) == ("hot", "rotating")
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", [*LAYOUTS, *MIXED])
 @pytest.mark.parametrize(
     "case",
     [
@@ -97,7 +98,9 @@ def test_rotation_exceeds_the_cache() -> None:
     ids=lambda case: case.name,
 )
 def test_contenders_agree_with_float64(case: Case, layout: Layout) -> None:
-    for contender in (ours("numpy", packed=True), NUMPY_LAYER, BARE_MATMUL):
+    contenders = [ours("numpy", packed=True), NUMPY_LAYER, BARE_MATMUL]
+    contenders += [NUMPY_COPY] if layout in MIXED else []
+    for contender in contenders:
         job = make_job(case, layout, 1)
         assert contender.missing(job) is None
         assert job.error(contender.start(job).output(), contender.whole).of_promise <= 1

@@ -16,7 +16,7 @@ import pytest
 import pointwise_fast as pf
 
 from .. import native
-from ..layers.cases import LAYOUTS, Case, Layout
+from ..layers.cases import LAYOUTS, MIXED, QUICK, Case, Layout
 from ..layers.contenders import NUMPY_LAYER, Contender
 from ..layers.job import Array, Arrays, Job, make_job
 from ..measure import roof
@@ -28,7 +28,7 @@ from ..measure.remote import Worker, contenders_of
 from ..measure.rounds import Lost, measure
 from ..peers import PEERS, Peer
 from ..report.findings import read_run
-from ..suite import main
+from ..suite import _parse, _tasks, main
 
 OURS = pf.backends()[0]
 SMALL = Case(C=7, H=9, W=11, K=5, bias=True, activation="relu", residual=True)
@@ -66,7 +66,7 @@ def test_everyone_agrees_with_float64(name: str, tmp_path: Path) -> None:
     computed: dict[str, int] = {}
     try:
         for case in KINDS:
-            for layout in LAYOUTS:
+            for layout in (*LAYOUTS, *MIXED):
                 job = make_job(case, layout, 1)
                 exchange = Exchange(tmp_path, job)
                 for contender in contenders_of(worker, exchange, exchange.parcel(1)):
@@ -95,7 +95,7 @@ def _state(worker: Worker) -> str:
 @pytest.mark.skipif(not CAN_BIND, reason="needs Linux")
 def test_a_worker_stands_still_on_its_cpu(worker: Worker, tmp_path: Path) -> None:
     exchange = Exchange(tmp_path, make_job(SMALL, "planar", 1))
-    (contender,) = contenders_of(worker, exchange, exchange.parcel(1))
+    contender, _ = contenders_of(worker, exchange, exchange.parcel(1))
     assert worker.pid is not None
     assert _state(worker) == "T"
     assert len(os.sched_getaffinity(worker.pid)) == 1
@@ -110,12 +110,12 @@ def test_a_lost_worker_starts_again(worker: Worker, tmp_path: Path) -> None:
     os.kill(worker.pid, signal.SIGKILL)
     with pytest.raises(Lost, match="ended with -9"):
         worker.ask("take", parcel)
-    assert worker.ask("take", parcel) == {NUMPY_LAYER.name: None}
+    assert worker.ask("take", parcel)[NUMPY_LAYER.name] is None
     patience, worker.patience = worker.patience, 0.0
     with pytest.raises(Lost, match="no answer"):
         worker.ask("take", parcel)
     worker.patience = patience
-    assert worker.ask("take", parcel) == {NUMPY_LAYER.name: None}
+    assert worker.ask("take", parcel)[NUMPY_LAYER.name] is None
 
 
 def test_an_error_is_told_and_the_worker_stays(worker: Worker, tmp_path: Path) -> None:
@@ -124,11 +124,11 @@ def test_an_error_is_told_and_the_worker_stays(worker: Worker, tmp_path: Path) -
     process = worker.pid
     with pytest.raises(Lost, match="KeyError: 'nobody'"):
         worker.ask("start", "nobody")
-    assert worker.ask("take", parcel) == {NUMPY_LAYER.name: None}
+    assert worker.ask("take", parcel)[NUMPY_LAYER.name] is None
     assert worker.pid == process
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", [*LAYOUTS, *MIXED])
 def test_a_parcel_has_the_same_data(layout: Layout, tmp_path: Path) -> None:
     job = make_job(SMALL, layout, 1)
     exchange = Exchange(tmp_path, job)
@@ -140,6 +140,8 @@ def test_a_parcel_has_the_same_data(layout: Layout, tmp_path: Path) -> None:
         assert a is not None
         assert b is not None
         np.testing.assert_array_equal(a, b)
+        assert a.strides == b.strides
+    assert other.sets[0].out.strides == job.sets[0].out.strides
     result = np.random.default_rng(1).random(job.sets[0].out.shape, np.float32)
     exchange.parcel(1).give(result)
     np.testing.assert_array_equal(exchange.result(), result)
@@ -235,6 +237,20 @@ def test_the_suite_goes_on_where_it_was(tmp_path: Path) -> None:
     assert main(arguments) == 0
     assert path.read_text().startswith(first)
     run = read_run(path)
-    assert [m.panel.layout for m in run.measured] == list(LAYOUTS)
+    assert [m.panel.layout for m in run.measured] == [*LAYOUTS, *MIXED]
+    assert [m.regime for m in run.measured] == ["small", "small", "mixed layouts", "mixed layouts"]
+    assert all(m.speedup is not None for m in run.measured)
     assert main([*arguments, "--fresh", "--layout", "planar"]) == 0
     assert len(_lines(path)) == 2
+
+
+def test_mixed_layouts_are_measured_with_the_quick_cases() -> None:
+    def chosen(*arguments: str) -> set[tuple[str, str]]:
+        return {(case.name, layout) for case, layout, _ in _tasks(_parse([*arguments]))}
+
+    quick, every = chosen("--quick"), chosen()
+    assert quick == {(name, layout) for name in QUICK for layout in (*LAYOUTS, *MIXED)}
+    assert {name for name, layout in every if layout in MIXED} == {*QUICK}
+    assert len(every) == 2 * 357 + 2 * 30
+    with pytest.raises(SystemExit, match="cases of --quick only"):
+        chosen("--cases", "64x56x56-64", "--layout", ",".join(MIXED))
