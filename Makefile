@@ -16,7 +16,7 @@ C_SOURCES := $(wildcard c_src/*.c)
 ISA_SOURCES := $(wildcard c_src/isa/*.c)
 C_HEADERS := $(wildcard c_src/*.h c_src/isa/*.h)
 C_TESTS := $(wildcard tests/c/*.[ch])
-C_FILES := $(C_SOURCES) $(ISA_SOURCES) $(C_HEADERS) $(C_TESTS) $(wildcard bench/*.[ch]) \
+C_FILES := $(C_SOURCES) $(ISA_SOURCES) $(C_HEADERS) $(C_TESTS) $(wildcard bench/native/*.[ch]) \
            kernels/repeat.c
 
 # setuptools takes the compiler from the environment, where make's built-in default is not.

@@ -1,8 +1,8 @@
-"""``python -m bench.alternate``: whether calls of ours and of NumPy's BLAS disturb each other.
+"""``python -m bench.alternate``: do our calls and those of NumPy's BLAS slow each other down?
 
-Both have threads that wait for work. A turn is two calls, on two sets of arrays: two of the same
-kind, or one of each. What is compared is the time of the first call, for what the caches hold is
-the same in both.
+Both have threads that wait for work. A turn is two calls on two sets of arrays: either two calls of
+the same kind, or one of each. Only the time of the first call is compared, because the caches hold
+the same for it either way.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 
 import pointwise_fast as pf
 
-from .cases import HEADLINE, Case
-from .job import make_job
-from .machine import describe_machine, headline_of
+from .layers.cases import HEADLINE, Case
+from .layers.job import make_job
+from .measure.machine import describe_machine, headline_of
 
 __all__ = ["main"]
 
@@ -28,7 +28,7 @@ _CASES = (HEADLINE, Case(C=64, H=56, W=56, K=64), Case(C=512, H=14, W=14, K=512)
 
 
 def _calls(case: Case, threads: int) -> dict[str, tuple[Call, Call]]:
-    """A call of each kind on the first set of arrays, and one on the second."""
+    """Return, for each kind, a call on the first set of arrays and one on the second."""
     found: dict[str, list[Call]] = {"ours": [], "matmul": []}
     for _ in range(2):
         job = make_job(case, "planar", threads)
@@ -50,7 +50,7 @@ def _calls(case: Case, threads: int) -> dict[str, tuple[Call, Call]]:
 
 
 def _first_of_two(first: Call, second: Call, seconds: float) -> float:
-    """Median time of `first` while it takes turns with `second`."""
+    """Return the median time of `first` while it alternates with `second`."""
     times = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:

@@ -1,6 +1,6 @@
 """``python -m bench.chains``: chains against their layers called one after another, and NumPy.
 
-All write into arrays that are there already; the layers' hidden channels too.
+All of them write into arrays that were allocated before, hidden channels included.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from threadpoolctl import threadpool_limits
 
 import pointwise_fast as pf
 
-from .cases import LAYOUTS, Layout
-from .machine import describe_machine, headline_of
-from .placing import Placing
-from .report import format_table, times, write_json
-from .rounds import measure
-from .turn import Turn
+from .layers.cases import LAYOUTS, Layout
+from .measure.machine import describe_machine, headline_of
+from .measure.placing import Placing
+from .measure.rounds import measure
+from .measure.turn import Turn
+from .report.tables import format_table, times, write_json
 
 __all__ = ["main"]
 

@@ -1,7 +1,10 @@
 """``python -m bench.compare BASE``: this checkout's build against that of another commit.
 
-Three processes take their turns in interleaved rounds: the base, the base again, and this build.
-What the base differs from itself is the noise, which a change has to exceed.
+Three processes take turns in interleaved rounds: the base, the base again, and this build. The
+base's difference from itself is the noise, which a change has to exceed.
+
+Only the package is the base commit's. The processes run this checkout's
+`bench.measure.build_worker`, so the base may have other benchmarks or none.
 """
 
 from __future__ import annotations
@@ -22,18 +25,17 @@ from tqdm import tqdm
 
 import pointwise_fast as pf
 
-from .build_worker import ROOT, BuildWorker
-from .cases import LAYOUTS, MIXED, REGIMES, Case, Layout, load_cases, quick_cases, regime_of
-from .machine import describe_machine, headline_of
-from .placing import Placing
-from .report import format_table
-from .rounds import measure
+from . import ROOT
+from .layers.cases import LAYOUTS, MIXED, REGIMES, Case, Layout, load_cases, quick_cases, regime_of
+from .measure.build_worker import BuildWorker
+from .measure.machine import describe_machine, headline_of
+from .measure.placing import Placing
+from .measure.rounds import measure
+from .report.tables import format_table
 
 __all__ = ["Comparison", "changed", "confirmed", "main", "pooled_noise", "regime_table"]
 
-#: Where x and y differ in layout.
-_MIXED = "mixed layouts"
-#: What is never called a change.
+#: A smaller difference is never called a change.
 _LEAST = 0.03
 #: The standard deviation of a normal distribution over its median absolute value.
 _SIGMA = 1.4826
@@ -62,23 +64,23 @@ class Comparison:
 
     @property
     def noise(self) -> float:
-        """The same for base against itself."""
+        """The same figure for the base against itself."""
         return median(math.log(a / b) for a, b in zip(self.base, self.again, strict=True))
 
 
 def pooled_noise(comparisons: Sequence[Comparison]) -> float:
-    """Standard deviation of base against itself over all jobs, from the median: outliers aside."""
+    """Standard deviation of base against itself over all jobs, robust against outliers."""
     return _SIGMA * median(abs(c.noise) for c in comparisons)
 
 
 def changed(comparisons: Sequence[Comparison], noise: float) -> list[Comparison]:
-    """Those whose change exceeds 3%, three deviations of `noise`, and twice their own."""
+    """The jobs whose change exceeds 3%, three deviations of `noise`, and twice their own noise."""
     bound = max(math.log1p(_LEAST), 3 * noise)
     return [c for c in comparisons if abs(c.gain) > max(bound, 2 * abs(c.noise))]
 
 
 def confirmed(first: Sequence[Comparison], second: Sequence[Comparison]) -> list[Comparison]:
-    """What changed at first and then in the same direction once more."""
+    """The jobs that changed in both measurements, in the same direction."""
     faster = {c.name: c.gain > 0 for c in first}
     return [c for c in second if faster.get(c.name) == (c.gain > 0)]
 
@@ -96,7 +98,7 @@ def _run(*command: str) -> str:
 
 @contextmanager
 def built(commit: str) -> Iterator[Path]:
-    """A folder with the package of `commit`, built from a worktree; both go afterwards."""
+    """Yield a folder with the package of `commit`. It and its worktree are deleted afterwards."""
     with tempfile.TemporaryDirectory(prefix="pointwise_fast-compare-") as folder:
         tree, target = Path(folder) / "tree", Path(folder) / "package"
         git = ("git", "-C", str(ROOT), "worktree")
@@ -120,10 +122,10 @@ def compare(
     rounds: int,
     budget: float,
 ) -> list[Comparison]:
-    """Measure every task with base, base again and the new build."""
+    """Measure every task with the base, the base again and the new build."""
     found = []
     runners = dict(zip(("base", "again", "new"), workers, strict=True))
-    tqdm.monitor_interval = 0  # a thread less
+    tqdm.monitor_interval = 0  # one thread fewer
     for case, layout, threads in tqdm(tasks, unit="job", smoothing=0):
         for worker in workers:
             worker.prepare(case, layout, threads)
@@ -133,7 +135,7 @@ def compare(
     return found
 
 
-# ---- telling -------------------------------------------------------------------------------------
+# ---- reporting -----------------------------------------------------------------------------------
 
 
 def _ratio(gain: float) -> str:
@@ -144,8 +146,7 @@ def regime_table(comparisons: Sequence[Comparison]) -> str:
     """The geometric mean of base / new by regime, and of base against itself beside it."""
     groups: dict[str, list[Comparison]] = {"all": list(comparisons)}
     for c in comparisons:
-        regime = _MIXED if c.layout in MIXED else regime_of(c.case, c.layout)
-        groups.setdefault(regime, []).append(c)
+        groups.setdefault(regime_of(c.case, c.layout), []).append(c)
     rows = [
         [
             name,
@@ -155,7 +156,7 @@ def regime_table(comparisons: Sequence[Comparison]) -> str:
             _ratio(min(c.gain for c in groups[name])),
             _ratio(max(c.gain for c in groups[name])),
         ]
-        for name in ["all", *REGIMES, _MIXED]
+        for name in ["all", *REGIMES]
         if name in groups
     ]
     header = ["regime", "jobs", "base / new", "base / base", "least", "most"]
@@ -194,7 +195,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and print; 1 if something became slower than noise explains."""
+    """Measure and print. Returns 1 if something became slower than noise explains."""
     options = _parse(arguments)
     cases = quick_cases()
     if options.cases:
@@ -214,7 +215,7 @@ def main(arguments: list[str] | None = None) -> int:
         noise = pooled_noise(found)
         suspects = changed(found, noise)
         if suspects:
-            print(f"{len(suspects)} jobs seem changed: measured once more")
+            print(f"{len(suspects)} jobs seem changed; they are measured once more")
             again = [(c.case, c.layout, c.threads) for c in suspects]
             second = compare(workers, again, 2 * options.rounds, 2 * options.budget)
             suspects = confirmed(suspects, changed(second, noise))
@@ -223,7 +224,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"noise, the base against itself: {100 * noise:.1f}% (standard deviation over the jobs)")
     if not suspects:
         bound = 100 * max(_LEAST, 3 * noise)
-        print(f"no change beyond noise: no job by more than {bound:.1f}%, twice measured")
+        print(f"no change beyond noise: no job changed by more than {bound:.1f}% twice")
         return 0
     print(f"\n{_changes_table(suspects)}")
     return int(any(c.gain < 0 for c in suspects))

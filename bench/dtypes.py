@@ -1,7 +1,7 @@
 """``python -m bench.dtypes``: the headline case in every dtype, beside its roof and NumPy's way.
 
-The roof is the larger of the time of the multiply-adds, at the rate of the sums' dtype, and that of
-the bytes, which fall with the dtype, at the rate of the headline's own stream of float32.
+The roof is the larger of two times: that of the multiply-adds at the rate of the sums' dtype, and
+that of the bytes at the rate of the headline's own float32 stream. Smaller dtypes have fewer bytes.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from threadpoolctl import threadpool_limits
 
 import pointwise_fast as pf
 
-from .cases import HEADLINE, LAYOUTS, Layout
-from .job import Job, make_job
-from .machine import describe_machine, headline_of
-from .panel import current_isa
-from .placing import Placing
-from .report import format_table, percent, times, write_json
-from .roof import roofs_for
-from .rounds import measure
-from .turn import Turn
+from .layers.cases import HEADLINE, LAYOUTS, Layout
+from .layers.job import Job, make_job
+from .measure.machine import describe_machine, headline_of
+from .measure.panel import current_isa
+from .measure.placing import Placing
+from .measure.roof import roofs_for
+from .measure.rounds import measure
+from .measure.turn import Turn
+from .report.tables import format_table, percent, times, write_json
 
 __all__ = ["main"]
 
 Array = npt.NDArray[Any]
 
-#: Inputs and results; None: the default.
+#: Dtypes of inputs and of results. None means the default.
 _PAIRS: tuple[tuple[str, str | None], ...] = (
     *((name, None) for name in ("uint8", "int8", "uint16", "int16", "float16", "bfloat16")),
     *((name, None) for name in ("float32", "float64", "complex64", "complex128")),
@@ -57,7 +57,7 @@ def _input(job: Job, dtype: np.dtype[Any]) -> Array:
 
 
 def _numpy_way(job: Job, x: Array, sums: np.dtype[Any], out: Array) -> Callable[[], object]:
-    """``x.astype(...)`` and a product, as one writes it without us."""
+    """``x.astype(...)`` and a product, as users write it without this package."""
     case = job.case
     weight = job.weight.astype(sums)
     beside = np.empty(out.shape, sums)
@@ -78,7 +78,7 @@ def _numpy_way(job: Job, x: Array, sums: np.dtype[Any], out: Array) -> Callable[
 def _measure(
     layout: Layout, threads: int, rounds: int, isa: str
 ) -> Iterator[tuple[str, float, float, float]]:
-    """Name, ours, NumPy's and the roof in seconds."""
+    """Yield the name, and the seconds of ours, of NumPy and of the roof."""
     job = make_job(HEADLINE, layout, threads)
     fma_roof, streams = roofs_for(job, isa)
     placing = Placing(threads)
@@ -102,7 +102,7 @@ def _measure(
         ours = Turn(partial(layer, x, out=out, threads=threads), binds=True)
         theirs = Turn(_numpy_way(job, x, sums, np.empty_like(out)))
         found = measure({"ours": ours, "numpy": theirs}, placing=placing, rounds=rounds, budget=1.0)
-        # A multiply-add of complex numbers is four of real ones; float64 has half as many at once.
+        # A complex multiply-add is four real ones, and a vector holds half as many float64.
         work = {"c": 4, "f": 1}[sums.kind] * (sums.itemsize // (8 if sums.kind == "c" else 4))
         share = (x.nbytes + out.nbytes) / job.case.bytes
         name = f"{x_name} -> {out.dtype.name}"

@@ -10,24 +10,24 @@ from tqdm import tqdm
 
 import pointwise_fast as pf
 
-from .cases import HEADLINE, LAYOUTS, Case
-from .contenders import call_contenders, headline_contenders
-from .job import make_job
-from .machine import describe_machine, headline_of
-from .panel import Panel, measure_panel, modes_for, sets_for
-from .plot import plot_headline
-from .report import RESULTS, format_panel, format_table, write_json
+from .layers.cases import HEADLINE, LAYOUTS, Case
+from .layers.contenders import call_contenders, headline_contenders
+from .layers.job import make_job
+from .measure.machine import describe_machine, headline_of
+from .measure.panel import Panel, measure_panel, modes_for, sets_for
+from .report.plot import plot_headline
+from .report.tables import RESULTS, format_panel, format_table, write_json
 
 __all__ = ["CALL", "main"]
 
-#: So small that the call is the cost.
+#: A layer so small that the call itself is the cost.
 CALL = Case(C=4, H=4, W=4, K=4)
 
 
 def measure_headline(rounds: int, budget: float) -> list[Panel]:
-    """A panel for each layout, number of threads and mode."""
+    """Measure a panel for each layout, number of threads and mode."""
     panels = []
-    tqdm.monitor_interval = 0  # a thread less
+    tqdm.monitor_interval = 0  # one thread fewer
     modes = modes_for(HEADLINE)
     counts = sorted({1, pf.get_num_threads()})
     contenders = headline_contenders()
@@ -55,7 +55,7 @@ def measure_headline(rounds: int, budget: float) -> list[Panel]:
 
 
 def format_calls(panel: Panel) -> str:
-    """Microseconds of a call on a tiny layer."""
+    """Format the microseconds of a call on a tiny layer."""
     rows = [
         [row.name, f"{1e6 * row.best:.2f}", f"{1e6 * row.middle:.2f}", f"{row.error.absolute:.1e}"]
         for row in panel.rows
@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(headline_of(machine))
     if modes_for(HEADLINE) == ("hot",):
         print(
-            f"The arrays ({HEADLINE.bytes / 1e6:.0f} MB) are over twice the last-level cache "
+            f"The arrays ({HEADLINE.bytes / 1e6:.0f} MB) are more than twice the last-level cache "
             f"({machine['caches'][-1] >> 20} MiB): hot repeat and rotating buffers are the same."
         )
     for panel in panels:

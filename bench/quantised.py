@@ -1,9 +1,9 @@
 """Quantised layers against ONNX Runtime's QLinearConv: ``python -m bench.quantised``.
 
-Each library runs in a process of its own, and they take turns, in an order that changes. ONNX
-Runtime has its weights packed in its session and its arrays bound; ours come with every call. The
-arrays are the same in every call: hot, where they fit the caches. Both write over the same
-output, and the outputs must agree to the bit.
+Each library runs in a process of its own. They take turns in an order that changes. ONNX Runtime
+has its weights packed in its session and its arrays bound, while ours come with every call. Every
+call has the same arrays, which are hot if they fit the caches. Both overwrite the same output, and
+the outputs must agree to the bit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .machine import describe_machine, headline_of
+from .measure.machine import describe_machine, headline_of
 
 Array = npt.NDArray[Any]
 
@@ -38,7 +38,7 @@ _TURN = 0.1
 
 
 def arguments(shape: tuple[int, ...], kind: str) -> dict[str, Any]:
-    """Of `qconv1x1`, with which outputs take all values."""
+    """Return arguments of `qconv1x1` with which outputs take all values."""
     C, H, W, K = shape
     rng = np.random.default_rng(1)
     signed = kind == "u8 s8"
@@ -71,7 +71,7 @@ def prepare_onnx(given: dict[str, Any], out: Array, threads: int) -> Callable[[]
 
     constants = {name: np.asarray(value) for name, value in given.items() if name != "x"}
     constants["weight"] = constants["weight"].reshape(*constants["weight"].shape, 1, 1)
-    # In QLinearConv's order, which is ours.
+    # They are in QLinearConv's order, which is ours.
     node = helper.make_node("QLinearConv", ["x", *constants], ["y"])
     ends = [
         helper.make_tensor_value_info(name, TensorProto.UINT8, array.shape)
@@ -102,7 +102,7 @@ LIBRARIES = {"ours": prepare_ours, "onnxruntime": prepare_onnx}
 
 
 def serve(library: str, threads: int) -> None:
-    """Times a layer for each line that comes in: the fastest call, the median, the result's CRC."""
+    """Time a layer for each line of input. Answers the fastest call, the median and a CRC."""
     last, call = None, None
     for line in sys.stdin:
         shape, kind = json.loads(line)

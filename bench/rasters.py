@@ -1,10 +1,10 @@
-"""``python -m bench.rasters``: what rasters ask for beside the product, and how it grows with them.
+"""``python -m bench.rasters``: what rasters need besides the product, and how it grows with them.
 
-Heads and missing data stand beside the plain call and NumPy's lines: a raster of a million pixels,
-of 12 bands and 10 classes and of 50 and 20. One pixel in a hundred, anywhere, and one column in
-twenty-five miss a band. What is asked is a multiple of the plain call's time, which is measured in
-the same rounds. Then come arrays that lie otherwise, and the plain call over the size of the
-raster, as a table and a picture.
+Heads and missing data are timed beside the plain call and NumPy's lines, on a raster of a million
+pixels with 12 bands and 10 classes, and with 50 and 20. One pixel in a hundred, anywhere, and one
+column in twenty-five miss a band. Times are shown as multiples of the plain call's, which is
+measured in the same rounds. Arrays in other layouts follow, and then the plain call over the size
+of the raster, as a table and a picture.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from threadpoolctl import threadpool_limits
 
 import pointwise_fast as pf
 
-from .machine import describe_machine, headline_of
-from .placing import Placing
-from .raster_layouts import layout_table, layout_ways, measure_layouts
-from .raster_sizes import KINDS, SIZES, draw_sizes, measure_sizes, size_table
-from .report import format_table, times, write_json
-from .rounds import measure
-from .turn import Turn
+from .measure.machine import describe_machine, headline_of
+from .measure.placing import Placing
+from .measure.raster_layouts import layout_ways, measure_layouts
+from .measure.raster_sizes import KINDS, SIZES, measure_sizes
+from .measure.rounds import measure
+from .measure.turn import Turn
+from .report.rasters import draw_sizes, layout_table, size_table
+from .report.tables import format_table, times, write_json
 
 __all__ = ["main", "numpy_lines", "predict_line", "raster", "ways"]
 
@@ -36,12 +37,12 @@ _BANDS = ((12, 10), (50, 20))
 _DTYPES = ("float32", "uint16")
 _SIDE = 1000
 _LAYOUTS = {"planar": 0, "interleaved": -1}
-#: No value of `raster` is this one but where a band is missing.
+#: The value of `raster` where a band is missing, and nowhere else.
 NODATA = 65535
 
 
 def raster(C: int, side: int, dtype: str, channel_axis: int) -> tuple[Array, Array]:
-    """A raster, and the mask of the pixels that miss a band."""
+    """Return a raster and the mask of the pixels that miss a band."""
     rng = np.random.default_rng(0)
     x = rng.integers(0, 10_000, (C, side, side)).astype(dtype)
     missing = rng.random((side, side)) < 0.01
@@ -51,7 +52,7 @@ def raster(C: int, side: int, dtype: str, channel_axis: int) -> tuple[Array, Arr
 
 
 def ways(K: int, mask: Array) -> dict[str, dict[str, Any]]:
-    """What is measured: options of `conv1x1` by name, the plain call first."""
+    """Return the options of `conv1x1` that are measured, by name, the plain call first."""
     slopes = np.linspace(0.05, 0.5, K)
     return {
         "plain": {},
@@ -67,7 +68,7 @@ def ways(K: int, mask: Array) -> dict[str, dict[str, Any]]:
 
 
 def numpy_lines(x: Array, weight: Array, channel_axis: int) -> dict[str, Callable[[], object]]:
-    """What one writes without us, for those that have a line or two; `x` is converted first."""
+    """Return what users write without this package in a line or two. It converts `x` first."""
     K, C = weight.shape
     z = np.empty((*x.shape[:2], K) if channel_axis else (K, *x.shape[1:]), weight.dtype)
 
@@ -99,7 +100,7 @@ def numpy_lines(x: Array, weight: Array, channel_axis: int) -> dict[str, Callabl
 
 
 def predict_line(x: Array, weight: Array, channel_axis: int) -> Callable[[], Array] | None:
-    """scikit-learn's labels of the flattened raster; None where it is not installed."""
+    """Return scikit-learn's labels of the flattened raster. None if it is not installed."""
     try:
         from sklearn.linear_model import LogisticRegression
     except ImportError:
@@ -120,7 +121,7 @@ def predict_line(x: Array, weight: Array, channel_axis: int) -> Callable[[], Arr
 def _measure(
     bands: tuple[int, int], dtype: str, layout: str, threads: int, rounds: int, side: int
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Seconds of ours and of NumPy's by name; scikit-learn's is "predict"."""
+    """Measure ours and NumPy's, in seconds by name. scikit-learn's is "predict"."""
     C, K = bands
     axis = _LAYOUTS[layout]
     x, mask = raster(C, side, dtype, axis)

@@ -1,19 +1,20 @@
-"""``python -m bench.readme``: README.md's figures, from ``headline.json`` and ``suite.jsonl``."""
+"""``python -m bench.readme``: puts ``headline.json`` and ``suite.jsonl`` into README.md."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from .findings import Run, aims, read_run, regime_lines
-from .report import RESULTS, percent, times
+from . import ROOT
+from .layers.cases import MIXED
+from .report.findings import Run, aims, read_run, regime_lines
+from .report.tables import RESULTS, percent, times
 
 __all__ = ["BEGIN", "END", "fill", "main", "render", "render_suite"]
 
 BEGIN, END = "<!-- headline:begin -->", "<!-- headline:end -->"
-README = Path(__file__).resolve().parent.parent / "README.md"
+README = ROOT / "README.md"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -31,7 +32,7 @@ def _cell(row: dict[str, Any] | None, fastest: float) -> str:
 
 
 def _panels_table(panels: Sequence[dict[str, Any]]) -> list[str]:
-    """Contenders down, layouts and threads across; every contender that was measured."""
+    """A row for each contender that was measured, a column for each layout and threads."""
     names = list(dict.fromkeys(row["name"] for panel in panels for row in panel["rows"]))
     fastest = [min(row["best"] for row in panel["rows"]) for panel in panels]
     by_name = [{row["name"]: row for row in panel["rows"]} for panel in panels]
@@ -100,7 +101,7 @@ def render(results: dict[str, Any]) -> str:
 
 
 def _aimed(figure: float | None, wanted: float | None, form: Callable[[float | None], str]) -> str:
-    """A figure and what was aimed at; bold where it was missed."""
+    """A figure and its aim, in bold if it was missed."""
     if wanted is None or figure is None:
         return form(figure)
     text = f"{form(figure)} ({form(wanted)})"
@@ -110,6 +111,10 @@ def _aimed(figure: float | None, wanted: float | None, form: Callable[[float | N
 def render_suite(run: Run) -> str:
     """The section about every layer and every peer, in Markdown."""
     cases = len({m.panel.case.name for m in run.measured})
+    mixed = len({m.panel.case.name for m in run.measured if m.panel.layout in MIXED})
+    layouts = "planar and interleaved" + (
+        f", {mixed} of them in mixed layouts too" if mixed else ""
+    )
     threads = " and ".join(map(str, run.threads))
     found = "; ".join(f"{a.title}: {a.figure} (aim {a.wanted})" for a in aims(run))
     rows = [
@@ -131,7 +136,7 @@ def render_suite(run: Run) -> str:
     )
     return "\n".join(
         [
-            f"{cases} layers, planar and interleaved, {threads} threads: {len(run.measured)} "
+            f"{cases} layers, {layouts}, {threads} threads: {len(run.measured)} "
             f"panels, float32, against the fastest peer of each. {found}.",
             "",
             *_table(
@@ -151,7 +156,7 @@ def render_suite(run: Run) -> str:
 
 
 def fill(text: str, section: str, name: str = "headline") -> str:
-    """`text` with what is between the markers of `name` replaced by `section`.
+    """Replace what is between the markers of `name` in `text` by `section`.
 
     Examples
     --------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, product
 from pathlib import Path
@@ -15,26 +15,25 @@ from tqdm import tqdm
 
 import pointwise_fast as pf
 
-from .cases import HEADLINE, LAYOUTS, Case, Layout
-from .contenders import BARE_MATMUL, ours
-from .figures import Curve, Diagram, Scaling
-from .job import make_job
-from .machine import describe_machine, free_memory, headline_of
-from .panel import Panel, measure_panel
-from .report import RESULTS, write_json
+from .layers.cases import HEADLINE, LAYOUTS, Case, Layout
+from .layers.contenders import BARE_MATMUL, ours
+from .layers.job import make_job
+from .measure.machine import describe_machine, free_memory, headline_of, same_machine
+from .measure.panel import Panel, measure_panel
+from .report.tables import RESULTS, write_json
 
-__all__ = ["PARTS", "main", "read_scaling"]
+__all__ = ["POINTS", "main"]
 
-#: The share of free memory that a case's arrays may take: as many bytes go to the roof's.
+#: The share of free memory that a case's arrays may take. The roof's take as many bytes.
 _SHARE = 0.4
-#: Cases whose threads are counted: on the ridge, large and deep.
+#: Cases for the curves over threads: on the ridge, large and deep.
 _THREADED = (HEADLINE, Case(C=256, H=56, W=56, K=64), Case(C=512, H=14, W=14, K=512))
 _PIXELS = tuple(16 * 4**i for i in range(11))
 _CHANNELS = tuple(2**i for i in range(12))
 
 
 class Point(NamedTuple):
-    """What is measured: a case as the `x` of a diagram."""
+    """A case to measure, at the `x` of a diagram."""
 
     diagram: str
     x: int
@@ -67,35 +66,18 @@ def _threads(most: int) -> Iterable[Point]:
         yield Point(f"{case.name}, {layout}", n, case, layout, n)
 
 
-class Part(NamedTuple):
-    """Diagrams of a kind: their points, axes, and the y of a case that takes some seconds."""
-
-    points: Callable[[int], Iterable[Point]]
-    x_label: str
-    y_label: str
-    log: bool
-    y: Callable[[dict[str, Any], float], float]
-
-
-def _per_pixel(case: dict[str, Any], seconds: float) -> float:
-    return 1e9 * seconds / int(case["H"] * case["W"])
-
-
-def _rate(case: dict[str, Any], seconds: float) -> float:
-    return float(case["flops"]) / seconds / 1e9
-
-
-PARTS: dict[str, Part] = {
-    "pixels": Part(_pixels, "pixels P", "ns per pixel", True, _per_pixel),
-    "channels": Part(_channels, "channels, P = 3136", "GFLOP/s", True, _rate),
-    "threads": Part(_threads, "threads", "GFLOP/s", False, _rate),
+#: The points of each part, of which `bench.report.curves` makes diagrams.
+POINTS: dict[str, Callable[[int], Iterable[Point]]] = {
+    "pixels": _pixels,
+    "channels": _channels,
+    "threads": _threads,
 }
 
 
 def measure_points(
     points: Sequence[Point], rounds: int, budget: float, progress: Callable[[], object]
 ) -> list[tuple[Point, Panel]]:
-    """A panel for each point; points of the same case and layout share their data."""
+    """Measure a panel for each point. Points of the same case and layout share their data."""
     backend = pf.backends()[0]
     contenders = [ours(backend, packed=True), BARE_MATMUL]
     found = []
@@ -120,69 +102,45 @@ def measure_points(
 
 
 def _measure_part(name: str, rounds: int, budget: float) -> dict[str, Any]:
-    points = list(PARTS[name].points(pf.get_num_threads()))
+    points = list(POINTS[name](pf.get_num_threads()))
     limit = int(_SHARE * free_memory())
     chosen = [point for point in points if point.case.bytes <= limit]
     left_out = sorted({p.case.name for p in points if p.case.bytes > limit})
     if left_out:
-        print(f"no memory for {', '.join(left_out)}")
+        print(f"not enough memory for {', '.join(left_out)}")
     with tqdm(total=len(chosen), unit="panel", desc=name, smoothing=0) as bar:
         found = measure_points(chosen, rounds, budget, bar.update)
     panels = [{"diagram": point.diagram, "x": point.x} | panel.as_json() for point, panel in found]
     return {"machine": describe_machine(), "left_out": left_out, "panels": panels}
 
 
-# ---- curves --------------------------------------------------------------------------------------
-
-
-def _curves(part: Part, panels: Sequence[dict[str, Any]]) -> list[Curve]:
-    def curve(label: str, kind: str, seconds: Callable[[dict[str, Any]], float | None]) -> Curve:
-        points = sorted(
-            (float(p["x"]), part.y(p["case"], s)) for p in panels if (s := seconds(p)) is not None
-        )
-        return Curve(label, kind, [x for x, _ in points], [y for _, y in points])
-
-    def best(mine: bool) -> Callable[[dict[str, Any]], float | None]:
-        return lambda p: next((row["best"] for row in p["rows"] if row["ours"] is mine), None)
-
-    curves = [
-        curve("ours", "ours", best(True)),
-        curve(BARE_MATMUL.name, "peer", best(False)),
-        curve("roof", "roof", lambda p: p["roof"]["seconds"]),
-    ]
-    return [c for c in curves if c.x]
-
-
-def read_scaling(path: Path) -> Scaling:
-    """The diagrams of what `main` wrote."""
-    content = json.loads(path.read_text())
-    machines: list[dict[str, Any]] = []
-    diagrams: list[Diagram] = []
-    noise: list[float] = []
-    for name in (name for name in PARTS if name in content):
-        part, panels = PARTS[name], content[name]["panels"]
-        if headline_of(content[name]["machine"]) not in map(headline_of, machines):
-            machines.append(content[name]["machine"])
-        noise += [p["neighbours"] for p in panels if p["neighbours"] is not None]
-        for title in dict.fromkeys(p["diagram"] for p in panels):
-            curves = _curves(part, [p for p in panels if p["diagram"] == title])
-            diagrams.append(Diagram(title, part.x_label, part.y_label, part.log, curves))
-    return Scaling(machines, diagrams, noise)
+def _kept(path: Path, machine: Mapping[str, Any], again: Collection[str]) -> dict[str, Any]:
+    """The parts of `path` that are not measured `again` and were measured on this machine."""
+    content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    kept = {}
+    for name, part in content.items():
+        if name in again:
+            continue
+        if same_machine(part["machine"], machine):
+            kept[name] = part
+        else:
+            print(f"{name}: left out, measured elsewhere: {headline_of(part['machine'])}")
+    return kept
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure and write scaling.json; parts that were not asked for are kept."""
+    """Measure and write scaling.json. Other parts are kept if they are this machine's."""
     parser = argparse.ArgumentParser(prog="python -m bench.scaling", description=__doc__)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--parts", nargs="+", choices=POINTS, default=list(POINTS))
     parser.add_argument("--rounds", type=int, default=15, help="of each panel (%(default)s)")
     parser.add_argument(
         "--budget", type=float, default=0.4, help="seconds of a panel's rounds (%(default)s)"
     )
     options = parser.parse_args(arguments)
-    tqdm.monitor_interval = 0  # a thread less
+    tqdm.monitor_interval = 0  # one thread fewer
     start = time.perf_counter()
     path = RESULTS / "scaling.json"
-    content = json.loads(path.read_text()) if path.exists() else {}
+    content = _kept(path, describe_machine(), options.parts)
     for name in options.parts:
         content[name] = _measure_part(name, options.rounds, options.budget)
         path = write_json("scaling", content)

@@ -1,8 +1,10 @@
 """``python -m bench.suite``: every layer against every peer, with the roof beside it.
 
-Ours and each peer live in processes of their own (`bench.remote`) and take turns in interleaved
-rounds on the same data: float32, one thread and all. What was measured is kept in
-``bench/results/suite.jsonl`` at once, so that an interrupted run goes on where it was.
+Ours and each peer live in processes of their own (`bench.measure.remote`) and take turns in
+interleaved rounds on the same data: float32, one thread and all. The cases of ``--quick`` are
+measured in mixed layouts too, where x is interleaved and the result planar, or the reverse. Each
+panel is written to ``bench/results/suite.jsonl`` at once, so that an interrupted run continues
+where it was.
 """
 
 from __future__ import annotations
@@ -23,26 +25,26 @@ from tqdm import tqdm
 
 import pointwise_fast as pf
 
-from .cases import LAYOUTS, Case, Layout, load_cases, quick_cases, regime_of
-from .exchange import Exchange
-from .findings import read_run
-from .job import Job, make_job
-from .machine import describe_machine, headline_of
-from .panel import Panel, WrongResult, measure_panel
+from .layers.cases import LAYOUTS, MIXED, QUICK, Case, Layout, load_cases, quick_cases, regime_of
+from .layers.job import Job, make_job
+from .measure.exchange import Exchange
+from .measure.machine import describe_machine, headline_of, same_machine
+from .measure.panel import Panel, WrongResult, measure_panel
+from .measure.remote import RemoteContender, Worker, contenders_of
+from .measure.rounds import Lost
 from .peers import PEERS
-from .remote import RemoteContender, Worker, contenders_of
-from .report import RESULTS
-from .rounds import Lost
-from .summary import overview, summarise, worst
+from .report.findings import read_run
+from .report.summary import overview, summarise, worst
+from .report.tables import RESULTS
 
 __all__ = ["main", "panel_record"]
 
-#: Peers promise nothing: how many times further off than we promise they may be.
+#: Peers promise no accuracy. Their errors may exceed our promise by this factor.
 _LENIENCE = 16.0
-#: Where files stay in memory.
+#: Files in this folder stay in memory.
 _SHARED = Path("/dev/shm")
 _ROUNDS = 10
-#: Pixels that are compared with float64.
+#: How many pixels are compared with float64.
 _SAMPLE = 4000
 
 Task = tuple[Case, Layout, int]
@@ -53,7 +55,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def panel_record(panel: Panel, plan: str) -> dict[str, Any]:
-    """The line of a panel."""
+    """The record of a panel."""
     longest = max((len(row.seconds) for row in panel.rows), default=0)
     return {
         "kind": "panel",
@@ -86,12 +88,12 @@ def panel_record(panel: Panel, plan: str) -> dict[str, Any]:
 
 
 class Team:
-    """The workers of all contenders, by number of threads; they start when they are first needed.
+    """The workers of all contenders, by number of threads. They start when they are first needed.
 
     Parameters
     ----------
     names : sequence of str
-        A backend of ours, and the peers.
+        One of our backends, and the peers.
     """
 
     def __init__(self, names: Sequence[str], patience: float) -> None:
@@ -111,7 +113,7 @@ class Team:
 def _measure(
     team: Team, job: Job, exchange: Exchange, backend: str, budget: float
 ) -> dict[str, Any]:
-    """One panel's record."""
+    """Measure one panel and return its record."""
     workers = team.of(job.threads)
     parcel = exchange.parcel(job.threads)
     contenders: list[RemoteContender] = []
@@ -145,14 +147,14 @@ def _measure(
 
 
 class Records:
-    """The file of what was measured.
+    """The file of the records.
 
     Parameters
     ----------
     path : Path
     machine : dict
-        The run's first record. What the file has is kept if it was measured by the same commit on
-        the same machine with the same instruction set, and `fresh` is false.
+        The run's first record. Earlier records of the file are kept if they are of the same commit,
+        machine and instruction set, and `fresh` is false.
     """
 
     def __init__(self, path: Path, machine: dict[str, Any], fresh: bool) -> None:
@@ -176,7 +178,7 @@ class Records:
 
 
 def _kept(path: Path, machine: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The records of `path` that `machine` can go on from; an unfinished last line is cut off."""
+    """The records of `path` that `machine` can continue. An unfinished last line is cut off."""
     if not path.exists():
         return []
     content = path.read_text()
@@ -184,9 +186,11 @@ def _kept(path: Path, machine: Mapping[str, Any]) -> list[dict[str, Any]]:
     if rest:
         path.write_text(whole + "\n" if whole else "")
     records = [json.loads(line) for line in whole.splitlines()]
-    same = ("commit", "isa", "cpu", "cpu_id", "cpus", "backend")
     for record in records:
-        if record["kind"] == "machine" and any(record[key] != machine[key] for key in same):
+        if record["kind"] == "machine" and not (
+            same_machine(record, machine)
+            and all(record[key] == machine[key] for key in ("commit", "backend"))
+        ):
             return []
     return records
 
@@ -198,10 +202,10 @@ def _shared_folder() -> str | None:
 def _run(
     tasks: Sequence[Task], names: Sequence[str], records: Records, options: argparse.Namespace
 ) -> list[str]:
-    """Measure all `tasks` and say what was wrong."""
+    """Measure all `tasks` and return what was wrong."""
     wrong: list[str] = []
     team = Team(names, options.patience)
-    tqdm.monitor_interval = 0  # a thread less
+    tqdm.monitor_interval = 0  # one thread fewer
     job: Job | None = None
     exchange: Exchange | None = None
     try:
@@ -209,7 +213,7 @@ def _run(
             for case, layout, threads in (bar := tqdm(tasks, unit="panel", smoothing=0.05)):
                 bar.set_description(f"{case.name}, {layout}, {threads}")
                 if job is None or exchange is None or (job.case, job.layout) != (case, layout):
-                    job = exchange = None  # so that the memory is free before there is more
+                    job = exchange = None  # the next one may need their memory
                     job = make_job(case, layout, threads, sample=_SAMPLE)
                     exchange = Exchange(Path(folder), job)
                 job = job.with_threads(threads)
@@ -247,9 +251,15 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.suite", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="30 cases that stand for all")
     parser.add_argument("--cases", help="only cases whose name contains this")
-    parser.add_argument("--limit", type=int, help="so many cases at most")
+    parser.add_argument("--limit", type=int, help="at most this many cases")
     parser.add_argument("--peers", type=_listed(list(PEERS)), default=list(PEERS))
-    parser.add_argument("--layout", type=_listed(LAYOUTS), default=list(LAYOUTS))
+    layouts = (*LAYOUTS, *MIXED)
+    parser.add_argument(
+        "--layout",
+        type=_listed(layouts),
+        default=list(layouts),
+        help=f"some of {', '.join(layouts)}; the last two with the cases of --quick only",
+    )
     parser.add_argument("--threads", type=_counts, help="such as 1,2; one and all by default")
     parser.add_argument("--isa", help="force an instruction set; POINTWISE_FAST_ISA does the same")
     backends = pf.backends()
@@ -262,7 +272,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--patience", type=float, default=60, help="seconds to wait for a process (%(default)s)"
     )
     parser.add_argument("--output", type=Path, default=RESULTS / "suite.jsonl")
-    parser.add_argument("--worst", type=int, default=15, help="so many of the worst are listed")
+    parser.add_argument(
+        "--worst", type=int, default=15, help="how many of the worst to list (%(default)s)"
+    )
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured")
     return parser.parse_args(arguments)
 
@@ -273,11 +285,15 @@ def _tasks(options: argparse.Namespace) -> list[Task]:
     if not cases:
         raise SystemExit(f"no case has {options.cases!r} in its name")
     threads = options.threads or sorted({1, pf.get_num_threads()})
-    return list(product(cases, options.layout, threads))
+    tasks = product(cases, options.layout, threads)
+    chosen = [task for task in tasks if task[1] in LAYOUTS or task[0].name in QUICK]
+    if not chosen:
+        raise SystemExit("mixed layouts are measured with the cases of --quick only")
+    return chosen
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, keep the records and print a summary; 1 if one of our results was wrong."""
+    """Measure, keep the records and print a summary. Returns 1 if a result of ours was wrong."""
     options = _parse(arguments)
     if options.isa and options.isa != pf.config()["isa"]:
         # The instruction set is chosen when the package is imported.
@@ -324,5 +340,5 @@ def _leave(number: int, frame: object) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _leave)  # so that files and processes go
+    signal.signal(signal.SIGTERM, _leave)  # so that files are removed and processes end
     raise SystemExit(main())

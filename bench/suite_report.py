@@ -1,4 +1,4 @@
-"""``python -m bench.suite_report``: the suite's records as a page and pictures."""
+"""``python -m bench.suite_report``: makes a page and pictures of the suite's records."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import json
 import time
 from pathlib import Path
 
-from .canvas import save_png
-from .figures import roofline, sorted_speedups
-from .findings import aims, read_run, unused_reasons
-from .page import render_page
-from .report import RESULTS
-from .scaling import read_scaling
+from .report.canvas import save_png
+from .report.curves import read_scaling
+from .report.figures import roofline, sorted_speedups
+from .report.findings import aims, read_run, unused_reasons
+from .report.page import render_page
+from .report.tables import RESULTS
 
 __all__ = ["main"]
 

@@ -143,7 +143,8 @@ static void *worker(void *number) {
     sleeper self = {.woken = PTHREAD_COND_INITIALIZER, .number = (int)(intptr_t)number};
     cpu_set_t allowed = {0};
 #if defined(__linux__)
-    pthread_setname_np(pthread_self(), "pointwise"); /* for profilers, and bench/placing.py */
+    /* for profilers, and bench/measure/placing.py */
+    pthread_setname_np(pthread_self(), "pointwise");
 #endif
     pthread_mutex_lock(&pool.lock);
     for (int rested = 1, awake = 1; awake;) {

@@ -1,8 +1,8 @@
 """Other people's software that computes the same layers, each in a process of its own.
 
-Each file has ``contenders(threads)``, which imports the library, sets its number of threads as its
-documentation recommends, and says what can be timed. Weights are packed ahead, and the arrays of a
-job are used where they are, wherever the library allows it.
+Each file has ``contenders(threads)``. It imports the library, sets its number of threads as its
+documentation recommends, and returns what can be timed. Weights are packed ahead, and a job's
+arrays are used where they are, wherever the library allows it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 __all__ = ["PEERS", "Peer", "environment"]
 
-#: For libraries whose results are always new arrays: glibc reuses their pages.
+#: With these settings glibc reuses pages, for libraries whose results are always new arrays.
 _REUSE = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
 
 
@@ -28,11 +28,11 @@ class Peer(NamedTuple):
     package : str
         What to install.
     imports : tuple of str
-        What it then must be possible to import.
+        What can be imported then.
     environment : mapping of str to str
-        Set before the process starts.
+        It is set before the process starts.
     places : bool
-        Whether it does better where it places its threads itself.
+        Whether it is faster if it places its threads itself.
     """
 
     module: str
@@ -42,7 +42,7 @@ class Peer(NamedTuple):
     places: bool = False
 
     def missing(self) -> str | None:
-        """Why it cannot be measured; None if it can."""
+        """The reason why it cannot be measured. None if it can."""
         absent = [name for name in self.imports if find_spec(name) is None]
         if absent:
             return f"not installed: pip install {self.package}"
@@ -53,7 +53,7 @@ class Peer(NamedTuple):
         return None
 
     def version(self) -> str:
-        """The version of the distribution that has the first import; its name may be another."""
+        """The version of the distribution that has the first import. Its name may differ."""
         name = self.package.split()[0]
         if self.imports:
             name = packages_distributions().get(self.imports[0], [name])[0]
@@ -73,8 +73,8 @@ PEERS: dict[str, Peer] = {
 
 
 def environment(peer: Peer, threads: int) -> dict[str, str]:
-    """What its process finds in the environment besides the parent's."""
+    """The variables of its process that are not the parent's."""
     pools = ("OMP", "OPENBLAS", "MKL", "NUMBA")
     counts = {f"{pool}_NUM_THREADS": str(threads) for pool in pools}
-    # OpenBLAS's own default, which `bench` shortens for those who share a process.
+    # This is OpenBLAS's default. `bench` shortens it for contenders that share a process.
     return counts | {"OPENBLAS_THREAD_TIMEOUT": "26"} | dict(peer.environment)

@@ -1,20 +1,21 @@
-"""JAX: a jitted layer, as a convolution and as an einsum, on arrays that are on the device.
+"""JAX: a jitted layer, as a convolution and as an einsum, on arrays of the device.
 
-Results are new arrays; the time ends when they are there. XLA takes its number of threads from the
-CPUs of the process.
+Results are new arrays, and the time ends when they are complete. XLA takes its number of threads
+from the CPUs of the process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ..contenders import Call, Contender
-from ..job import Array, Arrays, Job
+from ..layers.contenders import Call, Contender
+from ..layers.job import Array, Arrays, Job
 
 __all__ = ["contenders"]
 
@@ -32,8 +33,8 @@ _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 def contenders(threads: int) -> list[Contender]:
     jax.config.update("jax_default_matmul_precision", "float32")
     return [
-        Contender("JAX conv", False, partial(_bind, _conv)),
-        Contender("JAX einsum", False, partial(_bind, _einsum), _no_einsum),
+        Contender("JAX conv", False, partial(_bind, _conv), read=_read),
+        Contender("JAX einsum", False, partial(_bind, _einsum), _no_einsum, read=_read),
     ]
 
 
@@ -42,9 +43,13 @@ def _no_einsum(job: Job) -> str | None:
 
 
 def _conv(job: Job, x: Any, weight: Array) -> Any:
-    case, planar = job.case, job.layout == "planar"
-    kernel = weight[:, :, None, None] if planar else weight.T[None, None]
-    axes = ("NCHW", "OIHW", "NCHW") if planar else ("NHWC", "HWIO", "NHWC")
+    case, (x_last, y_last) = job.case, job.interleaved
+    kernel = weight.T[None, None] if x_last else weight[:, :, None, None]
+    axes = (
+        "NHWC" if x_last else "NCHW",
+        "HWIO" if x_last else "OIHW",
+        "NHWC" if y_last else "NCHW",
+    )
     return jax.lax.conv_general_dilated(
         x,
         kernel,
@@ -56,9 +61,23 @@ def _conv(job: Job, x: Any, weight: Array) -> Any:
 
 
 def _einsum(job: Job, x: Any, weight: Array) -> Any:
-    pattern = "kc,nchw->nkhw" if job.layout == "planar" else "nhwc,kc->nhwk"
-    operands = (weight, x) if job.layout == "planar" else (x, weight)
-    return jnp.einsum(pattern, *operands)
+    x_last, y_last = job.interleaved
+    image, result = "nhwc" if x_last else "nchw", "nhwk" if y_last else "nkhw"
+    if x_last:
+        return jnp.einsum(f"{image},kc->{result}", x, weight)
+    return jnp.einsum(f"kc,{image}->{result}", weight, x)
+
+
+class _Interleaved(NamedTuple):
+    """A result whose channels are last where the job has them first."""
+
+    array: jax.Array
+
+
+def _read(result: Any) -> Array:
+    if isinstance(result, _Interleaved):
+        return np.moveaxis(np.asarray(result.array), -1, -3)
+    return np.asarray(result)
 
 
 def _bind(product: Callable[[Job, Any, Array], Any], job: Job, arrays: Arrays) -> Call:
@@ -69,12 +88,15 @@ def _bind(product: Callable[[Job, Any, Array], Any], job: Job, arrays: Arrays) -
         # Weights and bias are constants, which XLA may pack when it compiles.
         y = product(job, x, job.weight)
         if job.bias is not None:
-            y = y + (job.bias[:, None, None] if job.layout == "planar" else job.bias)
+            y = y + (job.bias if job.interleaved[1] else job.bias[:, None, None])
         if residual is not None:
             y = y + residual
         return y if job.case.activation is None else _ACTIVATIONS[job.case.activation](y)
 
+    arrays = job.in_memory_order(arrays)
     x = image(arrays.x)
     residual = None if arrays.residual is None else image(arrays.residual)
     compiled = jax.jit(layer)
+    if job.layout == "to interleaved":
+        return lambda: _Interleaved(compiled(x, residual).block_until_ready())
     return lambda: compiled(x, residual).block_until_ready()

@@ -1,7 +1,7 @@
 """LiteRT (TensorFlow Lite) with XNNPACK, its default on CPUs: a CONV_2D on channels-last arrays.
 
-The model is written without TensorFlow, with the schema that the package brings. Input and output
-are the interpreter's own buffers, filled ahead: no copy is timed.
+The model is written without TensorFlow, with the package's own schema. Input and output are the
+interpreter's buffers, which are filled ahead, so no copy is timed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from ..contenders import Call, Contender
-from ..job import Array, Arrays, Job
+from ..layers.contenders import Call, Contender
+from ..layers.job import Array, Arrays, Job
 
 __all__ = ["contenders"]
 
@@ -44,16 +44,16 @@ def contenders(threads: int) -> list[Contender]:
 
 
 def _copy(result: Callable[[], Array]) -> Array:
-    # The interpreter refuses to go on while someone holds a view of its memory.
+    # The interpreter refuses to continue while a view of its memory exists.
     return np.array(result())
 
 
 def _missing(job: Job) -> str | None:
-    return "for channels-last arrays" if job.layout == "planar" else None
+    return None if job.layout == "interleaved" else "for channels-last arrays"
 
 
 class _Model:
-    """A graph of one layer, as it grows; each operation takes the last one's result."""
+    """A graph of one layer that grows. Each operation takes the result of the last one."""
 
     def __init__(self, job: Job) -> None:
         case = job.case
@@ -76,7 +76,7 @@ class _Model:
         self._activate(case.activation)
 
     def content(self) -> bytes:
-        """The file."""
+        """The model's file."""
         graph = schema.SubGraphT()
         graph.tensors, graph.operators = self._tensors, self._operators
         graph.inputs, graph.outputs = self._inputs, [self._last]

@@ -1,6 +1,6 @@
 """Intel MKL: ``cblas_sgemm`` through ctypes, with weights as they are and packed ahead.
 
-The epilogue is NumPy's, in place. On CPUs that are not Intel's MKL chooses its kernels itself.
+The epilogue is NumPy's, in place. MKL chooses its kernels itself, on other CPUs than Intel's too.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from importlib.metadata import files
 
 import numpy as np
 
-from ..contenders import NUMPY_LAYER, Call, Contender
-from ..job import Array, Arrays, Job
-from ..numpy_layer import numpy_layer
+from ..layers.contenders import NUMPY_LAYER, Call, Contender
+from ..layers.job import Array, Arrays, Job
+from ..layers.numpy_layer import numpy_layer
 
 __all__ = ["contenders"]
 
@@ -47,7 +47,7 @@ def _bind(product: Callable[..., Call], job: Job, arrays: Arrays) -> Call:
     def multiply(left: Array, right: Array, out: Array) -> Call:
         calls = []
         for i in np.ndindex(out.shape[:-2]):
-            # What has no axis for the batch is the same for all of it.
+            # An operand without an axis for the batch is the same for all images.
             operands = (a[i[len(i) - (a.ndim - 2) :]] for a in (left, right))
             calls.append(product(job, *operands, out[i]))
         if len(calls) == 1:
@@ -85,8 +85,8 @@ def _plain(job: Job, left: Array, right: Array, out: Array) -> Call:
 
 
 def _packed(job: Job, left: Array, right: Array, out: Array) -> Call:
-    library, planar = _library(), job.layout == "planar"
-    weight, side = (left, _LEFT) if planar else (right, _RIGHT)
+    library, on_left = _library(), not job.interleaved[1]
+    weight, side = (left, _LEFT) if on_left else (right, _RIGHT)
     sizes = [ctypes.c_int(n) for n in (*out.shape, left.shape[1])]
     memory = np.empty(library.cblas_sgemm_pack_get_size(side, *sizes) + 64, np.uint8)
     packed = ctypes.c_void_p(-(-memory.ctypes.data // 64) * 64)
@@ -96,8 +96,8 @@ def _packed(job: Job, left: Array, right: Array, out: Array) -> Call:
         _ROW_MAJOR, side, transpose, *sizes, one, _pointer(weight), leading, packed
     )
     (transpose_a, lda), (transpose_b, ldb) = _side(left), _side(right)
-    a, b = (packed, _pointer(right)) if planar else (_pointer(left), packed)
-    flags = (_PACKED, transpose_b) if planar else (transpose_a, _PACKED)
+    a, b = (packed, _pointer(right)) if on_left else (_pointer(left), packed)
+    flags = (_PACKED, transpose_b) if on_left else (transpose_a, _PACKED)
     ldc = ctypes.c_int(out.strides[0] // out.itemsize)
     run = partial(
         library.cblas_sgemm_compute,

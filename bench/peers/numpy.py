@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..contenders import NUMPY_LAYER, Contender
+from ..layers.contenders import NUMPY_COPY, NUMPY_LAYER, Contender
 
 __all__ = ["contenders"]
 
 
 def contenders(threads: int) -> list[Contender]:
-    """OpenBLAS took its number of threads from the environment."""
-    return [NUMPY_LAYER]
+    """OpenBLAS has its number of threads from the environment."""
+    return [NUMPY_LAYER, NUMPY_COPY]

@@ -13,8 +13,8 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from ..contenders import Call, Contender
-from ..job import Array, Arrays, Job
+from ..layers.contenders import Call, Contender
+from ..layers.job import Array, Arrays, Job
 
 __all__ = ["contenders"]
 
@@ -32,11 +32,11 @@ def contenders(threads: int) -> list[Contender]:
 
 
 def _no_conv(job: Job) -> str | None:
-    return "Conv is for channels-first arrays" if job.layout == "interleaved" else None
+    return None if job.layout == "planar" else "Conv is for channels-first arrays"
 
 
 def _no_gemm(job: Job) -> str | None:
-    if job.layout == "planar":
+    if job.layout != "interleaved":
         return "Gemm is for channels-last arrays"
     if job.case.groups > 1 or job.case.stride > 1:
         return "no groups, no stride"
@@ -44,7 +44,7 @@ def _no_gemm(job: Job) -> str | None:
 
 
 def _nodes(job: Job, product: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """The layer: `product` gives "p", all of it "y"."""
+    """The nodes of the layer. `product` writes "p", the last node "y"."""
     activation, value, nodes = job.case.activation, "p", [product]
 
     def then(operator: str, *others: str, **attributes: float) -> None:

@@ -7,8 +7,8 @@ from functools import partial
 import cv2
 import numpy as np
 
-from ..contenders import Call, Contender
-from ..job import Arrays, Job
+from ..layers.contenders import Call, Contender
+from ..layers.job import Arrays, Job
 
 __all__ = ["contenders"]
 
@@ -20,7 +20,7 @@ def contenders(threads: int) -> list[Contender]:
 
 def _missing(job: Job) -> str | None:
     case = job.case
-    if job.layout == "planar" or max(case.C, case.K) > 4:
+    if job.layout != "interleaved" or max(case.C, case.K) > 4:
         return "for interleaved images of up to 4 channels"
     if case.N > 1 or case.stride > 1 or case.groups > 1 or case.activation or case.residual:
         return "one image, a matrix and a bias"

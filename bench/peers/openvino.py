@@ -2,7 +2,7 @@
 
 float32 throughout, tuned for latency. Planar layers are a Convolution. Interleaved ones are
 a MatMul with constant weights, and a Convolution whose input and output the pre-processing
-declares to be NHWC.
+declares to be NHWC. For mixed layouts it declares only one of them NHWC.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import openvino.opset15 as op
 from openvino import Layout as Axes
 from openvino.preprocess import PrePostProcessor
 
-from ..contenders import Call, Contender
-from ..job import Array, Arrays, Job
+from ..layers.cases import MIXED
+from ..layers.contenders import Call, Contender
+from ..layers.job import Array, Arrays, Job
 
 __all__ = ["contenders"]
 
@@ -54,8 +55,10 @@ def _read(results: Any) -> Array:
 
 
 def _no_matmul(job: Job) -> str | None:
-    if job.layout == "planar":
+    if not job.interleaved[1]:
         return "its weights would not be packed"
+    if job.layout in MIXED:
+        return "x would be transposed first"
     if job.case.groups > 1 or job.case.stride > 1:
         return "no groups, no stride"
     return None
@@ -96,14 +99,16 @@ def _convolution(core: ov.Core, settings: dict[str, Any], job: Job, arrays: Arra
     y = _epilogue(job, product, (1, case.K, 1, 1), residual)
     inputs = [x] if residual is None else [x, residual]
     model = ov.Model([op.result(y)], inputs, "layer")
-    if job.layout == "interleaved":
+    x_last, y_last = job.interleaved
+    if x_last or y_last:
         steps = PrePostProcessor(model)
-        for i in range(len(inputs)):
-            steps.input(i).tensor().set_layout(Axes("NHWC"))
+        for i, last in enumerate((x_last, y_last)[: len(inputs)]):
+            steps.input(i).tensor().set_layout(Axes("NHWC" if last else "NCHW"))
             steps.input(i).model().set_layout(Axes("NCHW"))
         steps.output().model().set_layout(Axes("NCHW"))
-        steps.output().tensor().set_layout(Axes("NHWC"))
+        steps.output().tensor().set_layout(Axes("NHWC" if y_last else "NCHW"))
         model = steps.build()
+    arrays = job.in_memory_order(arrays)
     given = [arrays.x] if arrays.residual is None else [arrays.x, arrays.residual]
     given = [array if array.ndim == 4 else array[np.newaxis] for array in given]
     out = arrays.out if arrays.out.ndim == 4 else arrays.out[np.newaxis]

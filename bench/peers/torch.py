@@ -1,8 +1,9 @@
-"""PyTorch under `torch.inference_mode`, on tensors that share the arrays' memory.
+"""PyTorch in `torch.inference_mode`, on tensors that share the arrays' memory.
 
 Results are new tensors where the function has no ``out=``. Interleaved arrays are tensors in
-channels_last format, without a copy. The "packed" contenders call the operators that
-`torch.compile` emits for frozen weights: oneDNN's own weight format and fused epilogue.
+channels_last format, without a copy. A convolution of an interleaved x copies its result if that
+has to be planar. The "packed" contenders call the operators that `torch.compile` emits for frozen
+weights: oneDNN's own weight format and fused epilogue.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..contenders import Call, Contender
-from ..job import Array, Arrays, Job
-from ..numpy_layer import numpy_layer
+from ..layers.cases import MIXED
+from ..layers.contenders import Call, Contender
+from ..layers.job import Array, Arrays, Job
+from ..layers.numpy_layer import numpy_layer
 
 __all__ = ["contenders"]
 
@@ -47,7 +49,7 @@ def contenders(threads: int) -> list[Contender]:
     torch.set_num_threads(threads)
     torch.set_num_interop_threads(1)
     torch.set_float32_matmul_precision("highest")
-    # For as long as the process lives; around each call it would cost a microsecond.
+    # It holds for the whole process. Entering it around each call would cost a microsecond.
     torch.inference_mode().__enter__()
     make = partial(Contender, ours=False, read=Tensor.numpy)
     return [
@@ -60,11 +62,11 @@ def contenders(threads: int) -> list[Contender]:
 
 
 def _interleaved_only(job: Job) -> str | None:
-    return "its result is channels_last" if job.layout == "planar" else None
+    return None if job.interleaved[1] else "its result is channels_last"
 
 
 def _no_linear(job: Job) -> str | None:
-    if job.layout == "planar":
+    if job.layout != "interleaved":
         return "linear is for channels-last arrays"
     return _no_matmul(job)
 
@@ -77,10 +79,10 @@ def _no_matmul(job: Job) -> str | None:
 
 
 def _image(array: Array, job: Job) -> Tensor:
-    """(N, channels, rows, columns); of interleaved arrays in channels_last format."""
+    """A tensor (N, channels, rows, columns). Interleaved arrays make it channels_last."""
     tensor = torch.from_numpy(array)
     tensor = tensor if tensor.dim() == 4 else tensor[None]
-    return tensor if job.layout == "planar" else tensor.permute(0, 3, 1, 2)
+    return tensor if job.channel_axis == -3 else tensor.permute(0, 3, 1, 2)
 
 
 def _weight(job: Job) -> Tensor:
@@ -95,7 +97,7 @@ def _bias(job: Job) -> Tensor | None:
 
 
 def _epilogue(product: Callable[[], Tensor], job: Job, residual: Tensor | None) -> Call:
-    """`product`, then what is missing, in place."""
+    """`product`, followed by the rest of the layer in place."""
     activate = _IN_PLACE.get(job.case.activation or "")
     if residual is None and activate is None:
         return product
@@ -107,8 +109,8 @@ def _epilogue(product: Callable[[], Tensor], job: Job, residual: Tensor | None) 
 
 
 def _back(call: Call, job: Job) -> Call:
-    """The same with the channels where the job has them; a view."""
-    return call if job.layout == "planar" else lambda: call().permute(0, 2, 3, 1)
+    """The same with a view that has the channels where the job has them."""
+    return call if job.channel_axis == -3 else lambda: call().permute(0, 2, 3, 1)
 
 
 def _residual_image(job: Job, arrays: Arrays) -> Tensor | None:
@@ -117,7 +119,12 @@ def _residual_image(job: Job, arrays: Arrays) -> Tensor | None:
 
 def _conv(job: Job, arrays: Arrays) -> Call:
     case, x, weight, bias = job.case, _image(arrays.x, job), _weight(job), _bias(job)
-    product = partial(F.conv2d, x, weight, bias, stride=case.stride, groups=case.groups)
+    product: Call = partial(F.conv2d, x, weight, bias, stride=case.stride, groups=case.groups)
+    if job.layout in MIXED:
+        # The result is channels_last if x or the weights are; else this copies it.
+        wanted = torch.channels_last if job.interleaved[1] else torch.contiguous_format
+        result = product
+        product = lambda: result().contiguous(memory_format=wanted)  # noqa: E731
     return _back(_epilogue(product, job, _residual_image(job, arrays)), job)
 
 
@@ -169,7 +176,7 @@ def _matmul(job: Job, arrays: Arrays) -> Call:
     product = numpy_layer(job, arrays, epilogue=False, multiply=_multiply)
     out = torch.from_numpy(arrays.out)
     bias, residual = _bias(job), arrays.residual
-    if bias is not None and job.layout == "planar":
+    if bias is not None and job.channel_axis == -3:
         bias = bias[:, None, None]
 
     def whole() -> Tensor:

@@ -1,0 +1,1 @@
+"""The layers that are measured: cases, their data, and the contenders of this process."""

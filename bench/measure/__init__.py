@@ -1,0 +1,1 @@
+"""Timing: rounds, processes, CPUs, and the limits of the machine."""
