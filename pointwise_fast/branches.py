@@ -209,7 +209,7 @@ class Branches:
         mask: Array | None,
         given: tuple[Array | None, ...],
         threads: int,
-        lost: Sequence[Array] | None = None,
+        lost: Sequence[Array] = (),
     ) -> tuple[Array, ...]:
         """`_run` of masked arrays; `lost` are arrays for the masks of the results."""
         data, masks = unmask(x, mask, self._give_labels)
@@ -218,12 +218,12 @@ class Branches:
             self._find(i, data, masks, out)  # which checks everything
         # Before any output is written, which may overlap x.
         found = [
-            find_lost(layer, data, masks, None if lost is None else lost[i])
-            for i, layer in enumerate(self._layers)
+            find_lost(layer._settings, layer._first_weight, data, masks, into)
+            for layer, into in zip(self._layers, lost or (None,) * len(given), strict=True)
         ]
         results = self._run(data, masks, targets, threads)
         return tuple(
-            with_mask(layer, y if out is None else out, gone, x)
+            with_mask(layer._settings, y if out is None else out, gone, x)
             for layer, y, out, gone in zip(self._layers, results, given, found, strict=True)
         )
 
@@ -293,7 +293,7 @@ class Branches:
             return out
         lost = np.empty(out.shape, np.bool_)
         self._run_masked(x, mask, parts, threads, np.split(lost, ends[:-1], axis))
-        return with_mask(self._layers[0], out, lost, x)
+        return with_mask(self._layers[0]._settings, out, lost, x)
 
     @cached_property
     def _as_one(self) -> _SideBySide | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import cast
 
-from .config import choice_from_environment
+from .environment import choice_from_environment
 from .kernels import Backend, Gradient, c_simd, numba_parallel, numpy_blas
 from .problem import Problem
 from .typing import BackendName
@@ -82,4 +82,14 @@ def candidates(name: str) -> tuple[str, ...]:
     return (_forced,) if _forced else backends()
 
 
+def _select_isa() -> None:
+    variable = "POINTWISE_FAST_ISA"
+    reason = c_simd.available() or ""
+    isa = choice_from_environment(variable, c_simd.isas(), reason)
+    if isa:
+        c_simd.select_isa(isa)
+
+
+# The order of the backends depends on the instruction set.
+_select_isa()
 _forced = choice_from_environment("POINTWISE_FAST_BACKEND", backends())

@@ -15,7 +15,7 @@ from .foreign import is_masked
 from .geometry import NUMBER, Geometry, MaskGeometry, Masks, geometry
 from .kernels import Plan, Repeat
 from .keys import MOST_CALLS
-from .masked import apply_masked
+from .masked import find_lost, mask_to_write, unmask, with_mask
 from .names import find_channels, has_names
 from .settings import Settings
 from .typing import Head
@@ -136,7 +136,7 @@ class Layer(ABC):
         if mask is not None:
             mask = as_mask(mask, settings.head == "argmax")
         if is_masked(x) or is_masked(out):
-            return apply_masked(self, x, added, mask, out, n)
+            return self._apply_masked(x, added, mask, out, n)
         return self._apply(x, added, mask, out, n)
 
     def _apply(
@@ -165,6 +165,25 @@ class Layer(ABC):
         if plan is call.plan and call.repeat is None and mask is None:
             call.repeat = plan.repeat(packed, None, None, x, residual, out, call.empty)
         return out
+
+    def _apply_masked(
+        self, x: Array, residual: Array | float | None, mask: Array | None, out: Any, n: int
+    ) -> Array:
+        """`_apply`, where `x` or `out` is a masked array."""
+        settings, weight = self._settings, self._first_weight
+        data, masks = unmask(x, mask, settings.head == "argmax")
+        target = None if out is None else np.ma.getdata(out, subok=False)
+        self._find(data, residual, target, masks)  # which checks everything
+        into = mask_to_write(out, data, masks)
+        lost = None
+        if into is None:
+            lost = find_lost(settings, weight, data, masks)
+        y = self._apply(data, residual, masks, target, n)
+        if into is not None:
+            find_lost(settings, weight, data, masks, into)
+            written: Array = out
+            return written
+        return with_mask(settings, y if out is None else out, lost, x)
 
     def _in_order(self, order: tuple[int, ...]) -> Layer:
         found = self._orders.get(order)
