@@ -18,6 +18,9 @@ that fit it, weights ``(K, C/groups)`` and bias ``(K,)`` of ``problem.dtype``:
     A `Gradient` for a problem without bias, activation and residual; None: the backend has none.
 ``run_branches(plans, packed, x, outs, threads)``
     `Plan.run` of several plans on one input.
+``repeat_branches(repeats, outs)``
+    Several of its repeats on one input as one, of ``x, None or a tuple of outputs, threads``, whose
+    result is a tuple; None: it has no quicker way.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ __all__ = [
     "Plan",
     "QuantisedPlan",
     "Repeat",
+    "no_repeat",
     "run_in_turn",
 ]
 
@@ -153,6 +157,10 @@ class Backend(Protocol):
         threads: int,
     ) -> None: ...
 
+    def repeat_branches(
+        self, repeats: Sequence[Repeat], outs: Sequence[npt.NDArray[Any]]
+    ) -> Callable[..., Any] | None: ...
+
 
 class QuantisedPlan(Protocol):
     """How one `QuantisedProblem` will be computed; immutable and shared between threads."""
@@ -171,3 +179,7 @@ def run_in_turn(
     """`Backend.run_branches` of those that cannot do better than one plan after another."""
     for plan, weights, out in zip(plans, packed, outs, strict=True):
         plan.run(weights, x, None, out, threads)
+
+
+def no_repeat(repeats: Sequence[Repeat], outs: Sequence[npt.NDArray[Any]]) -> None:
+    """`Backend.repeat_branches` of those that have none."""

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from . import no_repeat as repeat_branches
 from . import run_in_turn as run_branches
 from .features import FLOATS, first_lacking
 
@@ -41,6 +42,7 @@ __all__ = [
     "available",
     "choose_tile",
     "plan",
+    "repeat_branches",
     "run_branches",
     "unsupported",
 ]

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import Parameters, blas, numpy_direct
+from . import no_repeat as repeat_branches
 from . import run_in_turn as run_branches
 from .features import FEATURES as _ALL
 from .features import first_lacking
@@ -33,6 +34,7 @@ __all__ = [
     "available",
     "gradient",
     "plan",
+    "repeat_branches",
     "run_branches",
     "sizes",
     "unsupported",

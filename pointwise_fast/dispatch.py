@@ -56,15 +56,20 @@ def check_name(name: str) -> None:
         raise ValueError(f"backend {name!r} does not work here: {reason}; {works} do")
 
 
-def select(name: str, problem: Problem) -> tuple[Backend | None, str]:
-    """The backend for `problem`: None, and the reason, where none of those allowed takes it."""
-    reason = ""
+def select(name: str, problem: Problem) -> Backend:
+    """The first backend that is allowed and takes `problem`.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    reason: str | None = ""
     for candidate in candidates(name):
-        refused = BACKENDS[candidate].unsupported(problem)
-        if refused is None:
-            return BACKENDS[candidate], ""
-        reason = f"backend {candidate!r} does not support {refused}"
-    return None, reason
+        reason = BACKENDS[candidate].unsupported(problem)
+        if reason is None:
+            return BACKENDS[candidate]
+    raise ValueError(f"backend {candidate!r} does not support {reason}")
 
 
 def select_gradient(name: str, problem: Problem) -> Gradient:

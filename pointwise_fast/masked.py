@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from .arrays import overlap
-from .call import reduce_call
+from .composed import merge
 from .dtypes import default_fill, holds
 from .foreign import is_masked
 from .geometry import Geometry, Masks, as_masks, geometry
 from .kernels.numpy_blas import sizes
 from .kernels.numpy_finish import absent, rescale, without_result
 from .kernels.panels import panels
-from .merged import merge
-from .settings import Settings
+from .reduction import reduce_call
+from .spec import LayerSpec
 
 __all__ = ["find_lost", "mask_to_write", "unmask", "with_mask"]
 
@@ -52,7 +52,7 @@ def mask_to_write(out: Any, data: Array, masks: Masks) -> Array | None:
 
 
 def find_lost(
-    settings: Settings,
+    spec: LayerSpec,
     first_weight: FirstWeight,
     x: Array,
     masks: Masks,
@@ -64,7 +64,7 @@ def find_lost(
     """
     found = [geometry(m) for m in as_masks(masks)]
     given: Any = tuple(found) if len(found) == 2 else next(iter(found), None)
-    problem, shape = reduce_call(settings, geometry(x), None, None, given)
+    problem, shape = reduce_call(spec, geometry(x), None, None, given)
     if problem.missing is None:
         if into is not None:
             into[...] = False
@@ -72,7 +72,7 @@ def find_lost(
     lost = np.empty(shape, np.bool_) if into is None else into
     # A result of that shape, whose elements lie where those of the mask do.
     like = Geometry(shape, lost.strides, problem.out_dtype)
-    problem, _ = reduce_call(settings, geometry(x), None, like, given, out_name="mask")
+    problem, _ = reduce_call(spec, geometry(x), None, like, given, out_name="mask")
     assert problem.missing is not None
     layers = problem.layers()
     weight = None
@@ -90,7 +90,7 @@ def find_lost(
     return lost
 
 
-def with_mask(settings: Settings, y: Any, lost: Array | None, x: Any) -> Array:
+def with_mask(spec: LayerSpec, y: Any, lost: Array | None, x: Any) -> Array:
     """`y` as a masked array, or with its mask set where it is one."""
     if is_masked(y):
         hard = y.hardmask
@@ -100,10 +100,10 @@ def with_mask(settings: Settings, y: Any, lost: Array | None, x: Any) -> Array:
         if hard:
             y.harden_mask()
         return y
-    fill = settings.missing.fill
-    labels = settings.head == "argmax"
+    fill = spec.missing.fill
+    labels = spec.head == "argmax"
     # That of a chain is put in before its last layer, or does not matter if nothing is missing.
-    beside = settings.hidden and not labels
+    beside = spec.hidden and not labels
     if fill is None or beside or (y.dtype.kind in "ui" and not holds(y.dtype, fill)):
         fill = default_fill(y.dtype, labels)
     result: Array = np.ma.MaskedArray(

@@ -30,8 +30,8 @@ from .kernels.numpy_quantised import NumpyQuantised
 from .keys import Known
 from .problem import QuantisedProblem, reduce_pixels
 from .quantisation import Quantisation, as_int32, check_bytes
-from .settings import Settings, Shape
 from .shapes import as_vector
+from .spec import LayerSpec, Options, Shape
 from .typing import Backend
 
 __all__ = ["qconv1x1"]
@@ -208,8 +208,9 @@ class _Call:
                 f"bias has dtype {bias.dtype}; int32 is expected, in units of "
                 "x_scale * weight_scale"
             )
-        given = weight.shape, None if bias is None else bias.shape, activation, channel_axis
-        self._settings = settings = Settings(*given, stride, groups, dtype=None, backend=backend)
+        options = Options(activation, channel_axis, stride, groups, None, backend)
+        bias_shape = None if bias is None else bias.shape
+        self._settings = settings = LayerSpec.parse(weight.shape, bias_shape, options)
         self._axis = axis = find_channel_axis(settings, x.shape)
         quantisation = Quantisation(
             (x_scale, weight_scale, out_scale),

@@ -16,9 +16,9 @@ from support import BACKENDS, Array, assert_conv, problem_of
 from test_dtypes import LAYOUTS, arranged, needs_c, supported
 
 import pointwise_fast as pf
-from pointwise_fast.conv import _known
 from pointwise_fast.kernels import c_simd
 from pointwise_fast.kernels.numpy_affine import scaled
+from pointwise_fast.prepare import _prepared
 
 INPUTS = ["f4", "f8", "f2", "u1", "i1", "u2", "i2", "u4", "i4", "i8"]
 
@@ -276,7 +276,7 @@ def test_chains(layout: str, dtype: str, rng: np.random.Generator) -> None:
             by_numpy = pf.Chain(
                 *(
                     pf.Conv1x1(s.weight, s.bias, activation=a, channel_axis=axis, backend="numpy",
-                               scale=s._settings.scale, offset=s._settings.offset)
+                               scale=s._spec.scale, offset=s._spec.offset)
                     for s, a in ((first, "relu"), (last, None))
                 )
             )  # fmt: skip
@@ -308,9 +308,9 @@ def test_calls_do_not_take_each_others_offsets(backend: str, rng: np.random.Gene
         for offset in (None, 5.0, [1.0, 2, 3], np.array([1.0, 2, 4]), np.array([1, 2, 3]), None):
             y = pf.conv1x1(x, weight, offset=offset, **settings)
             assert_conv(y, terms(x, "f4", 0 if offset is None else offset), weight)
-    before = len(_known._found)
+    before = len(_prepared)
     pf.conv1x1(x, weight, offset=np.array([1.0, 2, 4]), **settings)
-    assert len(_known._found) == before
+    assert len(_prepared) == before
     layer = pf.Conv1x1(weight, offset=[1.0, 2, 3], **settings)
     assert np.array_equal(pickle.loads(pickle.dumps(layer))(x), layer(x))
 
@@ -324,6 +324,15 @@ def test_the_offset_given_may_change_later(backend: str, rng: np.random.Generato
     assert_conv(
         pf.conv1x1(x, weight, offset=offset, backend=backend), terms(x, "f4", offset), weight
     )
+
+
+def test_the_scale_given_may_change_later(backend: str, rng: np.random.Generator) -> None:
+    """What is known of a call does not hold the array, which the weights take anew each time."""
+    x, weight, scale = raster(rng, "f4", 3, 4, 5), np.eye(3), np.arange(1.0, 4)
+    given: Any = {"backend": backend}
+    y, before = pf.conv1x1(x, weight, scale=scale, **given), scale.copy()
+    scale *= 10
+    assert np.array_equal(pf.conv1x1(x, weight, scale=before, **given), y)
 
 
 def test_float64_without_fused_multiply_adds(rng: np.random.Generator) -> None:

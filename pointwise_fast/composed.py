@@ -1,4 +1,4 @@
-"""`MergedPlan`: what has two masks, a panel at a time, for a backend that takes one."""
+"""Plans that are no backend's: of nothing, and of what backends take in parts only."""
 
 from __future__ import annotations
 
@@ -13,9 +13,47 @@ from .kernels import Backend, ChainPlan, Parameters
 from .kernels.panels import panels
 from .problem import Problem
 
-__all__ = ["MergedPlan", "merge"]
+__all__ = ["MergedPlan", "NothingToDo", "merge"]
 
 Array = npt.NDArray[Any]
+
+
+class NothingToDo:
+    """The plan of a problem with no output element."""
+
+    pack_key: Hashable = "nothing"
+
+    def pack(self, weight: Array, bias: Array | None) -> None:
+        pass
+
+    def pack_chain(self, layers: Sequence[Parameters]) -> None:
+        pass
+
+    def run(
+        self,
+        packed: Any,
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+        mask: Array | None = None,
+    ) -> None:
+        pass
+
+    def conv(
+        self,
+        weight: Array,
+        bias: Array | None,
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+        mask: Array | None = None,
+    ) -> None:
+        pass
+
+    def repeat(self, *_: Any) -> None:
+        return None
 
 
 def merge(masks: Sequence[Array]) -> Array | None:
@@ -27,7 +65,7 @@ def merge(masks: Sequence[Array]) -> Array | None:
 
 
 class MergedPlan:
-    """`pointwise_fast.kernels.Plan` on plans for single panels.
+    """The plan of what has two masks: a panel at a time, for a backend that takes one.
 
     A mask of all of `x` that is made of both would be a temporary that grows with it.
     """

@@ -1,0 +1,166 @@
+"""`prepare`: a call checked, planned and, for a layer, with packed weights, but no arrays yet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import dispatch
+from .arrays import check_out, is_same, overlap, owners
+from .composed import MergedPlan, NothingToDo
+from .geometry import NUMBER, Geometry, MaskGeometry, Masks, as_masks, geometry
+from .kernels import Plan, Repeat
+from .keys import keep
+from .problem import Problem
+from .reduction import reduce_call
+from .spec import LayerSpec
+
+__all__ = ["Geometries", "Pack", "Prepared", "geometries", "prepare", "prepare_once"]
+
+Array = npt.NDArray[Any]
+
+#: Of x, the residual, the output and the mask.
+Geometries = tuple[Geometry, Geometry | None, Geometry | None, MaskGeometry]
+#: A layer's weights for a plan whose sums are of a dtype, packed.
+Pack = Callable[[Plan, np.dtype[Any]], Any]
+
+
+def geometries(
+    x: Array, residual: Array | float | None, out: Array | None, mask: Masks
+) -> Geometries:
+    """What `prepare` wants to know of the arrays of a call."""
+    added = None
+    if residual is not None:
+        added = geometry(residual) if isinstance(residual, np.ndarray) else NUMBER
+    return (
+        geometry(x),
+        added,
+        None if out is None else geometry(check_out(out)),
+        _geometry_of_masks(mask),
+    )
+
+
+def _geometry_of_masks(mask: Masks) -> MaskGeometry:
+    if isinstance(mask, tuple):
+        return geometry(mask[0]), geometry(mask[1])
+    return None if mask is None else geometry(mask)
+
+
+def prepare(spec: LayerSpec, of: Geometries, pack: Pack | None = None) -> Prepared:
+    """Check arrays against `spec` and each other, and find who computes them, and how.
+
+    Without `pack` weight and bias come with each call.
+    """
+    return Prepared(spec, of, pack)
+
+
+_prepared: dict[tuple[LayerSpec, Geometries], Prepared] = {}
+
+
+def prepare_once(spec: LayerSpec, of: Geometries) -> Prepared:
+    """`prepare` without `pack`, or what that gave before."""
+    found = _prepared.get((spec, of))
+    return keep(_prepared, (spec, of), prepare(spec, of)) if found is None else found
+
+
+class Prepared:
+    """A checked call without its arrays, which `execute` runs.
+
+    Attributes
+    ----------
+    spec : LayerSpec
+    problem : Problem
+    backend : Backend
+        Whose plan it is.
+    plan : Plan
+    packed
+        The weights for `plan`; None where they come with each call.
+    dtype : numpy.dtype
+        Of the weights and sums.
+    empty : callable
+        Makes an array for the result.
+    repeat : Repeat or None
+        The plan's, once it has been run.
+    """
+
+    def __init__(self, spec: LayerSpec, of: Geometries, pack: Pack | None) -> None:
+        self.repeat: Repeat | None = None
+        self.spec = spec
+        self.problem, shape = reduce_call(spec, *of)
+        self.backend = dispatch.select(spec.backend, self.problem)
+        self.dtype = self.problem.dtype
+        self.empty: Callable[[], Array] = partial(np.empty, shape, self.problem.out_dtype)
+        self.plan = self._plan(self.problem)
+        self._of, self._pack = of, pack
+        self.packed = self.packed_for(self.plan)
+
+    def _plan(self, problem: Problem) -> Plan:
+        if 0 in (problem.K, problem.P, *problem.outer):
+            return NothingToDo()
+        if problem.second_mask_strides is not None:
+            return MergedPlan(problem, self.backend)
+        return self.backend.plan(problem)
+
+    def plan_into(self, out: Array, x: Array, residual: Array | None, mask: Masks) -> Plan | None:
+        """The plan that may write to `out`; None if it overlaps in a way that no plan can."""
+        if any(overlap(m, out) for m in as_masks(mask)):
+            return None
+        # The quick answer to what `overlap` asks: two owners of memory share none.
+        apart = owners(x, out) and x is not out
+        if apart and (residual is None or residual is out):
+            return self.plan
+        if residual is not None and overlap(residual, out) and not is_same(residual, out):
+            return None
+        if not overlap(x, out):
+            return self.plan
+        return self._in_place if is_same(x, out) else None
+
+    @cached_property
+    def _in_place(self) -> Plan | None:
+        """The plan whose output is its input; None where there is none."""
+        problem = replace(self.problem, in_place=True)
+        if isinstance(self.plan, NothingToDo):
+            return self.plan
+        if problem.second_mask_strides is not None:
+            return None
+        return None if self.backend.unsupported(problem) else self.backend.plan(problem)
+
+    @cached_property
+    def beside(self) -> Prepared:
+        """The same with a new array for the result, for an output that overlaps an input."""
+        x, residual, _, mask = self._of
+        return prepare(self.spec, (x, residual, None, mask), self._pack)
+
+    def packed_for(self, plan: Plan) -> Any:
+        """The weights for another plan of this call."""
+        return None if self._pack is None else self._pack(plan, self.dtype)
+
+    def residual(self, given: Array | float) -> Array:
+        """`given`, a number in the dtype of the result.
+
+        Raises
+        ------
+        ValueError
+            If the result's dtype does not hold it.
+        """
+        if isinstance(given, np.ndarray):
+            return given
+        dtype = self.problem.out_dtype
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                number = np.array(given).astype(dtype)
+            if dtype.kind in "ui":
+                fits = bool(number == given)
+            else:
+                fits = bool(np.isfinite(number)) or not math.isfinite(given)
+        except OverflowError:
+            fits = False
+        if not fits:
+            raise ValueError(f"residual={given!r} does not fit the result, which has dtype {dtype}")
+        return number
