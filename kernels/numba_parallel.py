@@ -32,7 +32,7 @@ from . import run_in_turn as run_branches
 from .features import FLOATS, first_lacking
 
 if TYPE_CHECKING:
-    from pointwise_fast.problem import Problem
+    from pointwise_fast.problem import Problem, QuantisedProblem
 
 __all__ = [
     "FEATURES",
@@ -42,6 +42,7 @@ __all__ = [
     "available",
     "choose_tile",
     "plan",
+    "quantised",
     "repeat_branches",
     "run_branches",
     "unsupported",
@@ -90,6 +91,10 @@ def plan(problem: Problem) -> NumbaPlan:
 
 
 def gradient(problem: Problem) -> None:
+    return None
+
+
+def quantised(problem: QuantisedProblem) -> None:
     return None
 
 
@@ -142,6 +147,8 @@ def _blocks(problem: Problem, tile: Tile) -> int:
 
 class NumbaPlan:
     """`pointwise_fast.kernels.Plan` on `numba_loops`."""
+
+    repeat = None
 
     def __init__(self, problem: Problem) -> None:
         with _lock:
@@ -232,9 +239,6 @@ class NumbaPlan:
         mask: Array | None = None,
     ) -> None:
         self.run(self.pack(weight, bias), x, residual, out, threads)
-
-    def repeat(self, *_: Any) -> None:
-        return None
 
 
 def _address(array: Array) -> int:

@@ -10,7 +10,7 @@ from .kernels import Backend, Gradient, c_simd, numba_parallel, numpy_blas
 from .problem import Problem
 from .typing import BackendName
 
-__all__ = ["BACKENDS", "backends", "candidates", "select", "select_gradient"]
+__all__ = ["BACKENDS", "backends", "candidates", "select", "select_gradient", "select_quantised"]
 
 #: Best first. `auto` takes the first that works here and supports the problem.
 BACKENDS: dict[str, Backend] = {
@@ -79,6 +79,18 @@ def select_gradient(name: str, problem: Problem) -> Gradient:
         if gradient is not None:
             return gradient
     raise ValueError(f"backend {candidate!r} does not support gradients of weight and bias")
+
+
+def select_quantised(name: str) -> Backend:
+    """The first backend that is allowed and has quantised kernels."""
+    for candidate in candidates(name):
+        if "quantised" in BACKENDS[candidate].FEATURES:
+            return BACKENDS[candidate]
+    able = [n for n, backend in BACKENDS.items() if "quantised" in backend.FEATURES]
+    raise ValueError(
+        f"backend {candidate!r} does not support quantised arrays; "
+        f"choose from {', '.join(map(repr, able))}"
+    )
 
 
 def candidates(name: str) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ def execute(
     else:
         packed = prepared.packed if is_own else prepared.packed_for(plan)
         plan.run(packed, x, residual, out, threads, mask)
-    if is_own and mask is None and prepared.repeat is None:
+    if is_own and mask is None and prepared.repeat is None and plan.repeat is not None:
         weight, bias = parameters or (None, None)
         prepared.repeat = plan.repeat(
             prepared.packed, weight, bias, x, residual, out, prepared.empty

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from . import dispatch
-from .arrays import check_out, is_same, overlap, owners
-from .composed import MergedPlan, NothingToDo
+from .arrays import is_same, overlap, owners
+from .composed import GroupedPlan, MergedPlan, NothingToDo
 from .geometry import NUMBER, Geometry, MaskGeometry, Masks, as_masks, geometry
-from .kernels import Plan, Repeat
+from .kernels import Backend, Plan, Repeat
 from .keys import keep
-from .problem import Problem
-from .reduction import reduce_call
-from .spec import LayerSpec
+from .problem import Problem, QuantisedProblem
+from .reduction import reduce_call, reduce_quantised
+from .spec import LayerSpec, Shape
 
 __all__ = ["Geometries", "Pack", "Prepared", "geometries", "prepare", "prepare_once"]
 
@@ -29,6 +29,8 @@ Array = npt.NDArray[Any]
 Geometries = tuple[Geometry, Geometry | None, Geometry | None, MaskGeometry]
 #: A layer's weights for a plan whose sums are of a dtype, packed.
 Pack = Callable[[Plan, np.dtype[Any]], Any]
+#: A plan for a problem, one that its backend takes; None where it does not take it in place.
+PlanFor = Callable[[Any], Plan | None]
 
 
 def geometries(
@@ -41,15 +43,15 @@ def geometries(
     return (
         geometry(x),
         added,
-        None if out is None else geometry(check_out(out)),
-        _geometry_of_masks(mask),
+        None if out is None else geometry(out),
+        None if mask is None else _geometry_of_masks(mask),
     )
 
 
-def _geometry_of_masks(mask: Masks) -> MaskGeometry:
+def _geometry_of_masks(mask: Array | tuple[Array, Array]) -> MaskGeometry:
     if isinstance(mask, tuple):
         return geometry(mask[0]), geometry(mask[1])
-    return None if mask is None else geometry(mask)
+    return geometry(mask)
 
 
 def prepare(spec: LayerSpec, of: Geometries, pack: Pack | None = None) -> Prepared:
@@ -57,16 +59,62 @@ def prepare(spec: LayerSpec, of: Geometries, pack: Pack | None = None) -> Prepar
 
     Without `pack` weight and bias come with each call.
     """
-    return Prepared(spec, of, pack)
+    problem: Problem | QuantisedProblem
+    if spec.quantisation is None:
+        problem, shape = reduce_call(spec, *of)
+        backend = dispatch.select(spec.backend, problem)
+        plan_for: PlanFor = partial(_plan_for, backend)
+    else:
+        problem, shape = reduce_quantised(spec, *of)
+        backend = dispatch.select_quantised(spec.backend)
+        axis = spec.channel_axis % len(shape)
+        plan_for = partial(_quantised_plan_for, backend, spec.groups, axis)
+    return Prepared(spec, of, pack, problem, shape, backend, plan_for)
+
+
+def _plan_for(backend: Backend, problem: Problem) -> Plan | None:
+    """The plan of a problem that `backend` takes; None where it does not take it in place."""
+    if problem.second_mask_strides is not None:
+        return None if problem.in_place else MergedPlan(problem, backend)
+    if problem.in_place and backend.unsupported(problem) is not None:
+        return None
+    return backend.plan(problem)
+
+
+def _quantised_plan_for(
+    backend: Backend, groups: int, axis: int, problem: QuantisedProblem
+) -> Plan | None:
+    if groups == 1:
+        return backend.quantised(problem)
+    C, K = problem.C // groups, problem.K // groups
+    plans = []
+    for g in range(groups):
+        outputs = slice(g * K, (g + 1) * K)
+        weight_zero, multiplier = problem.weight_zero[outputs], problem.multiplier[outputs]
+        plan = backend.quantised(
+            replace(problem, C=C, K=K, weight_zero=weight_zero, multiplier=multiplier)
+        )
+        if plan is None:
+            return None
+        plans.append(plan)
+    return GroupedPlan(plans, K, C, axis)
 
 
 _prepared: dict[tuple[LayerSpec, Geometries], Prepared] = {}
+#: The last key and what it is of, found without a hash where it comes again, as in a loop.
+_last: tuple[LayerSpec | None, Geometries | None, Any] = None, None, None
 
 
 def prepare_once(spec: LayerSpec, of: Geometries) -> Prepared:
     """`prepare` without `pack`, or what that gave before."""
-    found = _prepared.get((spec, of))
-    return keep(_prepared, (spec, of), prepare(spec, of)) if found is None else found
+    global _last
+    known, before, prepared = _last
+    if spec is known and of == before:
+        last: Prepared = prepared
+        return last
+    found = _prepared.get((spec, of)) or keep(_prepared, (spec, of), prepare(spec, of))
+    _last = spec, of, found
+    return found
 
 
 class Prepared:
@@ -75,7 +123,7 @@ class Prepared:
     Attributes
     ----------
     spec : LayerSpec
-    problem : Problem
+    problem : Problem or QuantisedProblem
     backend : Backend
         Whose plan it is.
     plan : Plan
@@ -89,23 +137,29 @@ class Prepared:
         The plan's, once it has been run.
     """
 
-    def __init__(self, spec: LayerSpec, of: Geometries, pack: Pack | None) -> None:
+    def __init__(
+        self,
+        spec: LayerSpec,
+        of: Geometries,
+        pack: Pack | None,
+        problem: Problem | QuantisedProblem,
+        shape: Shape,
+        backend: Backend,
+        plan_for: PlanFor,
+    ) -> None:
         self.repeat: Repeat | None = None
-        self.spec = spec
-        self.problem, shape = reduce_call(spec, *of)
-        self.backend = dispatch.select(spec.backend, self.problem)
-        self.dtype = self.problem.dtype
-        self.empty: Callable[[], Array] = partial(np.empty, shape, self.problem.out_dtype)
-        self.plan = self._plan(self.problem)
-        self._of, self._pack = of, pack
+        self.spec, self.problem, self.backend = spec, problem, backend
+        self.dtype = problem.dtype
+        self.empty: Callable[[], Array] = partial(np.empty, shape, problem.out_dtype)
+        self._of, self._pack, self._plan_for = of, pack, plan_for
+        plan = self._plan(problem)
+        assert plan is not None
+        self.plan: Plan = plan
         self.packed = self.packed_for(self.plan)
 
-    def _plan(self, problem: Problem) -> Plan:
-        if 0 in (problem.K, problem.P, *problem.outer):
-            return NothingToDo()
-        if problem.second_mask_strides is not None:
-            return MergedPlan(problem, self.backend)
-        return self.backend.plan(problem)
+    def _plan(self, problem: Problem | QuantisedProblem) -> Plan | None:
+        is_empty = 0 in (problem.K, problem.P, *problem.outer)
+        return NothingToDo() if is_empty else self._plan_for(problem)
 
     def plan_into(self, out: Array, x: Array, residual: Array | None, mask: Masks) -> Plan | None:
         """The plan that may write to `out`; None if it overlaps in a way that no plan can."""
@@ -124,12 +178,7 @@ class Prepared:
     @cached_property
     def _in_place(self) -> Plan | None:
         """The plan whose output is its input; None where there is none."""
-        problem = replace(self.problem, in_place=True)
-        if isinstance(self.plan, NothingToDo):
-            return self.plan
-        if problem.second_mask_strides is not None:
-            return None
-        return None if self.backend.unsupported(problem) else self.backend.plan(problem)
+        return self._plan(replace(self.problem, in_place=True))
 
     @cached_property
     def beside(self) -> Prepared:

@@ -20,10 +20,10 @@ from .geometry import (
     spread_mask,
     stepped_along,
 )
-from .problem import Problem, reduce_pixels
+from .problem import Problem, QuantisedProblem, reduce_pixels
 from .spec import LayerSpec, Shape
 
-__all__ = ["reduce_call"]
+__all__ = ["reduce_call", "reduce_quantised"]
 
 
 def reduce_call(
@@ -93,6 +93,47 @@ def reduce_call(
         offset=spec.affine and spec.affine[1],
     )
     _check_affine(problem)
+    return problem, shape
+
+
+def reduce_quantised(
+    spec: LayerSpec,
+    x: Geometry,
+    residual: Geometry | None = None,
+    out: Geometry | None = None,
+    mask: MaskGeometry = None,
+) -> tuple[QuantisedProblem, Shape]:
+    """`reduce_call` of bytes, without residual and mask."""
+    quantisation = spec.quantisation
+    assert quantisation is not None
+    axis = find_channel_axis(spec, x.shape)
+    x_shape, x_strides = stepped_along(spec, axis, x.shape, x.strides)
+    shape = (*x_shape[:axis], spec.K, *x_shape[axis + 1 :])
+    dtype = quantisation.out_dtype
+    check_size(x.shape, shape, dtype)
+    if out is not None:
+        check_fits(out, shape, dtype, "out")
+        check_apart(out)
+    out_strides = contiguous_strides(shape, 1) if out is None else out.strides
+    extents, strides = reduce_pixels(shape, axis, {"x": x_strides, "out": out_strides})
+    lo, hi = quantisation.bounds(spec.activation)
+    problem = QuantisedProblem(
+        x_dtype=quantisation.x_dtype,
+        weight_dtype=quantisation.weight_dtype,
+        out_dtype=dtype,
+        outer=extents[:-1],
+        C=spec.C,
+        K=spec.K,
+        P=extents[-1],
+        x_strides=strides["x"],
+        out_strides=strides["out"],
+        x_zero=quantisation.x_zero,
+        weight_zero=quantisation.weight_zero,
+        multiplier=quantisation.multiplier,
+        out_zero=quantisation.out_zero,
+        lo=lo,
+        hi=hi,
+    )
     return problem, shape
 
 

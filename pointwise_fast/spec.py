@@ -20,6 +20,7 @@ from .keys import key_of
 from .missing import MissingSpec, Nodata, parse_missing
 from .names import parse_channels
 from .problem import Hidden
+from .quantisation import Quantisation
 from .shapes import as_vector, is_vector, matrix_shape
 
 __all__ = ["LayerSpec", "Options", "Shape", "side_by_side"]
@@ -71,6 +72,8 @@ class LayerSpec:
     affine : tuple or None
         Scale and offset of each channel, where they are applied to x; None: there are none, or
         there is a scale that the weights take.
+    quantisation : Quantisation or None
+        Scales and zero points, where x and the result are bytes.
     hidden : tuple of Hidden
         A chain's layers before the last; `first` is the spec of the first, whose are the channels,
         the stride and what data are missing. The rest is of the last.
@@ -96,6 +99,7 @@ class LayerSpec:
     precision: str | None
     channels: tuple[Hashable, ...] | None
     backend: str
+    quantisation: Quantisation | None = None
     hidden: tuple[Hidden, ...] = ()
     hidden_dtype: np.dtype[Any] | None = None
     first: LayerSpec | None = None
@@ -152,10 +156,11 @@ class LayerSpec:
     @cached_property
     def _key(self) -> Hashable:
         first = None if self.first is None else self.first._key
-        values = tuple(_plain(getattr(self, f.name)) for f in fields(self) if f.name != "first")
-        found = key_of(values)
+        quantised = None if self.quantisation is None else self.quantisation.key
+        names = [f.name for f in fields(self) if f.name not in ("first", "quantisation")]
+        found = key_of(tuple(_plain(getattr(self, name)) for name in names))
         # Names of channels may be anything; then a spec equals itself alone.
-        return object() if found is None else (found, first)
+        return object() if found is None else (found, first, quantised)
 
     @cached_property
     def _hash(self) -> int:

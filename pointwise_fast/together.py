@@ -82,7 +82,8 @@ class _Plans:
             self._backend.run_branches(self._plans, packed, x, outs, threads)
             return
         for plan, weights, adds, out in zip(self._plans, packed, self._skips, outs, strict=True):
-            plan.run(weights, x, x if adds else None, out, threads, mask)  # type: ignore[arg-type]
+            added = x if adds else None
+            plan.run(weights, x, added, out, threads, mask)  # type: ignore[arg-type]
 
     def repeat(
         self, packed: Any, weight: None, bias: None, x: Array, residual: None, outs: Outs, _: Any
@@ -91,8 +92,9 @@ class _Plans:
             return None
         repeats = []
         for part, out in zip(self._parts, outs, strict=True):
-            if part.repeat is None:
-                part.repeat = part.plan.repeat(part.packed, None, None, x, None, out, part.empty)
+            make = part.plan.repeat
+            if part.repeat is None and make is not None:
+                part.repeat = make(part.packed, None, None, x, None, out, part.empty)
             if part.repeat is None:
                 return None
             repeats.append(part.repeat)
