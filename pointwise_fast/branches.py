@@ -21,9 +21,8 @@ from .keys import keep
 from .layer import Layer
 from .masked import find_lost, unmask, with_mask
 from .names import find_channels, has_names
-from .prepare import Prepared, geometries
+from .prepare import Prepared, Together, geometries
 from .spec import LayerSpec, side_by_side
-from .together import Together
 
 __all__ = ["Branches"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, cast
 
@@ -225,8 +224,7 @@ def chained(specs: Sequence[LayerSpec]) -> LayerSpec:
     hidden = [
         Hidden(s.K, s.groups, s.bias, s.activation, *(s.affine or (None, None))) for s in specs[:-1]
     ]
-    return replace(
-        last,
+    return last._replace(
         C=first.C,
         stride=first.stride,
         missing=first.missing,

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .geometry import Masks
-from .prepare import Prepared
-from .together import Together
+from .prepare import Prepared, Together
 
 __all__ = ["execute"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -173,7 +172,7 @@ def _parse(
         (x_dtype, weight_dtype),
         spec.K,
     )
-    return replace(spec, quantisation=quantisation)
+    return spec._replace(quantisation=quantisation)
 
 
 _specs = Known(_parse)

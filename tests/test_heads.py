@@ -13,7 +13,7 @@ from support import DTYPES, WIDE, assert_within, numbers
 from test_dtypes import LAYOUTS, arranged, needs_c
 
 import pointwise_fast as pf
-from pointwise_fast.head import HEADS
+from pointwise_fast.activation import HEADS
 
 BACKENDS = [name for name in pf.backends() if name != "numba"]
 
