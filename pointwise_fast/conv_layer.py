@@ -12,17 +12,48 @@ import numpy.typing as npt
 from .activation import ActivationSpec
 from .arrays import ANY_NUMBER, as_parameter
 from .kernels import Parameters, Plan
-from .layer import Layer
+from .layer import BaseLayer, Layer
 from .missing import Nodata
 from .spec import LayerSpec, Options
 from .typing import Backend, Head, Precision, Valid
 
-__all__ = ["Conv1x1"]
+__all__ = ["Conv1x1", "OneLayer"]
 
 Array = npt.NDArray[Any]
 
 
-class Conv1x1(Layer):
+class OneLayer(BaseLayer):
+    """A layer with a weight and a bias of its own."""
+
+    _weight: Array
+    _bias: Array | None
+
+    @property
+    def weight(self) -> Array:
+        return self._weight
+
+    @property
+    def bias(self) -> Array | None:
+        return self._bias
+
+    @property
+    def groups(self) -> int:
+        return self._spec.groups
+
+    @property
+    def activation(self) -> ActivationSpec:
+        activation = self._spec.activation
+        return None if activation is None else cast(ActivationSpec, activation.spec)
+
+    def _forget(self) -> None:
+        super()._forget()
+        # Which a pickle does not keep.
+        for array in (self._weight, self._bias):
+            if array is not None:
+                array.flags.writeable = False
+
+
+class Conv1x1(OneLayer, Layer):
     """A 1x1 convolution whose weights are checked, copied and packed once.
 
     Parameters are those of `conv1x1`. The weights are packed when a call first needs them. A
@@ -87,23 +118,6 @@ class Conv1x1(Layer):
         self._spec = LayerSpec.parse(self._weight.shape, bias_shape, options)
         self._forget()
 
-    @property
-    def weight(self) -> Array:
-        return self._weight
-
-    @property
-    def bias(self) -> Array | None:
-        return self._bias
-
-    @property
-    def groups(self) -> int:
-        return self._spec.groups
-
-    @property
-    def activation(self) -> ActivationSpec:
-        activation = self._spec.activation
-        return None if activation is None else cast(ActivationSpec, activation.spec)
-
     def _pack_for(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
         return plan.pack(*self._parameters(dtype))
 
@@ -126,13 +140,6 @@ class Conv1x1(Layer):
         found._weight = self._weight.reshape(spec.weight_shape)[:, np.argsort(order)]
         found._forget()
         return found
-
-    def _forget(self) -> None:
-        super()._forget()
-        # Which a pickle does not keep.
-        for array in (self._weight, self._bias):
-            if array is not None:
-                array.flags.writeable = False
 
     def __repr__(self) -> str:
         return f"Conv1x1({self._spec})"

@@ -1,4 +1,4 @@
-"""`Layer`: what is applied to array after array."""
+"""`BaseLayer` and `Layer`: what is applied to array after array."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .prepare import Geometries, Prepared, geometries, prepare
 from .spec import LayerSpec
 from .typing import Head
 
-__all__ = ["Layer", "as_residual"]
+__all__ = ["BaseLayer", "Layer", "as_residual"]
 
 Array = npt.NDArray[Any]
 
@@ -32,23 +32,14 @@ def as_residual(value: Any) -> Array | float:
     return value if type(value) in (int, float) else as_input(value, "residual")
 
 
-class Layer(ABC):
+class BaseLayer(ABC):
     """What is applied to array after array: checks, plans and packed weights are made once."""
 
     _spec: LayerSpec
-    _repeat: Repeat | None
 
     @abstractmethod
     def _pack_for(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
         """All weights and biases, packed."""
-
-    @abstractmethod
-    def _first_weight(self, dtype: np.dtype[Any]) -> Array:
-        """The weight of the first layer, as ``(K, C/groups)``."""
-
-    def _for_order(self, order: tuple[int, ...]) -> Layer:
-        """The same layer for an `x` whose channels come in another order."""
-        raise NotImplementedError
 
     @property
     def in_channels(self) -> int:
@@ -65,6 +56,52 @@ class Layer(ABC):
     @property
     def stride(self) -> int | tuple[int, ...]:
         return self._spec.stride
+
+    def _find(
+        self,
+        x: Array,
+        residual: Array | float | None = None,
+        out: Array | None = None,
+        mask: Masks = None,
+    ) -> Prepared:
+        """A checked call for these arrays, with the weights packed for it."""
+        of = geometries(x, residual, out, mask)
+        return self._prepared.get(of) or self._prepare(of)
+
+    def _prepare(self, of: Geometries) -> Prepared:
+        return keep(self._prepared, of, prepare(self._spec, of, self._pack))
+
+    def _pack(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
+        key = plan.pack_key, dtype
+        packed = self._packed.get(key)
+        return keep(self._packed, key, self._pack_for(plan, dtype)) if packed is None else packed
+
+    def _forget(self) -> None:
+        self._prepared: dict[Geometries, Prepared] = {}
+        # By the way a plan wants its weights, and their dtype.
+        self._packed: dict[tuple[Hashable, np.dtype[Any]], Any] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        made = ("_prepared", "_packed", "_orders", "_repeat")
+        return {k: v for k, v in vars(self).items() if k not in made}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._forget()
+
+
+class Layer(BaseLayer):
+    """A layer of floats, whose arrays may be masked and have names for channels."""
+
+    _repeat: Repeat | None
+
+    @abstractmethod
+    def _first_weight(self, dtype: np.dtype[Any]) -> Array:
+        """The weight of the first layer, as ``(K, C/groups)``."""
+
+    def _for_order(self, order: tuple[int, ...]) -> Layer:
+        """The same layer for an `x` whose channels come in another order."""
+        raise NotImplementedError
 
     @property
     def head(self) -> Head | None:
@@ -156,37 +193,8 @@ class Layer(ABC):
         found = self._orders.get(order)
         return keep(self._orders, order, self._for_order(order)) if found is None else found
 
-    def _find(
-        self,
-        x: Array,
-        residual: Array | float | None = None,
-        out: Array | None = None,
-        mask: Masks = None,
-    ) -> Prepared:
-        """A checked call for these arrays, with the weights packed for it."""
-        of = geometries(x, residual, out, mask)
-        return self._prepared.get(of) or self._prepare(of)
-
-    def _prepare(self, of: Geometries) -> Prepared:
-        return keep(self._prepared, of, prepare(self._spec, of, self._pack))
-
-    def _pack(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
-        key = plan.pack_key, dtype
-        packed = self._packed.get(key)
-        return keep(self._packed, key, self._pack_for(plan, dtype)) if packed is None else packed
-
     def _forget(self) -> None:
-        self._prepared: dict[Geometries, Prepared] = {}
-        # By the way a plan wants its weights, and their dtype.
-        self._packed: dict[tuple[Hashable, np.dtype[Any]], Any] = {}
+        super()._forget()
         self._orders: dict[tuple[int, ...], Layer] = {}
         # The last call, which finds out by itself whether the next is like it.
         self._repeat = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        caches = ("_prepared", "_packed", "_orders", "_repeat")
-        return {k: v for k, v in vars(self).items() if k not in caches}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._forget()

@@ -13,7 +13,7 @@ from .arrays import as_input, as_parameter
 from .dtypes import native
 from .shapes import as_vector, is_vector
 
-__all__ = ["Quantisation", "as_int32", "check_bytes"]
+__all__ = ["Quantisation", "as_int32", "check_bytes", "check_int32"]
 
 Array = npt.NDArray[Any]
 
@@ -102,6 +102,14 @@ def check_bytes(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
     if dtype not in (np.uint8, np.int8):
         raise TypeError(f"{name} has dtype {dtype}; uint8 or int8 is expected")
     return dtype
+
+
+def check_int32(dtype: np.dtype[Any]) -> None:
+    """Refuse a bias of another `dtype`."""
+    if dtype != np.int32:
+        raise TypeError(
+            f"bias has dtype {dtype}; int32 is expected, in units of x_scale * weight_scale"
+        )
 
 
 def as_int32(bias: Any) -> Array:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from .activation import ActivationSpec
@@ -15,12 +14,12 @@ from .execute import execute
 from .geometry import find_channel_axis, geometry
 from .keys import Known
 from .prepare import prepare_once
-from .quantisation import Quantisation, as_int32, check_bytes
+from .quantisation import Quantisation, as_int32, check_bytes, check_int32
 from .shapes import as_vector
 from .spec import LayerSpec, Options
 from .typing import Backend
 
-__all__ = ["qconv1x1"]
+__all__ = ["MASKED_BYTES", "qconv1x1"]
 
 Array = npt.NDArray[Any]
 
@@ -110,7 +109,9 @@ def qconv1x1(
     """
     if out is not None:
         out = check_out(out)
-    x = as_input(x, "x", axis=channel_axis if type(channel_axis) is int else None, masked=_BYTES)
+    x = as_input(
+        x, "x", axis=channel_axis if type(channel_axis) is int else None, masked=MASKED_BYTES
+    )
     weight = as_input(weight, "weight")
     if bias is not None:
         bias = as_int32(bias)
@@ -138,7 +139,7 @@ def qconv1x1(
 
 
 #: Instead of a masked x.
-_BYTES = (
+MASKED_BYTES = (
     "x.filled(byte) with the byte that is to stand for what is masked, such as x_zero_point, which "
     "counts as 0: quantised operators know no missing data"
 )
@@ -157,21 +158,16 @@ def _parse(
     x_shape, x_dtype, weight_shape, weight_dtype, bias_shape, bias_dtype = arrays
     check_bytes(x_dtype, "x")
     check_bytes(weight_dtype, "weight")
-    if bias_dtype is not None and bias_dtype != np.int32:
-        raise TypeError(
-            f"bias has dtype {bias_dtype}; int32 is expected, in units of x_scale * weight_scale"
-        )
+    if bias_dtype is not None:
+        check_int32(bias_dtype)
     activation, channel_axis, stride, groups, backend = given
     options = Options(activation, channel_axis, stride, groups, None, backend)
     spec = LayerSpec.parse(weight_shape, bias_shape, options)
     # Whoever has mixed up the axes of the weight is told so before its scales do not fit.
     find_channel_axis(spec, x_shape)
-    quantisation = Quantisation(
-        (x_scale, weight_scale, out_scale),
-        (x_zero_point, weight_zero_point, out_zero_point),
-        (x_dtype, weight_dtype),
-        spec.K,
-    )
+    scales = x_scale, weight_scale, out_scale
+    zero_points = x_zero_point, weight_zero_point, out_zero_point
+    quantisation = Quantisation(scales, zero_points, (x_dtype, weight_dtype), spec.K)
     return spec._replace(quantisation=quantisation)
 
 
