@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from typing import Any, cast
+from weakref import WeakMethod
 
 import numpy as np
 import numpy.typing as npt
@@ -69,7 +70,7 @@ class BaseLayer(ABC):
         return self._prepared.get(of) or self._prepare(of)
 
     def _prepare(self, of: Geometries) -> Prepared:
-        return keep(self._prepared, of, prepare(self._spec, of, self._pack))
+        return keep(self._prepared, of, prepare(self._spec, of, WeakMethod(self._pack)))
 
     def _pack(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
         key = plan.pack_key, dtype

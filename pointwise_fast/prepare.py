@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
+from weakref import WeakMethod
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +29,10 @@ Outs = tuple[Array, ...]
 
 #: Of x, the residual, the output and the mask.
 Geometries = tuple[Geometry, Geometry | None, Geometry | None, MaskGeometry]
-#: A layer's weights for a plan whose sums are of a dtype, packed.
-Pack = Callable[[Plan, np.dtype[Any]], Any]
+#: A layer's weights for a plan whose sums are of a dtype, packed. The layer, which holds what it
+#: has prepared, is not held in return: it goes with its last user, not when Python looks for
+#: circles.
+Pack = WeakMethod[Callable[[Plan, np.dtype[Any]], Any]]
 #: A plan for a problem, one that its backend takes; None where it does not take it in place.
 PlanFor = Callable[[Any], Plan | None]
 
@@ -189,7 +192,11 @@ class Prepared:
 
     def packed_for(self, plan: Plan) -> Any:
         """The weights for another plan of this call."""
-        return None if self._pack is None else self._pack(plan, self.dtype)
+        if self._pack is None:
+            return None
+        pack = self._pack()
+        assert pack is not None  # whoever runs a layer's call has the layer
+        return pack(plan, self.dtype)
 
     def residual(self, given: Array | float) -> Array:
         """`given`, a number in the dtype of the result.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
+from weakref import WeakMethod
 
 import numpy as np
 import numpy.typing as npt
@@ -127,7 +128,7 @@ class QConv1x1(OneLayer):
     def _prepare(self, of: Geometries) -> Prepared:
         x_dtype = check_bytes(of[0].dtype, "x")
         spec = self._spec._replace(quantisation=self._quantisation(x_dtype))
-        return keep(self._prepared, of, prepare(spec, of, self._pack))
+        return keep(self._prepared, of, prepare(spec, of, WeakMethod(self._pack)))
 
     def _pack_for(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
         weight = self._weight.reshape(self._spec.weight_shape)
