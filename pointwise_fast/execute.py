@@ -79,7 +79,7 @@ def execute(
     if parameters:
         plan.conv(*parameters, x, residual, out, threads, mask)
     else:
-        packed = prepared.packed if is_own else prepared.packed_for(plan)
+        packed = prepared.packed if is_own else prepared.packed_in_place
         plan.run(packed, x, residual, out, threads, mask)
     if is_own and mask is None and prepared.repeat is None and plan.repeat is not None:
         weight, bias = parameters or (None, None)

@@ -159,7 +159,7 @@ class Prepared:
         plan = self._plan(problem)
         assert plan is not None
         self.plan: Plan = plan
-        self.packed = self.packed_for(self.plan)
+        self.packed = self._packed_for(self.plan)
 
     def _plan(self, problem: Problem | QuantisedProblem) -> Plan | None:
         is_empty = 0 in (problem.K, problem.P, *problem.outer)
@@ -190,8 +190,12 @@ class Prepared:
         x, residual, _, mask = self._of
         return prepare(self.spec, (x, residual, None, mask), self._pack)
 
-    def packed_for(self, plan: Plan) -> Any:
-        """The weights for another plan of this call."""
+    @cached_property
+    def packed_in_place(self) -> Any:
+        """The weights for the plan whose output is its input."""
+        return None if self._in_place is None else self._packed_for(self._in_place)
+
+    def _packed_for(self, plan: Plan) -> Any:
         if self._pack is None:
             return None
         pack = self._pack()

@@ -20,6 +20,7 @@ from .geometry import (
     spread_mask,
     stepped_along,
 )
+from .missing import Missing
 from .problem import Problem, QuantisedProblem, reduce_pixels
 from .spec import LayerSpec, Shape
 
@@ -36,8 +37,7 @@ def reduce_call(
 ) -> tuple[Problem, Shape]:
     """Check arrays and reduce them to a `Problem`; also the shape of the result."""
     labels = spec.head == "argmax"
-    missing = spec.missing
-    some_missing = mask is not None or missing.nodata is not None
+    some_missing = mask is not None or spec.missing.nodata is not None
     dtypes = _choose_dtypes(spec, x.dtype, some_missing)
     axis = find_channel_axis(spec, x.shape)
     masks = [spread_mask(m, x.shape, axis) for m in as_masks(mask)]
@@ -81,12 +81,7 @@ def reduce_call(
         hidden=spec.hidden,
         head=spec.head,
         precision=spec.precision,
-        # A chain's fill is its first layer's, of the sums' dtype, unless labels come of it.
-        missing=missing.resolve(
-            dtypes.x, dtypes.sums if spec.hidden and not labels else dtypes.out, labels
-        )
-        if some_missing
-        else None,
+        missing=_resolve_missing(spec, dtypes) if some_missing else None,
         mask_strides=strides.get("mask 0"),
         second_mask_strides=strides.get("mask 1"),
         scale=spec.affine and spec.affine[0],
@@ -94,6 +89,13 @@ def reduce_call(
     )
     _check_affine(problem)
     return problem, shape
+
+
+def _resolve_missing(spec: LayerSpec, dtypes: Dtypes) -> Missing:
+    """A chain's fill is its first layer's, of the sums' dtype, unless labels come of it."""
+    labels = spec.head == "argmax"
+    filled = dtypes.sums if spec.hidden and not labels else dtypes.out
+    return spec.missing.resolve(dtypes.x, filled, labels)
 
 
 def reduce_quantised(
