@@ -103,7 +103,7 @@ def conv1x1_backward(
     weight = as_parameter(weight, "weight")
     wanted = _check_needs(needs)
     arrays = weight.shape, geometry(x), geometry(grad_out)
-    backward = _known(arrays, (wanted, channel_axis, stride, groups, backend))
+    backward = _known(arrays, (*wanted, channel_axis, stride, groups, backend))
     return backward(grad_out, x, weight, resolve_threads(threads))
 
 
@@ -134,7 +134,9 @@ class _Backward:
     def __init__(
         self,
         arrays: tuple[Shape, Geometry, Geometry],
-        wanted: tuple[bool, bool, bool],
+        needs_x: bool,
+        needs_weight: bool,
+        needs_bias: bool,
         channel_axis: int,
         stride: int | Sequence[int],
         groups: int,
@@ -146,7 +148,7 @@ class _Backward:
         options = Options(channel_axis=channel_axis, stride=stride, groups=groups, backend=backend)
         layer = LayerSpec.parse(weight_shape, None, options)
         problem, _ = reduce_call(layer, x, None, grad_out, out_name="grad_out")
-        self._needs_x, self._needs_weight, self._needs_bias = wanted
+        self._needs_x, self._needs_weight, self._needs_bias = needs_x, needs_weight, needs_bias
         self._layer, self._weight_shape = layer, weight_shape
         self._dtype = problem.dtype
         self._K, self._G = layer.K, layer.groups
