@@ -16,8 +16,14 @@ that fit it, weights ``(K, C/groups)`` and bias ``(K,)`` of ``problem.dtype``:
     problem has hidden layers.
 ``gradient(problem)``
     A `Gradient` for a problem without bias, activation and residual; None: the backend has none.
+``quantised(problem)``
+    A `Plan` of a `QuantisedProblem`, whose weights are bytes and whose bias is int32; None: the
+    backend has no quantised kernels, or none that write over their input.
 ``run_branches(plans, packed, x, outs, threads)``
     `Plan.run` of several plans on one input.
+``repeat_branches(repeats, outs)``
+    Several of its repeats on one input as one, of ``x, None or a tuple of outputs, threads``, whose
+    result is a tuple; None: it has no quicker way.
 """
 
 from __future__ import annotations
@@ -29,7 +35,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from pointwise_fast.problem import Problem
+    from pointwise_fast.problem import Problem, QuantisedProblem
 
 __all__ = [
     "Backend",
@@ -37,8 +43,8 @@ __all__ = [
     "Gradient",
     "Parameters",
     "Plan",
-    "QuantisedPlan",
     "Repeat",
+    "no_repeat",
     "run_in_turn",
 ]
 
@@ -54,7 +60,7 @@ Repeat = Callable[..., npt.NDArray[Any] | None]
 
 
 class Plan(Protocol):
-    """How one `Problem` will be computed; immutable and shared between threads."""
+    """How one problem will be computed; immutable and shared between threads."""
 
     #: Plans of the same key can use each other's packed weights.
     pack_key: Hashable
@@ -85,20 +91,13 @@ class Plan(Protocol):
     ) -> None:
         """Compute `out` once: pack and run."""
 
-    def repeat(
-        self,
-        packed: Any,
-        weight: Array | None,
-        bias: Array | None,
-        x: Array,
-        residual: Array | None,
-        out: Array,
-        empty: Callable[[], Array],
-    ) -> Repeat | None:
-        """A quick way to call `run`, or `conv` where there is a weight, once more.
+    @property
+    def repeat(self) -> Callable[..., Repeat | None] | None:
+        """Makes a quick way to call `run`, or `conv` where there is a weight, once more.
 
-        The arrays are those of a call that was checked in full; `empty` makes an output. None:
-        the backend has no quicker way.
+        It is given what was packed or None, weight and bias or None, x, residual, out and what
+        makes an output, all of a call that was checked in full. None: the plan has no quicker way;
+        or, as its result, none for these arrays.
         """
 
 
@@ -144,6 +143,8 @@ class Backend(Protocol):
 
     def gradient(self, problem: Problem) -> Gradient | None: ...
 
+    def quantised(self, problem: QuantisedProblem) -> Plan | None: ...
+
     def run_branches(
         self,
         plans: Sequence[Plan],
@@ -153,12 +154,9 @@ class Backend(Protocol):
         threads: int,
     ) -> None: ...
 
-
-class QuantisedPlan(Protocol):
-    """How one `QuantisedProblem` will be computed; immutable and shared between threads."""
-
-    def conv(self, weight: Array, bias: Array | None, x: Array, out: Array, threads: int) -> None:
-        """Compute `out`; weights are ``(K, C)``, the bias ``(K,)`` of int32."""
+    def repeat_branches(
+        self, repeats: Sequence[Repeat], outs: Sequence[npt.NDArray[Any]]
+    ) -> Callable[..., Any] | None: ...
 
 
 def run_in_turn(
@@ -171,3 +169,7 @@ def run_in_turn(
     """`Backend.run_branches` of those that cannot do better than one plan after another."""
     for plan, weights, out in zip(plans, packed, outs, strict=True):
         plan.run(weights, x, None, out, threads)
+
+
+def no_repeat(repeats: Sequence[Repeat], outs: Sequence[npt.NDArray[Any]]) -> None:
+    """`Backend.repeat_branches` of those that have none."""

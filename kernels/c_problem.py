@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-try:
-    from ._c import ffi, lib
-except ImportError:  # `c_simd.available` says why
-    ffi = lib = None
+from .c_library import ffi, lib
 
 if TYPE_CHECKING:
     from pointwise_fast.problem import Problem

@@ -7,14 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from . import c_simd
+from . import Parameters
+from .c_library import check_status, ffi, isa, kernel_set, lib
 from .c_problem import pointer
-from .c_simd import _kernel_sets, check_status
-
-try:
-    from ._c import ffi, lib
-except ImportError:  # `c_simd.available` says why
-    ffi = lib = None
 
 if TYPE_CHECKING:
     from pointwise_fast.problem import QuantisedProblem
@@ -24,11 +19,11 @@ __all__ = ["CQuantised", "kernels_of"]
 Array = npt.NDArray[Any]
 
 
-def kernels_of(isa: str) -> dict[str, Any]:
+def kernels_of(name: str) -> dict[str, Any]:
     """The kernels of an instruction set of `c_simd.isas` that work here, by name, best first."""
     found: dict[str, Any] = {}
     i = 0
-    while candidate := lib.pw_qkernels_at(_kernel_sets[isa], i):
+    while candidate := lib.pw_qkernels_at(kernel_set(name), i):
         if lib.pw_qkernels_works(candidate):
             found[ffi.string(lib.pw_qkernels_name(candidate)).decode()] = candidate
         i += 1
@@ -36,15 +31,13 @@ def kernels_of(isa: str) -> dict[str, Any]:
 
 
 class CQuantised:
-    """`pointwise_fast.kernels.QuantisedPlan` on ``c_src``."""
+    """`pointwise_fast.kernels.Plan` of a `QuantisedProblem` on ``c_src``."""
 
-    NAME = "c"
-
-    #: Channels up to which the output may be the input.
-    most_in_place = 0 if lib is None else lib.PW_QCONV_IN_PLACE
+    pack_key = "quantised"
+    repeat = None
 
     def __init__(self, problem: QuantisedProblem, kernels: str | None = None) -> None:
-        found = kernels_of(c_simd.isa() if kernels is None else kernels.partition("-")[0])
+        found = kernels_of(isa() if kernels is None else kernels.partition("-")[0])
         self._kernels = found[kernels or next(iter(found))]
         # The C problem points into these.
         self._weight_zero = np.ascontiguousarray(problem.weight_zero, np.int32)
@@ -53,7 +46,30 @@ class CQuantised:
         self._problem.w_zero = ffi.from_buffer("int32_t[]", self._weight_zero)
         self._problem.scale = ffi.from_buffer("float[]", self._multiplier)
 
-    def conv(self, weight: Array, bias: Array | None, x: Array, out: Array, threads: int) -> None:
+    def pack(self, weight: Array, bias: Array | None) -> Parameters:
+        return weight.copy(), None if bias is None else bias.copy()
+
+    def run(
+        self,
+        packed: Parameters,
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+        mask: Array | None = None,
+    ) -> None:
+        self.conv(*packed, x, None, out, threads)
+
+    def conv(
+        self,
+        weight: Array,
+        bias: Array | None,
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+        mask: Array | None = None,
+    ) -> None:
         status = lib.pw_qconv(
             self._kernels,
             self._problem,

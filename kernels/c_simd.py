@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from importlib.util import module_from_spec, spec_from_file_location
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-try:
-    from . import _c
-    from ._c import ffi, lib
-except ImportError as error:
-    ffi = lib = None
-    _missing: str | None = (
-        f"the C kernels are not built ({error}); install a C compiler (gcc or clang) and "
-        "reinstall with 'pip install --force-reinstall --no-cache-dir pointwise_fast'"
-    )
-else:
-    _missing = None
-
-from . import Parameters, Plan, run_in_turn
+from . import Parameters, Plan, c_library, run_in_turn
+from .c_library import (
+    available,
+    caches,
+    check_status,
+    compiler,
+    ffi,
+    has_fma,
+    isa,
+    isas,
+    kernel_set,
+    lib,
+    repeat_module,
+    select_isa,
+)
 from .c_problem import address, integer, pointer, real_parts, to_c, weights
+from .c_quantised import CQuantised
 from .features import FEATURES as _ALL
 from .features import first_lacking
 
 if TYPE_CHECKING:
-    from pointwise_fast.problem import Problem
+    from pointwise_fast.problem import Problem, QuantisedProblem
 
     from . import Repeat
 
@@ -46,6 +48,7 @@ __all__ = [
     "isa",
     "isas",
     "plan",
+    "quantised",
     "repeat_branches",
     "run_branches",
     "select_isa",
@@ -65,38 +68,6 @@ _SHORT = 1 << 16
 
 #: Alignment of packed weights: a cache line.
 _LINE = 64
-
-
-def _find_kernel_sets() -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if lib is not None:
-        i = 0
-        while candidate := lib.pw_kernel_set_at(i):
-            if lib.pw_kernel_set_works(candidate):
-                found[ffi.string(lib.pw_kernel_set_name(candidate)).decode()] = candidate
-            i += 1
-    return found
-
-
-def _find_repeats() -> Any:
-    """``repeat.c``, a module in the file of `_c`."""
-    if lib is None:
-        return None
-    spec = spec_from_file_location(f"{__package__}._repeat", _c.__file__)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-_repeats = _find_repeats()
-_kernel_sets = _find_kernel_sets()
-_isa = next(iter(_kernel_sets), "")
-
-
-def available() -> str | None:
-    return _missing
 
 
 FEATURES = frozenset(_ALL)
@@ -154,38 +125,6 @@ def _finish_of(problem: Problem) -> str | None:
     return None
 
 
-def isas() -> tuple[str, ...]:
-    """The instruction sets that are built and that this CPU has, best first."""
-    return tuple(_kernel_sets)
-
-
-def isa() -> str:
-    """The instruction set in use; "" where the C kernels are not built."""
-    return _isa
-
-
-def select_isa(name: str) -> None:
-    """Use `name`, one of `isas`, for plans made from now on; at start-up, before any is made."""
-    global _isa
-    assert name in _kernel_sets
-    _isa = name
-
-
-def has_fma() -> bool:
-    """Whether the instruction set in use fuses multiply-adds."""
-    return bool(lib.pw_kernel_set_has_fma(_kernel_sets[_isa]))
-
-
-def compiler() -> str:
-    """The compiler of the C kernels; "" where they are not built."""
-    return "" if lib is None else ffi.string(lib.pw_compiler()).decode()
-
-
-def caches() -> tuple[int, ...]:
-    """Bytes of the level 1 (data), 2 and 3 caches; 0 where unknown."""
-    return () if lib is None else tuple(lib.pw_cache_bytes(level) for level in (1, 2, 3))
-
-
 def plan(problem: Problem) -> CPlan:
     return CChainPlan(problem) if problem.hidden else CPlan(problem)
 
@@ -208,7 +147,7 @@ def repeat_branches(repeats: Sequence[Repeat], outs: Sequence[Array]) -> Repeat 
     The result is a tuple of outputs or, where nothing was done, None. `outs`, which do not overlap,
     are of the same kind. None: there are too many.
     """
-    repeat: Repeat | None = _repeats.remember_branches(tuple(repeats), tuple(outs))
+    repeat: Repeat | None = repeat_module.remember_branches(tuple(repeats), tuple(outs))
     return repeat
 
 
@@ -216,24 +155,31 @@ def gradient(problem: Problem) -> CGradient:
     return CGradient(problem)
 
 
+def quantised(problem: QuantisedProblem) -> CQuantised | None:
+    return None if problem.in_place and problem.C > lib.PW_QCONV_IN_PLACE else CQuantised(problem)
+
+
 class CPlan:
     """`pointwise_fast.kernels.Plan` on ``c_src``."""
 
     def __init__(self, problem: Problem, isa: str | None = None) -> None:
-        kernel_set = _kernel_sets[_isa if isa is None else isa]
+        kernels = kernel_set(isa)
         layers = problem.layers()
         described = [to_c(layer) for layer in layers]
-        handle = self._new(kernel_set, [c for c, _ in described])
+        handle = self._new(kernels, [c for c, _ in described])
         if not handle:
             raise MemoryError("no memory for a plan")
         self.handle = ffi.gc(handle, lib.pw_plan_free)
         self._complex = problem.dtype.kind == "c"
         work = sum(layer.K * (layer.C // layer.groups + 16) for layer in layers)
         self._long = work * problem.P * math.prod(problem.outer) > _SHORT
-        self.pack_key = (isa or _isa, *map(lib.pw_plan_layout, self._layers(len(layers))))
+        self.pack_key = (
+            isa or c_library.isa(),
+            *map(lib.pw_plan_layout, self._layers(len(layers))),
+        )
 
-    def _new(self, kernel_set: Any, problems: list[Any]) -> Any:
-        return lib.pw_plan_new(kernel_set, problems[0])
+    def _new(self, kernels: Any, problems: list[Any]) -> Any:
+        return lib.pw_plan_new(kernels, problems[0])
 
     def _layers(self, n: int) -> list[Any]:
         """The plans that weights are packed with, one for each layer."""
@@ -316,7 +262,7 @@ class CPlan:
     ) -> Repeat | None:
         if self._complex:
             return None
-        repeat: Repeat | None = _repeats.remember(
+        repeat: Repeat | None = repeat_module.remember(
             integer(self.handle),
             0 if packed is None else integer(packed),
             (self.handle, packed),
@@ -334,8 +280,8 @@ class CPlan:
 class CChainPlan(CPlan):
     """`pointwise_fast.kernels.ChainPlan` on ``c_src``."""
 
-    def _new(self, kernel_set: Any, problems: list[Any]) -> Any:
-        return lib.pw_chain_new(kernel_set, problems, len(problems))
+    def _new(self, kernels: Any, problems: list[Any]) -> Any:
+        return lib.pw_chain_new(kernels, problems, len(problems))
 
     def _layers(self, n: int) -> list[Any]:
         return [lib.pw_chain_layer(self.handle, i) for i in range(n)]
@@ -345,8 +291,7 @@ class CGradient:
     """`pointwise_fast.kernels.Gradient` on ``c_src``."""
 
     def __init__(self, problem: Problem, isa: str | None = None) -> None:
-        kernel_set = _kernel_sets[_isa if isa is None else isa]
-        handle = lib.pw_gradient_new(kernel_set, to_c(problem)[0])
+        handle = lib.pw_gradient_new(kernel_set(isa), to_c(problem)[0])
         if not handle:
             raise MemoryError("no memory for a plan")
         self._plan = ffi.gc(handle, lib.pw_gradient_free)
@@ -373,11 +318,3 @@ class CGradient:
             threads,
         )
         check_status(status)
-
-
-def check_status(status: int) -> None:
-    """Raise what a call ended with: what a signal's handler raised, where that interrupted it."""
-    if status == lib.PW_INTERRUPTED:
-        _repeats.raise_interruption()
-    if status:
-        raise MemoryError("no memory for packed weights or scratch; nothing was written")

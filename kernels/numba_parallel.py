@@ -27,11 +27,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from . import no_repeat as repeat_branches
 from . import run_in_turn as run_branches
 from .features import FLOATS, first_lacking
 
 if TYPE_CHECKING:
-    from pointwise_fast.problem import Problem
+    from pointwise_fast.problem import Problem, QuantisedProblem
 
 __all__ = [
     "FEATURES",
@@ -41,6 +42,8 @@ __all__ = [
     "available",
     "choose_tile",
     "plan",
+    "quantised",
+    "repeat_branches",
     "run_branches",
     "unsupported",
 ]
@@ -88,6 +91,10 @@ def plan(problem: Problem) -> NumbaPlan:
 
 
 def gradient(problem: Problem) -> None:
+    return None
+
+
+def quantised(problem: QuantisedProblem) -> None:
     return None
 
 
@@ -140,6 +147,8 @@ def _blocks(problem: Problem, tile: Tile) -> int:
 
 class NumbaPlan:
     """`pointwise_fast.kernels.Plan` on `numba_loops`."""
+
+    repeat = None
 
     def __init__(self, problem: Problem) -> None:
         with _lock:
@@ -230,9 +239,6 @@ class NumbaPlan:
         mask: Array | None = None,
     ) -> None:
         self.run(self.pack(weight, bias), x, residual, out, threads)
-
-    def repeat(self, *_: Any) -> None:
-        return None
 
 
 def _address(array: Array) -> int:

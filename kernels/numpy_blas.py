@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import Parameters, blas, numpy_direct
+from . import no_repeat as repeat_branches
 from . import run_in_turn as run_branches
 from .features import FEATURES as _ALL
 from .features import first_lacking
@@ -21,10 +22,11 @@ from .numpy_activations import activate
 from .numpy_affine import scaled
 from .numpy_finish import absent, apply_head, rescale, store, without_result
 from .numpy_gradient import NumpyGradient
+from .numpy_quantised import NumpyQuantised
 from .panels import panels
 
 if TYPE_CHECKING:
-    from pointwise_fast.problem import Problem
+    from pointwise_fast.problem import Problem, QuantisedProblem
 
 __all__ = [
     "FEATURES",
@@ -33,6 +35,8 @@ __all__ = [
     "available",
     "gradient",
     "plan",
+    "quantised",
+    "repeat_branches",
     "run_branches",
     "sizes",
     "unsupported",
@@ -65,10 +69,15 @@ def gradient(problem: Problem) -> NumpyGradient:
     return NumpyGradient(problem)
 
 
+def quantised(problem: QuantisedProblem) -> NumpyQuantised:
+    return NumpyQuantised(problem)
+
+
 class NumpyPlan:
     """`pointwise_fast.kernels.Plan` on `numpy.matmul`."""
 
     pack_key = "plain"
+    repeat = None
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -131,9 +140,6 @@ class NumpyPlan:
     ) -> None:
         # Packed are copies: the weights given may lie in `out`.
         self.run(self.pack(weight, bias), x, residual, out, threads, mask)
-
-    def repeat(self, *_: Any) -> None:
-        return None
 
 
 def _apply(

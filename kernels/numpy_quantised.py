@@ -6,7 +6,6 @@ temporaries stay small.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,25 +23,47 @@ Array = npt.NDArray[Any]
 
 
 class NumpyQuantised:
-    """`pointwise_fast.kernels.QuantisedPlan` on `numpy.matmul`."""
+    """`pointwise_fast.kernels.Plan` of a `QuantisedProblem` on `numpy.matmul`."""
 
-    NAME = "numpy"
-
-    #: Channels up to which the output may be the input.
-    most_in_place = sys.maxsize
+    pack_key = "quantised numpy"
+    repeat = None
 
     def __init__(self, problem: QuantisedProblem) -> None:
         self.problem = problem
 
-    def conv(self, weight: Array, bias: Array | None, x: Array, out: Array, threads: int) -> None:
+    def pack(self, weight: Array, bias: Array | None) -> tuple[Array, Array]:
+        """Weights less their zero points and a bias, of float64."""
+        W = weight.astype(np.float64) - self.problem.weight_zero[:, np.newaxis]
+        return W, np.zeros(len(W)) if bias is None else bias.astype(np.float64)
+
+    def run(
+        self,
+        packed: tuple[Array, Array],
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+        mask: Array | None = None,
+    ) -> None:
         problem = self.problem
         X = problem.x_view(x)
         Y = problem.out_view(out)
-        W = weight.astype(np.float64) - problem.weight_zero[:, np.newaxis]
-        b = np.zeros(problem.K) if bias is None else bias.astype(np.float64)
+        W, b = packed
         for panel in panels(problem):
             sums = blas.product(W, X[panel].astype(np.float64) - problem.x_zero) + b[:, np.newaxis]
             Y[panel] = requantise(sums.astype(np.int64).astype(np.int32), problem)
+
+    def conv(
+        self,
+        weight: Array,
+        bias: Array | None,
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+        mask: Array | None = None,
+    ) -> None:
+        self.run(self.pack(weight, bias), x, None, out, threads)
 
 
 def requantise(sums: Array, problem: QuantisedProblem) -> Array:

@@ -11,12 +11,14 @@ from .dispatch import backends
 from .folding import fold_batch_norm, fold_normalization, fold_scale
 from .gradient import conv1x1_backward
 from .quantised import qconv1x1
+from .quantised_layer import QConv1x1
 from .threadpools import register as _register
 
 __all__ = [
     "Branches",
     "Chain",
     "Conv1x1",
+    "QConv1x1",
     "__version__",
     "backends",
     "config",

@@ -1,9 +1,9 @@
-"""The activations: their names, their parameters and how a user spells them."""
+"""The activations and heads: their names, their parameters and how a user spells them."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -11,9 +11,19 @@ from . import typing as types
 from .foreign import as_ndarray, is_masked
 from .shapes import is_vector
 
-__all__ = ["ACTIVATIONS", "Activation", "ActivationSpec", "parse_activation"]
+__all__ = [
+    "ACTIVATIONS",
+    "HEADS",
+    "Activation",
+    "ActivationSpec",
+    "parse_activation",
+    "parse_head",
+]
 
 ActivationSpec = types.Activation | None
+
+#: What is made of all output channels of a pixel at the end.
+HEADS: tuple[str, ...] = get_args(types.Head)
 
 
 class Activation(NamedTuple):
@@ -153,3 +163,20 @@ def _prelu(given: Any) -> Activation:
     if slopes.size == 1:
         return Activation("leaky_relu", float(slopes.item()))
     return Activation("prelu", slopes=tuple(slopes.reshape(-1).tolist()))
+
+
+def parse_head(head: Any) -> str | None:
+    """`head` as a user passes it, checked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no name, or none of `HEADS`.
+    """
+    if head is None:
+        return None
+    if not isinstance(head, str):
+        raise TypeError(f"head must be None or a name; got {head!r}")
+    if head not in HEADS:
+        raise ValueError(f"head {head!r} is unknown; choose from {', '.join(HEADS)}")
+    return head

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from copy import copy
+from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import as_mask, as_x, check_out, overlap
-from .call import Call
+from .arrays import as_mask, as_x, check_out
 from .chain import Chain, parameters_of
 from .config import resolve_threads
 from .conv_layer import Conv1x1
+from .execute import execute
 from .foreign import is_masked
-from .geometry import Masks, as_masks
-from .kernels import Plan, Repeat, c_simd, run_in_turn
-from .keys import MOST_CALLS, key_of
+from .geometry import Masks, geometry
+from .kernels import Plan
+from .keys import keep
 from .layer import Layer
 from .masked import find_lost, unmask, with_mask
 from .names import find_channels, has_names
+from .prepare import Prepared, Together, geometries
+from .spec import LayerSpec, side_by_side
 
 __all__ = ["Branches"]
 
@@ -81,24 +82,26 @@ class Branches:
 
     def __init__(self, *layers: Conv1x1 | Chain | Branches) -> None:
         self._layers = _flatten(layers)
-        first = self._layers[0]._settings
+        first = self._layers[0]._spec
         for i, layer in enumerate(self._layers[1:], 2):
-            settings = layer._settings
-            if settings.C != first.C:
+            spec = layer._spec
+            if spec.C != first.C:
                 raise ValueError(
-                    f"{settings.expects(f'layer {i}')} channels, {first.expects('layer 1')}; "
+                    f"{spec.expects(f'layer {i}')} channels, {first.expects('layer 1')}; "
                     "all read the same input"
                 )
             for name in ("channel_axis", "stride", "channels"):
-                mine, theirs = getattr(settings, name), getattr(first, name)
+                mine, theirs = getattr(spec, name), getattr(first, name)
                 if mine != theirs:
                     raise ValueError(
                         f"layer {i} has {name}={mine}, layer 1 has {theirs}; "
                         "all read the same pixels"
                     )
         self._chained = any(isinstance(layer, Chain) for layer in self._layers)
+        self._skips = [layer._adds_input for layer in self._layers]
         self._orders: dict[tuple[int, ...], Branches] = {}
-        self._repeat: Repeat | None = None
+        self._prepared: dict[Hashable, Together] = {}
+        self._repeat: Callable[..., tuple[Array, ...] | None] | None = None
 
     @property
     def layers(self) -> tuple[Conv1x1 | Chain, ...]:
@@ -152,11 +155,11 @@ class Branches:
         """
         n = resolve_threads(threads)
         if self._repeat is not None and mask is None and not isinstance(out, np.ndarray):
-            results: tuple[Array, ...] | None = self._repeat(x, out, n)  # type: ignore[assignment]
+            results = self._repeat(x, out, n)
             if results is not None:
                 return results
         outs = self._check_outs(out)
-        first = self._layers[0]._settings
+        first = self._layers[0]._spec
         if first.channels is not None and has_names(x):
             x, order = find_channels(x, first.channels, first.channel_axis)
             if order is not None:
@@ -191,16 +194,14 @@ class Branches:
 
     @property
     def _give_labels(self) -> bool:
-        return any(layer._settings.head == "argmax" for layer in self._layers)
+        return any(layer._spec.head == "argmax" for layer in self._layers)
 
     def _in_order(self, order: tuple[int, ...]) -> Branches:
         """The same branches for an `x` whose channels come in another order."""
         found = self._orders.get(order)
         if found is None:
-            if len(self._orders) >= MOST_CALLS:
-                self._orders.clear()
             layers = [layer._for_order(order) for layer in self._layers]
-            found = self._orders[order] = Branches(*layers)
+            found = keep(self._orders, order, Branches(*layers))
         return found
 
     def _run_masked(
@@ -209,79 +210,58 @@ class Branches:
         mask: Array | None,
         given: tuple[Array | None, ...],
         threads: int,
-        lost: Sequence[Array] | None = None,
+        lost: Sequence[Array] = (),
     ) -> tuple[Array, ...]:
         """`_run` of masked arrays; `lost` are arrays for the masks of the results."""
         data, masks = unmask(x, mask, self._give_labels)
         targets = tuple(None if out is None else np.ma.getdata(out, subok=False) for out in given)
-        for i, out in enumerate(targets):
-            self._find(i, data, masks, out)  # which checks everything
+        self._find(data, masks, targets)  # which checks everything
         # Before any output is written, which may overlap x.
         found = [
-            find_lost(layer, data, masks, None if lost is None else lost[i])
-            for i, layer in enumerate(self._layers)
+            find_lost(layer._spec, layer._first_weight, data, masks, into)
+            for layer, into in zip(self._layers, lost or (None,) * len(given), strict=True)
         ]
         results = self._run(data, masks, targets, threads)
         return tuple(
-            with_mask(layer, y if out is None else out, gone, x)
+            with_mask(layer._spec, y if out is None else out, gone, x)
             for layer, y, out, gone in zip(self._layers, results, given, found, strict=True)
         )
 
     def _run(
         self, x: Array, mask: Masks, given: tuple[Array | None, ...], threads: int
     ) -> tuple[Array, ...]:
-        found = [self._find(i, x, mask, out) for i, out in enumerate(given)]
-        calls = [call for call, _ in found]
-        packed = [weights for _, weights in found]
-        outs = tuple(
-            call.empty() if out is None else out for call, out in zip(calls, given, strict=True)
+        together = self._find(x, mask, given)
+        outs = tuple(out for out in given if out is not None) or None
+        results = execute(together, x, None, mask, outs, threads)
+        if together.repeat is not None:
+            self._repeat = together.repeat.branches
+        return results
+
+    def _find(self, x: Array, mask: Masks, outs: tuple[Array | None, ...]) -> Together:
+        """Checked calls of all layers for these arrays."""
+        key = (
+            geometries(x, None, None, mask),
+            tuple(out is not None and geometry(out) for out in outs),
         )
-        for i, a in enumerate(outs):
-            for j, b in enumerate(outs[:i]):
-                if overlap(a, b):
-                    raise ValueError(f"out[{i}] overlaps out[{j}]")
-        inputs = (x, *as_masks(mask))
-        if any(overlap(out, given) for out in outs for given in inputs):
-            beside = self._run(x, mask, (None,) * len(outs), threads)
-            for out, result in zip(outs, beside, strict=True):
-                np.copyto(out, result)
-            return outs
-        if mask is not None or self._chained:
-            for layer, call, weights, out in zip(self._layers, calls, packed, outs, strict=True):
-                added = layer._added(x)
-                call.plan.run(weights, x, added, out, threads, mask)  # type: ignore[arg-type]
-            return outs
-        backends = {call.backend for call in calls}
-        run = backends.pop().run_branches if len(backends) == 1 else run_in_turn
-        run([call.plan for call in calls], packed, x, outs, threads)
-        self._remember(calls, packed, x, outs)
-        return outs
+        found = self._prepared.get(key)
+        if found is None:
+            parts = [self._find_layer(i, x, mask, out) for i, out in enumerate(outs)]
+            in_turn = mask is not None or self._chained
+            found = keep(self._prepared, key, Together(parts, self._skips, in_turn))
+        return found
 
-    def _remember(
-        self, calls: list[Call], packed: list[Any], x: Array, outs: tuple[Array, ...]
-    ) -> None:
-        repeats = []
-        for call, weights, out in zip(calls, packed, outs, strict=True):
-            if call.repeat is None:
-                call.repeat = call.plan.repeat(weights, None, None, x, None, out, call.empty)
-            if call.repeat is None:
-                return
-            repeats.append(call.repeat)
-        self._repeat = c_simd.repeat_branches(repeats, outs)
-
-    def _find(self, i: int, x: Array, mask: Masks, out: Array | None) -> tuple[Call, Any]:
+    def _find_layer(self, i: int, x: Array, mask: Masks, out: Array | None) -> Prepared:
         """`Layer._find`, whose errors name the layer."""
         try:
-            layer = self._layers[i]
-            return layer._find(x, layer._added(x), out, mask)
+            return self._layers[i]._find(x, x if self._skips[i] else None, out, mask)
         except (TypeError, ValueError) as error:
             raise type(error)(f"layer {i + 1}: {error}") from None
 
     def _run_into_one(self, x: Array, mask: Array | None, out: Array, threads: int) -> Array:
         if self._as_one is not None:
             return self._as_one(x, mask=mask, out=out, threads=threads)
-        axis = self._layers[0]._settings.channel_axis
-        ends = np.cumsum([layer._settings.K for layer in self._layers])
+        axis = self._layers[0]._spec.channel_axis
+        ends = np.cumsum([layer._spec.K for layer in self._layers])
         if not -out.ndim <= axis < out.ndim or out.shape[axis] != ends[-1]:
             raise ValueError(
                 f"out has shape {out.shape}; the layers give {ends[-1]} channels on axis {axis}"
@@ -293,23 +273,13 @@ class Branches:
             return out
         lost = np.empty(out.shape, np.bool_)
         self._run_masked(x, mask, parts, threads, np.split(lost, ends[:-1], axis))
-        return with_mask(self._layers[0], out, lost, x)
+        return with_mask(self._layers[0]._spec, out, lost, x)
 
     @cached_property
     def _as_one(self) -> _SideBySide | None:
         """One layer with all channels, where the layers differ in weights and biases alone."""
-        kinds = {
-            (
-                *(s.groups, str(s.dtype), s.backend, s.head, s.precision),
-                key_of((tuple(s.activation or ()), tuple(s.missing), s.affine)),
-            )
-            for s in (layer._settings for layer in self._layers)
-        }
-        first = self._layers[0]._settings
-        of_channels = first.head is not None or (first.activation and first.activation.slopes)
-        alike = len(kinds) == 1 and first.groups == 1 and not of_channels and not self._chained
-        alike = alike and first.precision != "bf16"  # for which the number of channels matters
-        return _SideBySide(self._layers) if alike else None
+        spec = side_by_side([layer._spec for layer in self._layers])
+        return None if spec is None else _SideBySide(spec, self._layers)
 
     def __getstate__(self) -> tuple[Conv1x1 | Chain, ...]:
         return self._layers
@@ -340,13 +310,10 @@ def _flatten(given: Sequence[Any]) -> tuple[Conv1x1 | Chain, ...]:
 
 
 class _SideBySide(Layer):
-    """Layers with equal settings side by side: one matrix."""
+    """Layers whose specs are alike side by side: one matrix."""
 
-    def __init__(self, layers: Sequence[Any]) -> None:
-        self._layers = layers
-        self._settings = copy(layers[0]._settings)
-        self._settings.K = sum(layer._settings.K for layer in layers)
-        self._settings.bias = any(layer._settings.bias for layer in layers)
+    def __init__(self, spec: LayerSpec, layers: Sequence[Any]) -> None:
+        self._spec, self._layers = spec, layers
         self._forget()
 
     def _first_weight(self, dtype: np.dtype[Any]) -> Array:
@@ -355,7 +322,7 @@ class _SideBySide(Layer):
     def _pack_for(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
         found = parameters_of(self._layers, dtype)
         weight = np.concatenate([weight for weight, _ in found])
-        if not self._settings.bias:
+        if not self._spec.bias:
             return plan.pack(weight, None)
         biases = [np.zeros(len(w), dtype) if bias is None else bias for w, bias in found]
         return plan.pack(weight, np.concatenate(biases))

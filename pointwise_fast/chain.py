@@ -13,9 +13,9 @@ from .conv_layer import Conv1x1
 from .kernels import ChainPlan, Parameters, Plan
 from .layer import Layer
 from .problem import Hidden
-from .settings import Settings
+from .spec import LayerSpec
 
-__all__ = ["Chain", "parameters_of"]
+__all__ = ["Chain", "chained", "parameters_of"]
 
 Array = npt.NDArray[Any]
 
@@ -80,9 +80,9 @@ class Chain(Layer):
             raise TypeError(f"residual must be True or False; got {residual!r}")
         self._layers = _flatten(layers)
         self._residual = residual
-        self._settings = _ChainSettings([layer._settings for layer in self._layers])
+        self._spec = chained([layer._spec for layer in self._layers])
         if residual:
-            self._settings.check_skip()
+            _check_skip(self._spec)
         self._forget()
 
     @property
@@ -91,11 +91,12 @@ class Chain(Layer):
 
     @property
     def dtype(self) -> np.dtype[Any] | None:
-        last = self._settings.dtype  # whose truth is of another kind
-        return self._settings.hidden_dtype if last is None else last
+        last = self._spec.dtype  # whose truth is of another kind
+        return self._spec.hidden_dtype if last is None else last
 
-    def _added(self, x: Array) -> Array | None:
-        return x if self._residual else None
+    @property
+    def _adds_input(self) -> bool:
+        return self._residual
 
     def __call__(
         self,
@@ -187,83 +188,81 @@ def parameters_of(layers: Sequence[Conv1x1], dtype: np.dtype[Any]) -> list[Param
     return found
 
 
-class _ChainSettings(Settings):
-    """Settings of the last layer, with the channels and stride of the first; checked."""
+def chained(specs: Sequence[LayerSpec]) -> LayerSpec:
+    """The spec of the last layer, with the channels and stride of the first.
 
-    def __init__(self, layers: Sequence[Settings]) -> None:
-        first, last = layers[0], layers[-1]
-        for i, (before, layer) in enumerate(pairwise(layers), 2):
-            _check_pair(i, before, layer)
-            if layer.stride not in (1, (1,) * _length(layer.stride)):
-                raise ValueError(
-                    f"layer {i} has stride={layer.stride}; only the first layer may have one"
-                )
-            if layer.channels is not None:
-                raise ValueError(f"layer {i} has channels=; they are for the first")
-            if not layer.missing.is_default:
-                raise ValueError(
-                    f"layer {i} has nodata=, fill=, valid= or min_valid=; they are for the first"
-                )
-            if before.head is not None:
-                raise ValueError(
-                    f"layer {i - 1} has head={before.head!r}; only the last layer may have one"
-                )
-            stored = layer is last and layer.dtype is not None and _is_stored(layer.dtype)
-            # Not ==: NumPy takes None for float64.
-            if (
-                not stored
-                and layer.dtype is not None
-                and (first.dtype is None or layer.dtype != first.dtype)
-            ):
-                raise ValueError(
-                    f"layer {i} has dtype={layer.dtype}, layer 1 has {first.dtype or 'none'}; "
-                    f"all compute in one dtype: pass dtype='{layer.dtype}' to layer 1, or none "
-                    f"to layer {i}"
-                )
-        if first.dtype is not None and _is_stored(first.dtype):
+    Raises
+    ------
+    ValueError
+        If a layer does not fit those before it.
+    """
+    first, last = specs[0], specs[-1]
+    for i, (before, spec) in enumerate(pairwise(specs), 2):
+        _check_pair(i, before, spec)
+        _check_later(i, spec)
+        if before.head is not None:
             raise ValueError(
-                f"layer 1 has dtype={first.dtype}; hidden channels are float32, float64 or complex"
+                f"layer {i - 1} has head={before.head!r}; only the last layer may have one"
             )
-        _check_precision(layers)
-        vars(self).update(vars(last))
-        self.missing, self.channels = first.missing, first.channels
-        self.precision = "float64" if first.precision == "float64" else None
-        self._first = first
-        self.C = first.C
-        self.stride = first.stride
-        self.hidden_dtype = first.dtype
-        self.backend = _common_backend(layers)
-        self.hidden = tuple(
-            Hidden(
-                layer.K,
-                layer.groups,
-                layer.bias,
-                layer.activation,
-                *(layer.affine or (None, None)),
+        stored = spec is last and spec.dtype is not None and _is_stored(spec.dtype)
+        # Not ==: NumPy takes None for float64.
+        if (
+            not stored
+            and spec.dtype is not None
+            and (first.dtype is None or spec.dtype != first.dtype)
+        ):
+            raise ValueError(
+                f"layer {i} has dtype={spec.dtype}, layer 1 has {first.dtype or 'none'}; "
+                f"all compute in one dtype: pass dtype='{spec.dtype}' to layer 1, or none "
+                f"to layer {i}"
             )
-            for layer in layers[:-1]
+    if first.dtype is not None and _is_stored(first.dtype):
+        raise ValueError(
+            f"layer 1 has dtype={first.dtype}; hidden channels are float32, float64 or complex"
+        )
+    _check_precision(specs)
+    hidden = [
+        Hidden(s.K, s.groups, s.bias, s.activation, *(s.affine or (None, None))) for s in specs[:-1]
+    ]
+    return last._replace(
+        C=first.C,
+        stride=first.stride,
+        missing=first.missing,
+        channels=first.channels,
+        precision="float64" if first.precision == "float64" else None,
+        backend=_common_backend(specs),
+        hidden=tuple(hidden),
+        hidden_dtype=first.dtype,
+        first=first,
+    )
+
+
+def _check_later(i: int, spec: LayerSpec) -> None:
+    """Refuse what only a first layer may have."""
+    if spec.stride not in (1, (1,) * _length(spec.stride)):
+        raise ValueError(f"layer {i} has stride={spec.stride}; only the first layer may have one")
+    if spec.channels is not None:
+        raise ValueError(f"layer {i} has channels=; they are for the first")
+    if not spec.missing.is_default:
+        raise ValueError(
+            f"layer {i} has nodata=, fill=, valid= or min_valid=; they are for the first"
         )
 
-    def expects(self, who: str = "layer 1") -> str:
-        return self._first.expects(who)
 
-    def hint_for(self, channels: int) -> str:
-        return self._first.hint_for(channels)
-
-    def check_skip(self) -> None:
-        """Refuse to add the input where it has not the shape of the result."""
-        if self.head == "argmax":
-            raise ValueError("residual=True cannot be added to the labels of head='argmax'")
-        if self.C != self.K:
-            raise ValueError(
-                f"residual=True needs as many channels at the end as at the start; layer 1 "
-                f"expects {self.C}, the last gives {self.K}"
-            )
-        if self.stride not in (1, (1,) * _length(self.stride)):
-            raise ValueError(f"residual=True needs stride 1; layer 1 has {self.stride}")
+def _check_skip(spec: LayerSpec) -> None:
+    """Refuse to add the input where it has not the shape of the result."""
+    if spec.head == "argmax":
+        raise ValueError("residual=True cannot be added to the labels of head='argmax'")
+    if spec.C != spec.K:
+        raise ValueError(
+            f"residual=True needs as many channels at the end as at the start; layer 1 "
+            f"expects {spec.C}, the last gives {spec.K}"
+        )
+    if spec.stride not in (1, (1,) * _length(spec.stride)):
+        raise ValueError(f"residual=True needs stride 1; layer 1 has {spec.stride}")
 
 
-def _check_precision(layers: Sequence[Settings]) -> None:
+def _check_precision(layers: Sequence[LayerSpec]) -> None:
     """Refuse sums of several dtypes: hidden channels are as wide as the sums they come from."""
     for i, layer in enumerate(layers[1:], 2):
         given = layers[0].precision, layer.precision
@@ -283,7 +282,7 @@ def _length(stride: int | tuple[int, ...]) -> int:
     return len(stride) if isinstance(stride, tuple) else 1
 
 
-def _check_pair(i: int, before: Settings, layer: Settings) -> None:
+def _check_pair(i: int, before: LayerSpec, layer: LayerSpec) -> None:
     if before.K == 0:
         raise ValueError(f"layer {i - 1} gives no channels; only the last layer may")
     if layer.C != before.K:
@@ -298,7 +297,7 @@ def _check_pair(i: int, before: Settings, layer: Settings) -> None:
         )
 
 
-def _common_backend(layers: Sequence[Settings]) -> str:
+def _common_backend(layers: Sequence[LayerSpec]) -> str:
     """What the layers name; "auto" where none names one."""
     named = [(i, layer.backend) for i, layer in enumerate(layers, 1) if layer.backend != "auto"]
     for i, name in named:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import os
 import platform
 import sys
 import weakref
-from contextlib import ContextDecorator, suppress
+from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from ._version import __version__
+from .dispatch import BACKENDS, backends
+from .environment import shortened, usable_cpus
 from .kernels import c_simd
 
 __all__ = [
@@ -178,55 +178,6 @@ def _check_threads(n: int, name: str) -> int:
     return value
 
 
-def usable_cpus() -> int:
-    """CPUs that this process may use: the smaller of its affinity and its cgroup's quota."""
-    cpus = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        with suppress(OSError):
-            cpus = len(os.sched_getaffinity(0))
-    return max(1, math.ceil(min(cpus, cgroup_quota())))
-
-
-def cgroup_quota(
-    proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
-) -> float:
-    """CPUs that the tightest of this process's cgroups (v1 or v2) grants; inf without a limit."""
-    try:
-        lines = proc.read_text(errors="surrogateescape").splitlines()
-    except OSError:
-        return math.inf
-    quota = math.inf
-    for line in lines:
-        _, controllers, path = (*line.split(":", 2), "", "", "")[:3]
-        if controllers == "":
-            base = root
-        elif "cpu" in controllers.split(","):
-            base = root / "cpu"
-        else:
-            continue
-        # Inside a container the path may name the host's tree, which is not mounted: then only
-        # the mount's own root can be read.
-        folder = base / path.lstrip("/")
-        for level in (folder, *folder.parents):
-            quota = min(quota, _quota_of(level))
-            if level == base:
-                break
-    return quota
-
-
-def _quota_of(folder: Path) -> float:
-    try:
-        if (folder / "cpu.max").exists():
-            limit, period = (folder / "cpu.max").read_text().split()
-        else:
-            limit = (folder / "cpu.cfs_quota_us").read_text().strip()
-            period = (folder / "cpu.cfs_period_us").read_text()
-        quota = math.inf if limit in ("max", "-1") else int(limit) / int(period)
-    except (OSError, ValueError, ArithmeticError):
-        return math.inf
-    return quota if quota > 0 else math.inf
-
-
 def _threads_from_environment() -> int:
     own = "POINTWISE_FAST_NUM_THREADS"
     text = os.environ.get(own, "").strip()
@@ -235,7 +186,7 @@ def _threads_from_environment() -> int:
         if n is None:
             raise ValueError(
                 f"environment variable {own} must be an integer between 1 and {MAX_THREADS}; "
-                f"got {_shortened(text)}"
+                f"got {shortened(text)}"
             )
         return n
     # OpenMP allows a list, one entry for each level of nesting; its runtimes pass over what is
@@ -251,31 +202,6 @@ def _number_of_threads(text: str) -> int | None:
         return None
     n = int(digits)
     return n if n <= MAX_THREADS else None
-
-
-def _shortened(text: str) -> str:
-    return repr(text) if len(text) <= 60 else f"{text[:50]!r}... ({len(text)} characters)"
-
-
-def choice_from_environment(variable: str, choices: tuple[str, ...], why_not: str = "") -> str:
-    """The value of `variable`, "" where it is not set; anything but a choice is an error."""
-    value = os.environ.get(variable, "")
-    if value and value not in choices:
-        listed = ", ".join(choices) or "none"
-        raise ValueError(
-            f"environment variable {variable}={_shortened(value)}: choices on this machine are "
-            + listed
-            + (f" ({why_not})" if why_not else "")
-        )
-    return value
-
-
-def _select_isa() -> None:
-    variable = "POINTWISE_FAST_ISA"
-    reason = c_simd.available() or ""
-    isa = choice_from_environment(variable, c_simd.isas(), reason)
-    if isa:
-        c_simd.select_isa(isa)
 
 
 def config() -> dict[str, Any]:
@@ -296,8 +222,6 @@ def config() -> dict[str, Any]:
     True
     """
     import numpy
-
-    from .dispatch import BACKENDS, backends
 
     found = backends()
     return {
@@ -334,5 +258,3 @@ _blocks: dict[int, weakref.ref[_Block]] = {}
 default = _Default(_num_threads)
 #: The innermost around the code that asks.
 _inside: ContextVar[_Block | None] = ContextVar("pointwise_fast.num_threads", default=None)
-
-_select_isa()

@@ -5,33 +5,26 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from .activation import ActivationSpec
 from .arrays import ANY_NUMBER, as_mask, as_parameter, as_x, check_out
-from .call import Call, describe
 from .config import default, resolve_threads
 from .conv_layer import Conv1x1
+from .execute import execute
 from .foreign import is_masked
-from .kernels import Plan, Repeat
-from .keys import MOST_CALLS, Known, is_constant
-from .layer import as_residual, geometries
+from .kernels import Repeat
+from .keys import Known, is_constant, keep
+from .layer import as_residual
 from .missing import Nodata
 from .names import as_names, has_names
-from .settings import Settings
+from .prepare import geometries, prepare_once
+from .spec import LayerSpec, Options
 from .typing import Backend, Head, Precision, Valid
 
 __all__ = ["conv1x1"]
 
 Array = npt.NDArray[Any]
-
-#: What follows the bias in `Settings`, as given.
-_Given = tuple[Any, ...]
-_NAMES = (
-    *("activation", "channel_axis", "stride", "groups", "dtype", "backend"),
-    *("head", "nodata", "fill", "valid", "min_valid", "scale", "offset", "precision", "channels"),
-)
 
 
 def conv1x1(
@@ -210,7 +203,7 @@ def conv1x1(
             result = repeat(x, residual, out, n, weight, bias)
             if result is not None:
                 return result
-    given = (
+    given = (  # in the order of `Options`
         *(activation, channel_axis, stride, groups, dtype, backend),
         *(head, nodata, fill, valid, min_valid, scale, offset, precision),
         as_names(channels),
@@ -226,84 +219,47 @@ def _checked(
     out: Array | None,
     mask: Any,
     threads: int | None,
-    given: _Given,
+    given: tuple[Any, ...],
 ) -> Array:
     """`conv1x1` for the first time, and whenever it is no repeat."""
     if out is not None:
         out = check_out(out, masked=True)
-    if is_masked(x) or is_masked(out) or (given[-1] is not None and has_names(x)):
-        made = _layer(weight_given, bias, given)
-        return made(x, residual=residual, mask=mask, out=out, threads=threads)
-    x = as_x(x, given[1])
+    if is_masked(x) or is_masked(out) or (given[_CHANNELS] is not None and has_names(x)):
+        layer = Conv1x1(weight_given, bias, **Options(*given)._asdict())
+        return layer(x, residual=residual, mask=mask, out=out, threads=threads)
+    x = as_x(x, given[_AXIS])
     weight = as_parameter(weight_given, "weight", ANY_NUMBER)
     if bias is not None:
         bias = as_parameter(bias, "bias", ANY_NUMBER)
     if mask is not None:
-        mask = as_mask(mask, given[6] == "argmax")
-    shapes = weight.shape, None if bias is None else bias.shape
+        mask = as_mask(mask, given[_HEAD] == "argmax")
     if residual is not None:
         residual = as_residual(residual)
-    call = _known((*shapes, *geometries(x, residual, out, mask)), given)
+    spec = _specs((weight.shape, None if bias is None else bias.shape), given)
+    prepared = prepare_once(spec, geometries(x, residual, out, mask))
     n = resolve_threads(threads)
     if residual is not None:
-        residual = call.residual(residual)
-    w, b = call.settings.cast(weight, bias, call.dtype)
-    if call.repeat is not None and mask is None:
-        if weight is weight_given and weight.dtype == w.dtype and _is_plain(call.settings):
-            _remember(weight, call.repeat, given)
-        result = call.repeat(x, residual, out, n, w, b)
-        if result is not None:
-            return result
-    plan: Plan | None = call.plan
-    if out is None:
-        out = call.empty()
-    else:
-        plan = call.plan_into(out, x, residual, mask)
-    if plan is None:
-        alone = describe(call.settings, *geometries(x, residual, None, mask))
-        beside = alone.empty()
-        alone.plan.conv(w, b, x, residual, beside, n, mask)
-        np.copyto(out, beside)
-        return out
-    plan.conv(w, b, x, residual, out, n, mask)
-    if plan is call.plan and call.repeat is None and mask is None:
-        call.repeat = plan.repeat(None, w, b, x, residual, out, call.empty)
-    return out
+        residual = prepared.residual(residual)
+    w, b = spec.cast(weight, bias, prepared.dtype)
+    repeat = prepared.repeat
+    if repeat is not None and mask is None and weight is weight_given and spec.is_plain:
+        options = given[:_COMPARED]
+        if weight.dtype == w.dtype and is_constant(options):  # they are compared by identity
+            keep(_repeats, id(weight), (repeat, *options))
+    return execute(prepared, x, residual, mask, out, n, w, b)
 
 
-def _layer(weight: Any, bias: Any, given: _Given) -> Conv1x1:
-    """The layer of a call that is more than one of plain arrays."""
-    return Conv1x1(weight, bias, **dict(zip(_NAMES, given, strict=True)))
+_AXIS, _HEAD, _CHANNELS = map(Options._fields.index, ("channel_axis", "head", "channels"))
+#: The first so many options are those that a repeat is found by.
+_COMPARED = 6
 
 
-def _call(arrays: tuple[Any, ...], *given: Any) -> Call:
-    """First the shapes of weight and bias, then what `describe` wants to know of the others."""
-    return describe(Settings(*arrays[:2], *given), *arrays[2:])
+def _parse(shapes: tuple[Any, Any], *given: Any) -> LayerSpec:
+    return LayerSpec.parse(*shapes, Options(*given))
 
 
-def _is_plain(settings: Settings) -> bool:
-    """Without what `conv1x1` does not look at in a call that might be a repeat."""
-    return (
-        settings.head is None
-        and settings.missing.nodata is None
-        and settings.scale is None
-        and settings.offset is None
-        and settings.precision is None
-    )
+_specs = Known(_parse)
 
-
-_known = Known(_call)
-
-
-def _remember(weight: Array, repeat: Repeat, given: _Given) -> None:
-    settings = given[:6]
-    if not is_constant(settings):  # they are compared by identity
-        return
-    if len(_repeats) >= MOST_CALLS:
-        _repeats.clear()
-    _repeats[id(weight)] = repeat, *settings
-
-
-#: Calls to repeat, each with the six settings it was made with, by the id of the weights. That is
+#: Calls to repeat, each with the six options it was made with, by the id of the weights. That is
 #: but a hint where to look, for other arrays may come by it: a repeat checks all that it is given.
 _repeats: dict[int, tuple[Repeat, Any, Any, Any, Any, Any, Any]] = {}

@@ -12,17 +12,48 @@ import numpy.typing as npt
 from .activation import ActivationSpec
 from .arrays import ANY_NUMBER, as_parameter
 from .kernels import Parameters, Plan
-from .layer import Layer
+from .layer import BaseLayer, Layer
 from .missing import Nodata
-from .settings import Settings
+from .spec import LayerSpec, Options
 from .typing import Backend, Head, Precision, Valid
 
-__all__ = ["Conv1x1"]
+__all__ = ["Conv1x1", "OneLayer"]
 
 Array = npt.NDArray[Any]
 
 
-class Conv1x1(Layer):
+class OneLayer(BaseLayer):
+    """A layer with a weight and a bias of its own."""
+
+    _weight: Array
+    _bias: Array | None
+
+    @property
+    def weight(self) -> Array:
+        return self._weight
+
+    @property
+    def bias(self) -> Array | None:
+        return self._bias
+
+    @property
+    def groups(self) -> int:
+        return self._spec.groups
+
+    @property
+    def activation(self) -> ActivationSpec:
+        activation = self._spec.activation
+        return None if activation is None else cast(ActivationSpec, activation.spec)
+
+    def _forget(self) -> None:
+        super()._forget()
+        # Which a pickle does not keep.
+        for array in (self._weight, self._bias):
+            if array is not None:
+                array.flags.writeable = False
+
+
+class Conv1x1(OneLayer, Layer):
     """A 1x1 convolution whose weights are checked, copied and packed once.
 
     Parameters are those of `conv1x1`. The weights are packed when a call first needs them. A
@@ -79,73 +110,36 @@ class Conv1x1(Layer):
     ) -> None:
         self._weight = as_parameter(weight, "weight", ANY_NUMBER).copy()
         self._bias = None if bias is None else as_parameter(bias, "bias", ANY_NUMBER).copy()
-        self._settings = Settings(
-            self._weight.shape,
-            None if self._bias is None else self._bias.shape,
-            activation,
-            channel_axis,
-            stride,
-            groups,
-            dtype,
-            backend,
-            head,
-            nodata,
-            fill,
-            valid,
-            min_valid,
-            None if scale is None else as_parameter(scale, "scale").copy(),
-            None if offset is None else as_parameter(offset, "offset").copy(),
-            precision,
-            channels,
-        )
+        options = Options(
+            activation, channel_axis, stride, groups, dtype, backend,
+            head, nodata, fill, valid, min_valid, scale, offset, precision, channels,
+        )  # fmt: skip
+        bias_shape = None if self._bias is None else self._bias.shape
+        self._spec = LayerSpec.parse(self._weight.shape, bias_shape, options)
         self._forget()
-
-    @property
-    def weight(self) -> Array:
-        return self._weight
-
-    @property
-    def bias(self) -> Array | None:
-        return self._bias
-
-    @property
-    def groups(self) -> int:
-        return self._settings.groups
-
-    @property
-    def activation(self) -> ActivationSpec:
-        activation = self._settings.activation
-        return None if activation is None else cast(ActivationSpec, activation.spec)
 
     def _pack_for(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
         return plan.pack(*self._parameters(dtype))
 
     def _parameters(self, dtype: np.dtype[Any]) -> Parameters:
         """Weights as ``(K, C/groups)`` and bias, in `dtype`."""
-        return self._settings.cast(self._weight, self._bias, dtype)
+        return self._spec.cast(self._weight, self._bias, dtype)
 
     def _first_weight(self, dtype: np.dtype[Any]) -> Array:
         return self._parameters(dtype)[0]
 
     def _for_order(self, order: tuple[int, ...]) -> Conv1x1:
-        settings = self._settings
-        if settings.groups > 1:
+        spec = self._spec
+        if spec.groups > 1:
             raise ValueError(
                 f"x has its channels in another order than channels names them, which groups="
-                f"{settings.groups} cannot follow; pass x with the channels in order"
+                f"{spec.groups} cannot follow; pass x with the channels in order"
             )
         found = copy(self)
-        found._settings = settings.in_order(order)
-        found._weight = self._weight.reshape(settings.weight_shape)[:, np.argsort(order)]
+        found._spec = spec.in_order(order)
+        found._weight = self._weight.reshape(spec.weight_shape)[:, np.argsort(order)]
         found._forget()
         return found
 
-    def _forget(self) -> None:
-        super()._forget()
-        # Which a pickle does not keep.
-        for array in (self._weight, self._bias):
-            if array is not None:
-                array.flags.writeable = False
-
     def __repr__(self) -> str:
-        return f"Conv1x1({self._settings})"
+        return f"Conv1x1({self._spec})"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import cache
 from typing import cast
 
-from .config import choice_from_environment
+from .environment import choice_from_environment
 from .kernels import Backend, Gradient, c_simd, numba_parallel, numpy_blas
 from .problem import Problem
 from .typing import BackendName
 
-__all__ = ["BACKENDS", "backends", "candidates", "select", "select_gradient"]
+__all__ = ["BACKENDS", "backends", "candidates", "select", "select_gradient", "select_quantised"]
 
 #: Best first. `auto` takes the first that works here and supports the problem.
 BACKENDS: dict[str, Backend] = {
@@ -56,15 +56,20 @@ def check_name(name: str) -> None:
         raise ValueError(f"backend {name!r} does not work here: {reason}; {works} do")
 
 
-def select(name: str, problem: Problem) -> tuple[Backend | None, str]:
-    """The backend for `problem`: None, and the reason, where none of those allowed takes it."""
-    reason = ""
+def select(name: str, problem: Problem) -> Backend:
+    """The first backend that is allowed and takes `problem`.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    reason: str | None = ""
     for candidate in candidates(name):
-        refused = BACKENDS[candidate].unsupported(problem)
-        if refused is None:
-            return BACKENDS[candidate], ""
-        reason = f"backend {candidate!r} does not support {refused}"
-    return None, reason
+        reason = BACKENDS[candidate].unsupported(problem)
+        if reason is None:
+            return BACKENDS[candidate]
+    raise ValueError(f"backend {candidate!r} does not support {reason}")
 
 
 def select_gradient(name: str, problem: Problem) -> Gradient:
@@ -76,10 +81,32 @@ def select_gradient(name: str, problem: Problem) -> Gradient:
     raise ValueError(f"backend {candidate!r} does not support gradients of weight and bias")
 
 
+def select_quantised(name: str) -> Backend:
+    """The first backend that is allowed and has quantised kernels."""
+    for candidate in candidates(name):
+        if "quantised" in BACKENDS[candidate].FEATURES:
+            return BACKENDS[candidate]
+    able = [n for n, backend in BACKENDS.items() if "quantised" in backend.FEATURES]
+    raise ValueError(
+        f"backend {candidate!r} does not support quantised arrays; "
+        f"choose from {', '.join(map(repr, able))}"
+    )
+
+
 def candidates(name: str) -> tuple[str, ...]:
     if name != "auto":
         return (name,)
     return (_forced,) if _forced else backends()
 
 
+def _select_isa() -> None:
+    variable = "POINTWISE_FAST_ISA"
+    reason = c_simd.available() or ""
+    isa = choice_from_environment(variable, c_simd.isas(), reason)
+    if isa:
+        c_simd.select_isa(isa)
+
+
+# The order of the backends depends on the instruction set.
+_select_isa()
 _forced = choice_from_environment("POINTWISE_FAST_BACKEND", backends())

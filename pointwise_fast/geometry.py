@@ -1,4 +1,4 @@
-"""Where the elements of arrays lie, and whether arrays fit a layer's settings and one another."""
+"""Where the elements of arrays lie, and whether arrays fit a layer's spec and one another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .arrays import shares_itself
 from .dtypes import native
-from .settings import Settings, Shape
+from .spec import LayerSpec, Shape
 
 __all__ = [
     "NUMBER",
@@ -64,9 +64,9 @@ def as_masks(mask: Any) -> tuple[Any, ...]:
     return mask if type(mask) is tuple else (mask,)
 
 
-def find_channel_axis(settings: Settings, shape: Shape) -> int:
+def find_channel_axis(spec: LayerSpec, shape: Shape) -> int:
     """The channel axis of `x` counted from the front."""
-    ndim, axis = len(shape), settings.channel_axis
+    ndim, axis = len(shape), spec.channel_axis
     if not -ndim <= axis < ndim:
         hint = "; for (C, L) signals pass channel_axis=-2, for rows of channels -1"
         raise ValueError(
@@ -74,37 +74,35 @@ def find_channel_axis(settings: Settings, shape: Shape) -> int:
             + (hint if axis == -3 else "")
         )
     channels = shape[axis]
-    if channels != settings.C:
-        fits = [a - ndim for a in range(ndim) if shape[a] == settings.C and a != axis % ndim]
-        hint = settings.hint_for(channels)
+    if channels != spec.C:
+        fits = [a - ndim for a in range(ndim) if shape[a] == spec.C and a != axis % ndim]
+        hint = spec.hint_for(channels)
         if not hint and fits == [-1]:
             hint = "; for channels-last arrays pass channel_axis=-1"
         elif not hint and len(fits) == 1:
-            hint = f"; axis {fits[0]} has {settings.C}: channel_axis={fits[0]}?"
-        raise ValueError(f"x has {channels} channels on axis {axis}, {settings.expects()}{hint}")
+            hint = f"; axis {fits[0]} has {spec.C}: channel_axis={fits[0]}?"
+        raise ValueError(f"x has {channels} channels on axis {axis}, {spec.expects()}{hint}")
     return axis % ndim
 
 
-def stepped(settings: Settings, shape: Shape, strides: Shape) -> tuple[Shape, Shape]:
+def stepped(spec: LayerSpec, shape: Shape, strides: Shape) -> tuple[Shape, Shape]:
     """Shape and strides of ``x[..., ::stride]``: those pixels of an `x` that are used."""
-    return stepped_along(settings, find_channel_axis(settings, shape), shape, strides)
+    return stepped_along(spec, find_channel_axis(spec, shape), shape, strides)
 
 
-def stepped_along(
-    settings: Settings, axis: int, shape: Shape, strides: Shape
-) -> tuple[Shape, Shape]:
+def stepped_along(spec: LayerSpec, axis: int, shape: Shape, strides: Shape) -> tuple[Shape, Shape]:
     """Shape and strides of ``x[..., ::stride]`` along the spatial axes."""
-    if settings.stride == 1:
+    if spec.stride == 1:
         return shape, strides
     ndim = len(shape)
     last = axis == ndim - 1
     spatial = list(range(1 if ndim > 3 else 0, axis) if last else range(axis + 1, ndim))
-    step = settings.stride
+    step = spec.stride
     steps = (step,) * len(spatial) if isinstance(step, int) else step
     if len(steps) != len(spatial):
         raise ValueError(
             f"stride={step} has {len(steps)} entries; x of shape {shape} with channel axis "
-            f"{settings.channel_axis} has {len(spatial)} spatial axes"
+            f"{spec.channel_axis} has {len(spatial)} spatial axes"
         )
     new_shape, new_strides = list(shape), list(strides)
     for a, n in zip(spatial, steps, strict=True):

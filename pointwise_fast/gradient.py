@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from .arrays import as_input, as_parameter
-from .call import describe, reduce_call
 from .config import resolve_threads
 from .dispatch import select_gradient
 from .dtypes import native
 from .foreign import is_masked
 from .geometry import Geometry, geometry, stepped
 from .keys import Known
-from .settings import Settings, Shape
+from .prepare import prepare
+from .reduction import reduce_call
+from .spec import LayerSpec, Options, Shape
 from .typing import Backend, GradientName
 
 __all__ = ["conv1x1_backward"]
@@ -102,7 +103,7 @@ def conv1x1_backward(
     weight = as_parameter(weight, "weight")
     wanted = _check_needs(needs)
     arrays = weight.shape, geometry(x), geometry(grad_out)
-    backward = _known(arrays, (wanted, channel_axis, stride, groups, backend))
+    backward = _known(arrays, (*wanted, channel_axis, stride, groups, backend))
     return backward(grad_out, x, weight, resolve_threads(threads))
 
 
@@ -133,7 +134,9 @@ class _Backward:
     def __init__(
         self,
         arrays: tuple[Shape, Geometry, Geometry],
-        wanted: tuple[bool, bool, bool],
+        needs_x: bool,
+        needs_weight: bool,
+        needs_bias: bool,
         channel_axis: int,
         stride: int | Sequence[int],
         groups: int,
@@ -142,9 +145,10 @@ class _Backward:
         weight_shape, x, grad_out = arrays
         if native(x.dtype) not in (np.float32, np.float64):
             raise TypeError(f"x has dtype {x.dtype}; gradients are of float32 and float64")
-        layer = Settings(weight_shape, None, None, channel_axis, stride, groups, None, backend)
+        options = Options(channel_axis=channel_axis, stride=stride, groups=groups, backend=backend)
+        layer = LayerSpec.parse(weight_shape, None, options)
         problem, _ = reduce_call(layer, x, None, grad_out, out_name="grad_out")
-        self._needs_x, self._needs_weight, self._needs_bias = wanted
+        self._needs_x, self._needs_weight, self._needs_bias = needs_x, needs_weight, needs_bias
         self._layer, self._weight_shape = layer, weight_shape
         self._dtype = problem.dtype
         self._K, self._G = layer.K, layer.groups
@@ -164,20 +168,15 @@ class _Backward:
     def _describe_x(self, grad_out: Geometry) -> None:
         """The convolution of `grad_out` whose result is the gradient by `x`."""
         layer = self._layer
-        back = Settings(
-            (layer.C, layer.K // layer.groups),
-            None,
-            None,
-            layer.channel_axis,
-            1,
-            layer.groups,
-            None,
-            layer.backend,
+        options = Options(
+            channel_axis=layer.channel_axis, groups=layer.groups, backend=layer.backend
         )
+        back = LayerSpec.parse((layer.C, layer.K // layer.groups), None, options)
         whole = np.empty(self._x_shape, self._dtype)
         self._view = stepped(layer, self._x_shape, whole.strides)
         self._has_gaps = self._view[0] != self._x_shape
-        self._x_call = describe(back, grad_out, None, Geometry(*self._view, self._dtype))
+        view = Geometry(*self._view, self._dtype)
+        self._x_call = prepare(back, (grad_out, None, view, None))
 
     def __call__(
         self, grad_out: Array, x: Array, weight: Array, threads: int

@@ -7,11 +7,12 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-__all__ = ["MOST_CALLS", "Known", "is_constant", "key_of"]
+__all__ = ["MOST_CALLS", "Known", "is_constant", "keep", "key_of"]
 
+K = TypeVar("K")
 T = TypeVar("T")
 
-#: Calls that are remembered before all are forgotten.
+#: Entries of a cache before all are forgotten.
 MOST_CALLS = 256
 
 #: Types whose values `==` tells apart once the types are known to be the same.
@@ -93,38 +94,44 @@ def is_constant(values: tuple[Any, ...]) -> bool:
     )
 
 
-class Known(Generic[T]):
-    """What `make` gave, by its arguments: the arrays' geometries, then parameters.
+def keep(found: dict[K, T], key: K, value: T) -> T:
+    """Note what was made once, and return it: the rule of every cache.
 
-    Filled without a lock: at worst two threads make the same.
+    With one entry more than `MOST_CALLS` all others are forgotten. Caches are filled without a
+    lock: at worst two threads make the same.
     """
+    if len(found) >= MOST_CALLS:
+        found.clear()
+    found[key] = value
+    return value
+
+
+class Known(Generic[T]):
+    """What `make` gave, by its arguments: what is hashable of arrays, then parameters."""
 
     def __init__(self, make: Callable[..., T]) -> None:
         self._make = make
         self._found: dict[Hashable, T] = {}
-        #: The last constant parameters, kept so that no others get their ids, and their key.
-        self._last: tuple[tuple[int, ...], tuple[Any, ...], Hashable] = (), (), None
-
-    def _key_of(self, parameters: tuple[Any, ...]) -> Hashable | None:
-        """`key_of`, at once where the very same objects come again, as in a loop."""
-        ids = tuple(map(id, parameters))
-        known, _, key = self._last
-        if ids == known:
-            return key
-        key = key_of(parameters)
-        if key is not None and is_constant(parameters):
-            self._last = ids, parameters, key
-        return key
+        #: The last constant parameters, kept so that no others get their ids: ids, parameters,
+        #: their key, and for which arrays what was found.
+        self._last: tuple[tuple[int, ...], tuple[Any, ...], Hashable, Any, Any]
+        self._last = (), (), None, None, None
 
     def __call__(self, arrays: tuple[Any, ...], parameters: tuple[Any, ...]) -> T:
-        key = self._key_of(parameters)
+        ids = tuple(map(id, parameters))
+        known, _, key, before, last = self._last
+        # The very same objects come again, as in a loop.
+        is_last = ids == known
+        if is_last and arrays == before:
+            value: T = last
+            return value
+        if not is_last:
+            key = key_of(parameters)
         if key is None:
             return self._make(arrays, *parameters)
-        key = arrays, key
-        found = self._found.get(key)
+        found = self._found.get((arrays, key))
         if found is None:
-            found = self._make(arrays, *parameters)
-            if len(self._found) >= MOST_CALLS:
-                self._found.clear()
-            self._found[key] = found
+            found = keep(self._found, (arrays, key), self._make(arrays, *parameters))
+        if is_last or is_constant(parameters):
+            self._last = ids, parameters, key, arrays, found
         return found

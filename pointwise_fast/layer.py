@@ -1,26 +1,29 @@
-"""`Layer`: what is applied to array after array."""
+"""`BaseLayer` and `Layer`: what is applied to array after array."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from typing import Any, cast
+from weakref import WeakMethod
 
 import numpy as np
 import numpy.typing as npt
 
 from .arrays import as_input, as_mask, as_x, check_out
-from .call import Call, describe
 from .config import default, resolve_threads
+from .execute import execute
 from .foreign import is_masked
-from .geometry import NUMBER, Geometry, MaskGeometry, Masks, geometry
+from .geometry import Masks
 from .kernels import Plan, Repeat
-from .keys import MOST_CALLS
-from .masked import apply_masked
+from .keys import keep
+from .masked import find_lost, mask_to_write, unmask, with_mask
 from .names import find_channels, has_names
-from .settings import Settings
+from .prepare import Geometries, Prepared, geometries, prepare
+from .spec import LayerSpec
 from .typing import Head
 
-__all__ = ["Layer", "as_residual", "geometries"]
+__all__ = ["BaseLayer", "Layer", "as_residual"]
 
 Array = npt.NDArray[Any]
 
@@ -30,36 +33,68 @@ def as_residual(value: Any) -> Array | float:
     return value if type(value) in (int, float) else as_input(value, "residual")
 
 
-def geometries(
-    x: Array, residual: Array | float | None, out: Array | None, mask: Masks
-) -> tuple[Geometry, Geometry | None, Geometry | None, MaskGeometry]:
-    """What `describe` wants to know of the arrays, in its order."""
-    added = None
-    if residual is not None:
-        added = geometry(residual) if isinstance(residual, np.ndarray) else NUMBER
-    return (
-        geometry(x),
-        added,
-        None if out is None else geometry(check_out(out)),
-        _geometry_of_masks(mask),
-    )
-
-
-def _geometry_of_masks(mask: Masks) -> MaskGeometry:
-    if isinstance(mask, tuple):
-        return geometry(mask[0]), geometry(mask[1])
-    return None if mask is None else geometry(mask)
-
-
-class Layer(ABC):
+class BaseLayer(ABC):
     """What is applied to array after array: checks, plans and packed weights are made once."""
 
-    _settings: Settings
-    _repeat: Repeat | None
+    _spec: LayerSpec
 
     @abstractmethod
     def _pack_for(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
         """All weights and biases, packed."""
+
+    @property
+    def in_channels(self) -> int:
+        return self._spec.C
+
+    @property
+    def out_channels(self) -> int:
+        return self._spec.K
+
+    @property
+    def channel_axis(self) -> int:
+        return self._spec.channel_axis
+
+    @property
+    def stride(self) -> int | tuple[int, ...]:
+        return self._spec.stride
+
+    def _find(
+        self,
+        x: Array,
+        residual: Array | float | None = None,
+        out: Array | None = None,
+        mask: Masks = None,
+    ) -> Prepared:
+        """A checked call for these arrays, with the weights packed for it."""
+        of = geometries(x, residual, out, mask)
+        return self._prepared.get(of) or self._prepare(of)
+
+    def _prepare(self, of: Geometries) -> Prepared:
+        return keep(self._prepared, of, prepare(self._spec, of, WeakMethod(self._pack)))
+
+    def _pack(self, plan: Plan, dtype: np.dtype[Any]) -> Any:
+        key = plan.pack_key, dtype
+        packed = self._packed.get(key)
+        return keep(self._packed, key, self._pack_for(plan, dtype)) if packed is None else packed
+
+    def _forget(self) -> None:
+        self._prepared: dict[Geometries, Prepared] = {}
+        # By the way a plan wants its weights, and their dtype.
+        self._packed: dict[tuple[Hashable, np.dtype[Any]], Any] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        made = ("_prepared", "_packed", "_orders", "_repeat")
+        return {k: v for k, v in vars(self).items() if k not in made}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._forget()
+
+
+class Layer(BaseLayer):
+    """A layer of floats, whose arrays may be masked and have names for channels."""
+
+    _repeat: Repeat | None
 
     @abstractmethod
     def _first_weight(self, dtype: np.dtype[Any]) -> Array:
@@ -70,36 +105,21 @@ class Layer(ABC):
         raise NotImplementedError
 
     @property
-    def in_channels(self) -> int:
-        return self._settings.C
-
-    @property
-    def out_channels(self) -> int:
-        return self._settings.K
-
-    @property
-    def channel_axis(self) -> int:
-        return self._settings.channel_axis
-
-    @property
-    def stride(self) -> int | tuple[int, ...]:
-        return self._settings.stride
-
-    @property
     def head(self) -> Head | None:
-        return cast("Head | None", self._settings.head)
+        return cast("Head | None", self._spec.head)
 
     @property
     def dtype(self) -> np.dtype[Any] | None:
-        return self._settings.dtype
+        return self._spec.dtype
 
     @property
     def nodata(self) -> tuple[Any, ...] | None:
-        return self._settings.missing.nodata
+        return self._spec.missing.nodata
 
-    def _added(self, x: Array) -> Array | None:
-        """The residual that the layer brings itself."""
-        return None
+    @property
+    def _adds_input(self) -> bool:
+        """Whether the layer brings its input as a residual itself."""
+        return False
 
     def __call__(
         self,
@@ -118,101 +138,64 @@ class Layer(ABC):
             if result is not None:
                 return result
         n = resolve_threads(threads)
-        settings = self._settings
+        spec = self._spec
         if out is not None:
             out = check_out(out, masked=True)
-        of_x = residual is x and settings.missing.valid == "all"  # then their masks are one
-        if settings.channels is not None and has_names(x):
-            x, order = find_channels(x, settings.channels, settings.channel_axis)
+        of_x = residual is x and spec.missing.valid == "all"  # then their masks are one
+        if spec.channels is not None and has_names(x):
+            x, order = find_channels(x, spec.channels, spec.channel_axis)
             if order is not None:
                 rest: Any = x if of_x else residual
                 return self._in_order(order)(x, residual=rest, mask=mask, out=out, threads=n)
-        x = as_x(x, settings.channel_axis)
+        x = as_x(x, spec.channel_axis)
         added: Array | float | None = None
         if of_x:
             added = np.asarray(x)
         elif residual is not None:
             added = as_residual(residual)
         if mask is not None:
-            mask = as_mask(mask, settings.head == "argmax")
+            mask = as_mask(mask, spec.head == "argmax")
         if is_masked(x) or is_masked(out):
-            return apply_masked(self, x, added, mask, out, n)
+            return self._apply_masked(x, added, mask, out, n)
         return self._apply(x, added, mask, out, n)
 
     def _apply(
         self, x: Array, residual: Array | float | None, mask: Masks, out: Array | None, n: int
     ) -> Array:
         """The layer of arrays of NumPy, by `n` threads."""
-        call, packed = self._find(x, residual, out, mask)
-        if residual is not None:
-            residual = call.residual(residual)
-        if call.repeat is not None and call.repeat is not self._repeat and mask is None:
-            self._repeat = call.repeat
-            result = call.repeat(x, residual, out, n)
-            if result is not None:
-                return result
-        plan: Plan | None = call.plan
-        if out is None:
-            out = call.empty()
-        else:
-            plan = call.plan_into(out, x, residual, mask)
-        if plan is None:
-            np.copyto(out, self._apply(x, residual, mask, None, n))
-            return out
-        if plan is not call.plan:
-            packed = self._pack(call, plan)
-        plan.run(packed, x, residual, out, n, mask)  # type: ignore[arg-type]
-        if plan is call.plan and call.repeat is None and mask is None:
-            call.repeat = plan.repeat(packed, None, None, x, residual, out, call.empty)
-        return out
+        of = geometries(x, residual, out, mask)
+        prepared = self._prepared.get(of) or self._prepare(of)
+        added = None if residual is None else prepared.residual(residual)
+        result = execute(prepared, x, added, mask, out, n)
+        if prepared.repeat is not None:
+            self._repeat = prepared.repeat
+        return result
+
+    def _apply_masked(
+        self, x: Array, residual: Array | float | None, mask: Array | None, out: Any, n: int
+    ) -> Array:
+        """`_apply`, where `x` or `out` is a masked array."""
+        spec, weight = self._spec, self._first_weight
+        data, masks = unmask(x, mask, spec.head == "argmax")
+        target = None if out is None else np.ma.getdata(out, subok=False)
+        self._find(data, residual, target, masks)  # which checks everything
+        into = mask_to_write(out, data, masks)
+        lost = None
+        if into is None:
+            lost = find_lost(spec, weight, data, masks)
+        y = self._apply(data, residual, masks, target, n)
+        if into is not None:
+            find_lost(spec, weight, data, masks, into)
+            written: Array = out
+            return written
+        return with_mask(spec, y if out is None else out, lost, x)
 
     def _in_order(self, order: tuple[int, ...]) -> Layer:
         found = self._orders.get(order)
-        if found is None:
-            if len(self._orders) >= MOST_CALLS:
-                self._orders.clear()
-            found = self._orders[order] = self._for_order(order)
-        return found
-
-    def _find(
-        self,
-        x: Array,
-        residual: Array | float | None,
-        out: Array | None,
-        mask: Masks = None,
-    ) -> tuple[Call, Any]:
-        """A checked call for these arrays, and the weights packed for it."""
-        key = geometries(x, residual, out, mask)
-        found = self._calls.get(key)
-        if found is None:
-            call = describe(self._settings, *key)
-            found = call, self._pack(call, call.plan)
-            if len(self._calls) >= MOST_CALLS:
-                self._calls.clear()
-            self._calls[key] = found
-        return found
-
-    def _pack(self, call: Call, plan: Plan) -> Any:
-        key = (plan.pack_key, call.dtype)
-        packed = self._packed.get(key)
-        if packed is None:
-            packed = self._pack_for(plan, call.dtype)
-            self._packed[key] = packed
-        return packed
+        return keep(self._orders, order, self._for_order(order)) if found is None else found
 
     def _forget(self) -> None:
-        # Filled without a lock: at worst two threads do the same work. Keyed by a call's
-        # geometry, and by the way a plan wants its weights.
-        self._calls: dict[tuple[Any, ...], tuple[Call, Any]] = {}
-        self._packed: dict[tuple[Any, ...], Any] = {}
+        super()._forget()
         self._orders: dict[tuple[int, ...], Layer] = {}
         # The last call, which finds out by itself whether the next is like it.
         self._repeat = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        caches = ("_calls", "_packed", "_orders", "_repeat")
-        return {k: v for k, v in vars(self).items() if k not in caches}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._forget()

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .arrays import overlap
-from .call import reduce_call
+from .composed import merge
 from .dtypes import default_fill, holds
 from .foreign import is_masked
 from .geometry import Geometry, Masks, as_masks, geometry
 from .kernels.numpy_blas import sizes
 from .kernels.numpy_finish import absent, rescale, without_result
 from .kernels.panels import panels
-from .merged import merge
+from .reduction import reduce_call
+from .spec import LayerSpec
 
-if TYPE_CHECKING:
-    from .layer import Layer
-
-__all__ = ["apply_masked", "find_lost", "unmask", "with_mask"]
+__all__ = ["find_lost", "mask_to_write", "unmask", "with_mask"]
 
 Array = npt.NDArray[Any]
+#: The weight of the first layer, as ``(K, C/groups)`` in some dtype.
+FirstWeight = Callable[[np.dtype[Any]], Array]
 
 
 def unmask(x: Array, mask: Array | None, labels: bool) -> tuple[Array, Masks]:
@@ -38,31 +39,7 @@ def unmask(x: Array, mask: Array | None, labels: bool) -> tuple[Array, Masks]:
     return data, own if mask is None else (own, mask)
 
 
-def apply_masked(
-    layer: Layer,
-    x: Array,
-    residual: Array | float | None,
-    mask: Array | None,
-    out: Any,
-    threads: int,
-) -> Array:
-    """`layer` of `x`, where it or `out` is a masked array."""
-    data, masks = unmask(x, mask, layer._settings.head == "argmax")
-    target = None if out is None else np.ma.getdata(out, subok=False)
-    layer._find(data, residual, target, masks)  # which checks everything
-    into = _mask_to_write(out, data, masks)
-    lost = None
-    if into is None:
-        lost = find_lost(layer, data, masks)
-    y = layer._apply(data, residual, masks, target, threads)
-    if into is not None:
-        find_lost(layer, data, masks, into)
-        written: Array = out
-        return written
-    return with_mask(layer, y if out is None else out, lost, x)
-
-
-def _mask_to_write(out: Any, data: Array, masks: Masks) -> Array | None:
+def mask_to_write(out: Any, data: Array, masks: Masks) -> Array | None:
     """The mask of `out`, where it may be written without harm to what is yet to be read."""
     if not is_masked(out):
         return None
@@ -74,15 +51,20 @@ def _mask_to_write(out: Any, data: Array, masks: Masks) -> Array | None:
     return into if harmless else None
 
 
-def find_lost(layer: Layer, x: Array, masks: Masks, into: Array | None = None) -> Array | None:
-    """Where the layer has no result, written `into` an array of its shape or to a new one.
+def find_lost(
+    spec: LayerSpec,
+    first_weight: FirstWeight,
+    x: Array,
+    masks: Masks,
+    into: Array | None = None,
+) -> Array | None:
+    """Where a layer has no result, written `into` an array of its shape or to a new one.
 
     None: nothing can be missing.
     """
-    settings = layer._settings
     found = [geometry(m) for m in as_masks(masks)]
     given: Any = tuple(found) if len(found) == 2 else next(iter(found), None)
-    problem, shape = reduce_call(settings, geometry(x), None, None, given)
+    problem, shape = reduce_call(spec, geometry(x), None, None, given)
     if problem.missing is None:
         if into is not None:
             into[...] = False
@@ -90,12 +72,12 @@ def find_lost(layer: Layer, x: Array, masks: Masks, into: Array | None = None) -
     lost = np.empty(shape, np.bool_) if into is None else into
     # A result of that shape, whose elements lie where those of the mask do.
     like = Geometry(shape, lost.strides, problem.out_dtype)
-    problem, _ = reduce_call(settings, geometry(x), None, like, given, out_name="mask")
+    problem, _ = reduce_call(spec, geometry(x), None, like, given, out_name="mask")
     assert problem.missing is not None
     layers = problem.layers()
     weight = None
     if problem.missing.valid == "any":
-        weight = layer._first_weight(problem.dtype)
+        weight = first_weight(problem.dtype)
     X, Y, M = problem.x_view(x), problem.out_view(lost), problem.mask_views(as_masks(masks))
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         for panel in panels(problem):
@@ -108,7 +90,7 @@ def find_lost(layer: Layer, x: Array, masks: Masks, into: Array | None = None) -
     return lost
 
 
-def with_mask(layer: Layer, y: Any, lost: Array | None, x: Any) -> Array:
+def with_mask(spec: LayerSpec, y: Any, lost: Array | None, x: Any) -> Array:
     """`y` as a masked array, or with its mask set where it is one."""
     if is_masked(y):
         hard = y.hardmask
@@ -118,10 +100,10 @@ def with_mask(layer: Layer, y: Any, lost: Array | None, x: Any) -> Array:
         if hard:
             y.harden_mask()
         return y
-    fill = layer._settings.missing.fill
-    labels = layer._settings.head == "argmax"
+    fill = spec.missing.fill
+    labels = spec.head == "argmax"
     # That of a chain is put in before its last layer, or does not matter if nothing is missing.
-    beside = layer._settings.hidden and not labels
+    beside = spec.hidden and not labels
     if fill is None or beside or (y.dtype.kind in "ui" and not holds(y.dtype, fill)):
         fill = default_fill(y.dtype, labels)
     result: Array = np.ma.MaskedArray(

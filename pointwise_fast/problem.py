@@ -35,7 +35,8 @@ class Hidden(NamedTuple):
     offset: tuple[float, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+# Nobody compares or prints problems, and to make the methods for it takes time at every import.
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Problem:
     """One 1x1 convolution: extents, strides and epilogue, but no data.
 
@@ -180,7 +181,7 @@ class Problem:
         return [_view(m, shape, s) for m, s in zip(masks, strides, strict=False) if s is not None]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class QuantisedProblem:
     """One quantised 1x1 convolution: extents, strides and scales, but no data.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from .arrays import as_input, as_parameter
 from .dtypes import native
 from .shapes import as_vector, is_vector
 
-__all__ = ["Quantisation", "as_int32", "check_bytes"]
+__all__ = ["Quantisation", "as_int32", "check_bytes", "check_int32"]
 
 Array = npt.NDArray[Any]
 
@@ -38,7 +39,7 @@ class Quantisation:
     weight_zero : numpy.ndarray of int32, shape (K,)
     multiplier : numpy.ndarray of float32, shape (K,)
         Of sums, for the output's steps.
-    out_dtype : numpy.dtype
+    x_dtype, weight_dtype, out_dtype : numpy.dtype
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Quantisation:
         dtypes: tuple[np.dtype[Any], np.dtype[Any]],
         K: int,
     ) -> None:
-        x_dtype, weight_dtype = dtypes
+        x_dtype, weight_dtype = self.x_dtype, self.weight_dtype = dtypes
         x_scale = _parse_scales(scales[0], "x_scale", None)
         weight_scale = as_vector(_parse_scales(scales[1], "weight_scale", K), K)
         self._out_scale = _parse_scales(scales[2], "out_scale", None)
@@ -68,6 +69,14 @@ class Quantisation:
                 "x_scale * weight_scale / out_scale is beyond float32: x_scale is "
                 f"{x_scale}, weight_scale up to {weight_scale.max()}, out_scale {self._out_scale}"
             )
+
+    @property
+    def key(self) -> Hashable:
+        """What another has only where all numbers and dtypes are the same."""
+        return (
+            *(self.x_dtype, self.weight_dtype, self.out_dtype, self.x_zero, self.out_zero),
+            *(self.weight_zero.tobytes(), self.multiplier.tobytes(), self._out_scale.tobytes()),
+        )
 
     def bounds(self, activation: Activation | None) -> tuple[int, int]:
         """The least and the largest output that the dtype and `activation` allow."""
@@ -93,6 +102,14 @@ def check_bytes(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
     if dtype not in (np.uint8, np.int8):
         raise TypeError(f"{name} has dtype {dtype}; uint8 or int8 is expected")
     return dtype
+
+
+def check_int32(dtype: np.dtype[Any]) -> None:
+    """Refuse a bias of another `dtype`."""
+    if dtype != np.int32:
+        raise TypeError(
+            f"bias has dtype {dtype}; int32 is expected, in units of x_scale * weight_scale"
+        )
 
 
 def as_int32(bias: Any) -> Array:

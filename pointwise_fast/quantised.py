@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from .activation import ActivationSpec
-from .arrays import as_input, check_out, is_same, overlap, owners
+from .arrays import as_input, check_out, overlap, owners
 from .config import resolve_threads
-from .dispatch import candidates
-from .geometry import (
-    Geometry,
-    check_apart,
-    check_fits,
-    check_size,
-    contiguous_strides,
-    find_channel_axis,
-    geometry,
-    stepped,
-)
-from .kernels import QuantisedPlan
-from .kernels.c_quantised import CQuantised
-from .kernels.numpy_quantised import NumpyQuantised
+from .execute import execute
+from .geometry import find_channel_axis, geometry
 from .keys import Known
-from .problem import QuantisedProblem, reduce_pixels
-from .quantisation import Quantisation, as_int32, check_bytes
-from .settings import Settings, Shape
+from .prepare import prepare_once
+from .quantisation import Quantisation, as_int32, check_bytes, check_int32
 from .shapes import as_vector
+from .spec import LayerSpec, Options
 from .typing import Backend
 
-__all__ = ["qconv1x1"]
+__all__ = ["MASKED_BYTES", "qconv1x1"]
 
 Array = npt.NDArray[Any]
 
@@ -124,201 +109,66 @@ def qconv1x1(
     """
     if out is not None:
         out = check_out(out)
-    x = as_input(x, "x", axis=channel_axis if type(channel_axis) is int else None, masked=_BYTES)
+    x = as_input(
+        x, "x", axis=channel_axis if type(channel_axis) is int else None, masked=MASKED_BYTES
+    )
     weight = as_input(weight, "weight")
     if bias is not None:
         bias = as_int32(bias)
-    arrays = (
-        geometry(x),
-        geometry(weight),
-        None if bias is None else geometry(bias),
-        None if out is None else geometry(out),
+    shapes = (
+        *(x.shape, x.dtype, weight.shape, weight.dtype),
+        *((None, None) if bias is None else (bias.shape, bias.dtype)),
     )
     parameters = (
         *(x_scale, x_zero_point, weight_scale, weight_zero_point, out_scale, out_zero_point),
         *(activation, channel_axis, stride, groups, backend),
     )
-    call = _known(arrays, parameters)
+    spec = _specs(shapes, parameters)
+    of = geometry(x), None, None if out is None else geometry(out), None
+    prepared = prepare_once(spec, of)
     n = resolve_threads(threads)
-    plans = call.plans
-    if out is None:
-        out = call.empty()
-    elif x is out or weight is out or not owners(x, weight, out, bias):
-        if overlap(weight, out):
-            weight = weight.copy()
-        if bias is not None and overlap(bias, out):
-            bias = bias.copy()
-        if overlap(x, out):
-            in_place = call.in_place if is_same(x, out) else None
-            if in_place is None:
-                beside = call.empty()
-                call.run(call.plans_beside, weight, bias, x, beside, n)
-                np.copyto(out, beside)
-                return out
-            plans = in_place
-    call.run(plans, weight, bias, x, out, n)
-    return out
+    if weight.ndim != 2:
+        weight = weight.reshape(spec.weight_shape)
+    if bias is not None:
+        bias = as_vector(bias, spec.K)
+    # Weights are read while the output is written.
+    if out is not None and not (weight is not out and owners(weight, bias, out)):
+        weight = weight.copy() if overlap(weight, out) else weight
+        bias = bias.copy() if bias is not None and overlap(bias, out) else bias
+    return execute(prepared, x, None, None, out, n, weight, bias)
 
 
 #: Instead of a masked x.
-_BYTES = (
+MASKED_BYTES = (
     "x.filled(byte) with the byte that is to stand for what is masked, such as x_zero_point, which "
     "counts as 0: quantised operators know no missing data"
 )
 
 
-class _Group(NamedTuple):
-    """The part of a call that one group of channels is: which of each array, and its plan."""
-
-    inputs: slice
-    outputs: slice
-    plan: QuantisedPlan
-
-
-class _Call:
-    """A checked call without its data.
-
-    Attributes
-    ----------
-    plans : list of _Group
-    empty : callable
-        Makes an array for the result.
-    """
-
-    def __init__(
-        self,
-        arrays: tuple[Geometry, Geometry, Geometry | None, Geometry | None],
-        x_scale: Any,
-        x_zero_point: Any,
-        weight_scale: Any,
-        weight_zero_point: Any,
-        out_scale: Any,
-        out_zero_point: Any,
-        activation: ActivationSpec,
-        channel_axis: int,
-        stride: int | Sequence[int],
-        groups: int,
-        backend: str,
-    ) -> None:
-        x, weight, bias, out = arrays
-        check_bytes(x.dtype, "x")
-        check_bytes(weight.dtype, "weight")
-        if bias is not None and bias.dtype != np.int32:
-            raise TypeError(
-                f"bias has dtype {bias.dtype}; int32 is expected, in units of "
-                "x_scale * weight_scale"
-            )
-        given = weight.shape, None if bias is None else bias.shape, activation, channel_axis
-        self._settings = settings = Settings(*given, stride, groups, dtype=None, backend=backend)
-        self._axis = axis = find_channel_axis(settings, x.shape)
-        quantisation = Quantisation(
-            (x_scale, weight_scale, out_scale),
-            (x_zero_point, weight_zero_point, out_zero_point),
-            (x.dtype, weight.dtype),
-            settings.K,
-        )
-        x_shape, x_strides = stepped(settings, x.shape, x.strides)
-        self._shape = shape = (*x_shape[:axis], settings.K, *x_shape[axis + 1 :])
-        self._x_strides = x_strides
-        dtype = quantisation.out_dtype
-        check_size(x.shape, shape, dtype)
-        if out is not None:
-            check_fits(out, shape, dtype, "out")
-            check_apart(out)
-        lo, hi = quantisation.bounds(settings.activation)
-        self._problem = QuantisedProblem(
-            x_dtype=x.dtype,
-            weight_dtype=weight.dtype,
-            out_dtype=dtype,
-            C=settings.C,
-            K=settings.K,
-            **self._reduced(None if out is None else out.strides),
-            x_zero=quantisation.x_zero,
-            weight_zero=quantisation.weight_zero,
-            multiplier=quantisation.multiplier,
-            out_zero=quantisation.out_zero,
-            lo=lo,
-            hi=hi,
-        )
-        self._make = _select(backend)
-        self.plans = self._plan(self._problem)
-        self.empty = partial(np.empty, shape, dtype)
-
-    @cached_property
-    def in_place(self) -> list[_Group] | None:
-        """The plans whose output is their input; None where there are none."""
-        problem = replace(self._problem, in_place=True)
-        most = self._make.most_in_place
-        return self._plan(problem) if most >= problem.C // self._settings.groups else None
-
-    @cached_property
-    def plans_beside(self) -> list[_Group]:
-        """The plans whose output is a new array, whatever the call's own has been."""
-        return self._plan(replace(self._problem, **self._reduced(None)))
-
-    def _reduced(self, out_strides: Shape | None) -> dict[str, Any]:
-        """Pixels, and strides over them; None: those of a new array of bytes."""
-        out_strides = contiguous_strides(self._shape, 1) if out_strides is None else out_strides
-        arrays = {"x": self._x_strides, "out": out_strides}
-        extents, strides = reduce_pixels(self._shape, self._axis, arrays)
-        return {
-            "outer": extents[:-1],
-            "P": extents[-1],
-            "x_strides": strides["x"],
-            "out_strides": strides["out"],
-        }
-
-    def _plan(self, problem: QuantisedProblem) -> list[_Group]:
-        """One for each group; as output and input have as many, none reads what another wrote."""
-        if 0 in (problem.K, problem.P, *problem.outer):
-            return []
-        groups = self._settings.groups
-        C, K = problem.C // groups, problem.K // groups
-        found = []
-        for g in range(groups):
-            inputs, outputs = slice(g * C, (g + 1) * C), slice(g * K, (g + 1) * K)
-            of_group = replace(
-                problem,
-                C=C,
-                K=K,
-                weight_zero=problem.weight_zero[outputs],
-                multiplier=problem.multiplier[outputs],
-            )
-            found.append(_Group(inputs, outputs, self._make(of_group)))
-        return found
-
-    def run(
-        self,
-        plans: list[_Group],
-        weight: Array,
-        bias: Array | None,
-        x: Array,
-        out: Array,
-        threads: int,
-    ) -> None:
-        if weight.ndim != 2:
-            weight = weight.reshape(self._settings.weight_shape)
-        if bias is not None:
-            bias = as_vector(bias, self._settings.K)
-        if len(plans) == 1:
-            plans[0].plan.conv(weight, bias, x, out, threads)
-            return
-        before = (slice(None),) * self._axis
-        for inputs, outputs, plan in plans:
-            added = None if bias is None else bias[outputs]
-            source, target = x[(*before, inputs)], out[(*before, outputs)]
-            plan.conv(weight[outputs], added, source, target, threads)
+def _parse(
+    arrays: tuple[Any, ...],
+    x_scale: Any,
+    x_zero_point: Any,
+    weight_scale: Any,
+    weight_zero_point: Any,
+    out_scale: Any,
+    out_zero_point: Any,
+    *given: Any,
+) -> LayerSpec:
+    x_shape, x_dtype, weight_shape, weight_dtype, bias_shape, bias_dtype = arrays
+    check_bytes(x_dtype, "x")
+    check_bytes(weight_dtype, "weight")
+    if bias_dtype is not None:
+        check_int32(bias_dtype)
+    activation, channel_axis, stride, groups, backend = given
+    options = Options(activation, channel_axis, stride, groups, None, backend)
+    spec = LayerSpec.parse(weight_shape, bias_shape, options)
+    # Whoever has mixed up the axes of the weight is told so before its scales do not fit.
+    find_channel_axis(spec, x_shape)
+    scales = x_scale, weight_scale, out_scale
+    zero_points = x_zero_point, weight_zero_point, out_zero_point
+    quantisation = Quantisation(scales, zero_points, (x_dtype, weight_dtype), spec.K)
+    return spec._replace(quantisation=quantisation)
 
 
-_known = Known(_Call)
-
-
-def _select(name: str) -> type[CQuantised] | type[NumpyQuantised]:
-    plans = {CQuantised.NAME: CQuantised, NumpyQuantised.NAME: NumpyQuantised}
-    for candidate in candidates(name):
-        if candidate in plans:
-            return plans[candidate]
-    raise ValueError(
-        f"backend {candidates(name)[0]!r} does not support quantised arrays; "
-        f"choose from {', '.join(map(repr, plans))}"
-    )
+_specs = Known(_parse)

@@ -144,7 +144,7 @@ def in_series(
     """Plain layers one after another; the last one adds `residual`."""
     dtype = (x.value if isinstance(x, Bounded) else x).dtype
     for one in found:
-        settings = one._settings
+        settings = one._spec
         assert settings.head is None
         last = one is found[-1]
         x = convolved(x, one.weight, one.bias, residual if last else None, dtype=dtype,

@@ -34,7 +34,7 @@ def main(kernels: str, seed: int) -> None:
                         else bias_room.array(case.bias, (4,), at_end),
                     )
                     plan = CQuantised(problem_of(here, out), kernels)
-                    plan.conv(here.weight, here.bias, here.x, out, 1 + done % 2)
+                    plan.conv(here.weight, here.bias, here.x, None, out, 1 + done % 2)
                     assert np.array_equal(out, wanted)
                     done += 1
     print("cases:", done)

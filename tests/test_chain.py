@@ -25,7 +25,7 @@ def in_turn(found: list[pf.Conv1x1], x: Array, residual: Array | None = None) ->
 
 def described(chain: pf.Chain, x: Array) -> str:
     """The plan for `x`, in words."""
-    call, _ = chain._find(x, None, None)
+    call = chain._find(x, None, None)
     assert isinstance(call.plan, c_simd.CPlan)
     return call.plan.describe()
 
@@ -207,7 +207,7 @@ def test_large(isa: str, layout: str, rng: np.random.Generator) -> None:
         part = whole[offset : offset + 16 * 700 * 1024]
         planar = part.reshape(1, 16, 700, 1024)
         out = planar if layout == "planar" else part.reshape(1, 700, 1024, 16).transpose(0, 3, 1, 2)
-        call, _ = chain._find(x, None, out)
+        call = chain._find(x, None, out)
         plan: Any = call.plan
         is_large = out.nbytes > (pf.config()["caches"][2] or 16 << 20) / 2
         assert ("streaming" in plan.describe()) == (is_large and layout == "planar")
@@ -263,7 +263,7 @@ def test_auto_passes_numba_over() -> None:
         first, last = (pf.Conv1x1(np.ones((k, c))) for c, k in ((3, 4), (4, 2)))
         chain = pf.Chain(first, last)
         assert (chain(np.ones((3, 2, 2))) == 12).all()
-        print(chain._find(np.ones((3, 2, 2)), None, None)[0].backend.NAME)
+        print(chain._find(np.ones((3, 2, 2))).backend.NAME)
     """
     assert run_python(code).stdout == "numpy\n"
 

@@ -135,7 +135,7 @@ def test_backend_of_one_layer(backend: Backend) -> None:
         pytest.skip("takes no chains")
     x = np.ones((3, 2, 2))
     chain = pf.Chain(conv(4, 3), conv(2, 4, backend=backend), conv(2, 2))
-    name = chain._find(x, None, None)[0].backend.NAME
+    name = chain._find(x).backend.NAME
     assert name == backend
 
 

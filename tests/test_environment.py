@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ import pytest
 from support import BACKENDS, python_command, python_environment, run_python
 
 import pointwise_fast as pf
-from pointwise_fast.config import cgroup_quota
+from pointwise_fast import environment
+from pointwise_fast.environment import cgroup_quota
 from pointwise_fast.kernels import c_simd
 
 THREADS = "import pointwise_fast as pf; print(pf.get_num_threads(), pf.config()['threads'])"
@@ -161,7 +161,8 @@ def test_affinity() -> None:
         code = f"""
             import math, os
             os.sched_setaffinity(0, {cpus[:some]})
-            from pointwise_fast.config import cgroup_quota, get_num_threads
+            from pointwise_fast.config import get_num_threads
+            from pointwise_fast.environment import cgroup_quota
             print(get_num_threads(), cgroup_quota())
         """
         threads, quota = run_python(code).stdout.split()
@@ -316,12 +317,10 @@ def test_no_cgroups(tmp_path: Path) -> None:
 
 
 def test_quota_decides_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    # `pointwise_fast.config` is a function: the module is found by name.
-    config = sys.modules["pointwise_fast.config"]
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
     for quota, threads in ((0.1, 1), (1.5, 2), (7, 7), (99, 64), (math.inf, 64)):
-        monkeypatch.setattr(config, "cgroup_quota", lambda quota=quota: quota)
-        assert config.usable_cpus() == threads
+        monkeypatch.setattr(environment, "cgroup_quota", lambda quota=quota: quota)
+        assert environment.usable_cpus() == threads
 
 
 def test_show_config(capsys: pytest.CaptureFixture[str]) -> None:

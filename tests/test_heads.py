@@ -13,7 +13,7 @@ from images import LAYOUTS, arranged
 from support import DTYPES, WIDE, Backend, assert_within, needs_c, numbers, without_numba
 
 import pointwise_fast as pf
-from pointwise_fast.head import HEADS
+from pointwise_fast.activation import HEADS
 
 
 @without_numba

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import graphlib
 import importlib.util
 import os
 import shutil
@@ -66,6 +68,31 @@ def test_calls_while_numpy_imports_its_masked_arrays() -> None:
         print(*seen)
     """
     assert run_python(code).stdout == "False True True\n"
+
+
+def imports_of(name: str, files: dict[str, Path]) -> set[str]:
+    """Which of `files` a module imports, wherever in it: for types, in functions."""
+    path, found = files[name], set()
+    package = name if path.stem == "__init__" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            named = {f"{module}.{alias.name}" for alias in node.names}
+            found |= {full if full in files else module for full in named}
+    return (found & set(files)) - {name}
+
+
+def test_imports_go_in_no_circle() -> None:
+    files = {}
+    for package, folder in {"pointwise_fast": "", "pointwise_fast.kernels": "kernels"}.items():
+        for path in (ROOT / (folder or package)).glob("*.py"):
+            files[package if path.stem == "__init__" else f"{package}.{path.stem}"] = path
+    imports = {name: imports_of(name, files) for name in files}
+    assert sum(map(len, imports.values())) > 100
+    assert [*graphlib.TopologicalSorter(imports).static_order()]
 
 
 def test_public_names() -> None:

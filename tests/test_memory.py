@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
+from typing import Any
 
+import numpy as np
 import pytest
 from peaks import MALLOC, MEASURE
 from support import Backend, run_python, without_numba
+
+import pointwise_fast as pf
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self")
 
@@ -115,3 +121,30 @@ def test_nothing_is_lost(backend: Backend) -> None:
 
     done = run_python(MEASURE + textwrap.dedent(code), backend, "-", timeout=120)
     assert int(done.stdout) < 2 << 10
+
+
+LAYERS = {
+    "Conv1x1": lambda: pf.Conv1x1(np.eye(3)),
+    "Chain": lambda: pf.Chain(pf.Conv1x1(np.eye(3)), pf.Conv1x1(np.eye(3))),
+    "Branches": lambda: pf.Branches(pf.Conv1x1(np.eye(3)), pf.Conv1x1(np.eye(3))),
+    "QConv1x1": lambda: pf.QConv1x1(1.0, 0, np.ones((3, 3), np.int8), 1.0, 0, 1.0, 0),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_layers_go_with_their_last_user(kind: str) -> None:
+    """With what they have packed, and before Python looks for circles of references."""
+    layer: Any = LAYERS[kind]()
+    whole = np.ones((9, 2, 4), np.uint8 if kind == "QConv1x1" else np.float64)
+    outs: list[Any] = [None, whole[3:6], whole[1:4], whole[:3]]
+    if kind == "Branches":
+        outs = [None, np.empty((6, 2, 4)), (whole[2:5], whole[5:8])]
+    for out in outs * 2:
+        layer(whole[:3], out=out)
+    kept = weakref.ref(layer)
+    gc.disable()
+    try:
+        del layer
+        assert kept() is None
+    finally:
+        gc.enable()

@@ -72,7 +72,7 @@ def test_calls_are_given_the_number(monkeypatch: pytest.MonkeyPatch, backend: An
 
     layer, used = pf.Conv1x1(np.ones((2, 3)), backend=backend), []
     x = np.ones((3, 4, 5))
-    call, _ = layer._find(x, None, None)
+    call = layer._find(x)
 
     class Plan:
         pack_key = "any"

@@ -16,9 +16,9 @@ from images import LAYOUTS, arranged, supported
 from support import BACKENDS, Array, Backend, assert_conv, needs_c, problem_of
 
 import pointwise_fast as pf
-from pointwise_fast.conv import _known
 from pointwise_fast.kernels import c_simd
 from pointwise_fast.kernels.numpy_affine import scaled
+from pointwise_fast.prepare import _prepared
 
 INPUTS = ["f4", "f8", "f2", "u1", "i1", "u2", "i2", "u4", "i4", "i8"]
 
@@ -283,8 +283,8 @@ def test_chains(layout: str, dtype: str, rng: np.random.Generator) -> None:
                         activation=one.activation,
                         channel_axis=axis,
                         backend="numpy",
-                        scale=one._settings.scale,
-                        offset=one._settings.offset,
+                        scale=one._spec.scale,
+                        offset=one._spec.offset,
                     )
                     for one in (first, last)
                 )
@@ -317,9 +317,9 @@ def test_calls_do_not_take_each_others_offsets(backend: Backend, rng: np.random.
         for offset in (None, 5.0, [1.0, 2, 3], np.array([1.0, 2, 4]), np.array([1, 2, 3]), None):
             y = pf.conv1x1(x, weight, offset=offset, **settings)
             assert_conv(y, terms(x, "f4", 0 if offset is None else offset), weight)
-    before = len(_known._found)
+    before = len(_prepared)
     pf.conv1x1(x, weight, offset=np.array([1.0, 2, 4]), **settings)
-    assert len(_known._found) == before
+    assert len(_prepared) == before
     layer = pf.Conv1x1(weight, offset=[1.0, 2, 3], **settings)
     assert np.array_equal(pickle.loads(pickle.dumps(layer))(x), layer(x))
 
@@ -333,6 +333,15 @@ def test_the_offset_given_may_change_later(backend: Backend, rng: np.random.Gene
     assert_conv(
         pf.conv1x1(x, weight, offset=offset, backend=backend), terms(x, "f4", offset), weight
     )
+
+
+def test_the_scale_given_may_change_later(backend: str, rng: np.random.Generator) -> None:
+    """What is known of a call does not hold the array, which the weights take anew each time."""
+    x, weight, scale = raster(rng, "f4", 3, 4, 5), np.eye(3), np.arange(1.0, 4)
+    given: Any = {"backend": backend}
+    y, before = pf.conv1x1(x, weight, scale=scale, **given), scale.copy()
+    scale *= 10
+    assert np.array_equal(pf.conv1x1(x, weight, scale=before, **given), y)
 
 
 def test_float64_without_fused_multiply_adds(rng: np.random.Generator) -> None:

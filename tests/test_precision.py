@@ -17,7 +17,7 @@ ROUNDED = 2.01 * 2.0**-8
 
 
 def uses_bf16(layer: Any) -> bool:
-    call = next(iter(layer._calls.values()))[0]
+    call = next(iter(layer._prepared.values()))
     return "bfloat16" in getattr(call.plan, "describe", str)()
 
 

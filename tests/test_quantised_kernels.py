@@ -57,7 +57,7 @@ def test_every_tail(kernels: str, x_layout: Any, out_layout: Any, rng: np.random
         limits = np.iinfo(out.array.dtype)
         lo, hi = max(lo, limits.min), min(hi, limits.max)
         problem = problem_of(case._replace(x=x.array), out.array, lo=lo, hi=hi)
-        CQuantised(problem, kernels).conv(case.weight, case.bias, x.array, out.array, 1)
+        CQuantised(problem, kernels).conv(case.weight, case.bias, x.array, None, out.array, 1)
         names = f"{x_layout.__name__} -> {out_layout.__name__}"
         out.assert_holds(np.clip(expected(case, 0), lo, hi), f"{kernels} {C=} {K=} {P=} {names}")
 
@@ -74,10 +74,10 @@ def test_against_the_specification(kernels: str, rng: np.random.Generator) -> No
         x = (x if axis == 0 else np.moveaxis(x, -1, 1)).astype(case.x.dtype)
         case = case._replace(x=x)
         outs = [np.zeros((x.shape[0], K, x.shape[2]), case.out_zero_point.dtype) for _ in "abcd"]
-        NumpyQuantised(problem_of(case, outs[0])).conv(case.weight, case.bias, x, outs[0], 1)
+        NumpyQuantised(problem_of(case, outs[0])).conv(case.weight, case.bias, x, None, outs[0], 1)
         for threads, out in enumerate(outs[1:], 1):
             plan = CQuantised(problem_of(case, out), kernels)
-            plan.conv(case.weight, case.bias, x, out, threads * threads)
+            plan.conv(case.weight, case.bias, x, None, out, threads * threads)
             assert np.array_equal(out, outs[0]), (x_shape, threads)
 
 
@@ -145,7 +145,7 @@ def test_auto_takes_c() -> None:
     """`auto` takes the C kernels where they work, so that tests of `qconv1x1` test them."""
     if not c_simd.has_fma():
         pytest.skip("NumPy comes first without FMA")
-    from pointwise_fast.quantised import _select
+    from pointwise_fast.dispatch import select_quantised
 
-    assert _select("auto") is CQuantised
+    assert select_quantised("auto").NAME == c_simd.NAME
     assert pf.backends()[0] == "c"

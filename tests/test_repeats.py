@@ -223,7 +223,7 @@ def test_memory_error_of_a_repeat() -> None:
     layer = pf.Conv1x1(WEIGHT, backend="c")
     for _ in range(2):
         layer(x)
-    call = next(iter(layer._calls.values()))[0]
+    call = next(iter(layer._prepared.values()))
 
     def fail() -> Array:
         if failing:

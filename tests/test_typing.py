@@ -14,8 +14,7 @@ from support import ROOT
 
 import pointwise_fast as pf
 from pointwise_fast import dispatch, gradient
-from pointwise_fast.activation import ACTIVATIONS
-from pointwise_fast.head import HEADS
+from pointwise_fast.activation import ACTIVATIONS, HEADS
 
 X, WEIGHT = np.ones((3, 2, 2), np.float32), np.ones((2, 3))
 

@@ -1,4 +1,4 @@
-"""`MergedPlan`: what has two masks, a panel at a time, for a backend that takes one."""
+"""Plans that are no backend's: of nothing, and of what backends take in parts only."""
 
 from __future__ import annotations
 
@@ -9,13 +9,49 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from .kernels import Backend, ChainPlan, Parameters
+from .kernels import Backend, ChainPlan, Parameters, Plan
 from .kernels.panels import panels
 from .problem import Problem
 
-__all__ = ["MergedPlan", "merge"]
+__all__ = ["GroupedPlan", "MergedPlan", "NothingToDo", "merge"]
 
 Array = npt.NDArray[Any]
+
+
+class NothingToDo:
+    """The plan of a problem with no output element."""
+
+    pack_key: Hashable = "nothing"
+    repeat = None
+
+    def pack(self, weight: Array, bias: Array | None) -> None:
+        pass
+
+    def pack_chain(self, layers: Sequence[Parameters]) -> None:
+        pass
+
+    def run(
+        self,
+        packed: Any,
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+        mask: Array | None = None,
+    ) -> None:
+        pass
+
+    def conv(
+        self,
+        weight: Array,
+        bias: Array | None,
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+        mask: Array | None = None,
+    ) -> None:
+        pass
 
 
 def merge(masks: Sequence[Array]) -> Array | None:
@@ -27,10 +63,12 @@ def merge(masks: Sequence[Array]) -> Array | None:
 
 
 class MergedPlan:
-    """`pointwise_fast.kernels.Plan` on plans for single panels.
+    """The plan of what has two masks: a panel at a time, for a backend that takes one.
 
     A mask of all of `x` that is made of both would be a temporary that grows with it.
     """
+
+    repeat = None
 
     def __init__(self, problem: Problem, backend: Backend) -> None:
         self._problem = problem
@@ -86,9 +124,6 @@ class MergedPlan:
     ) -> None:
         self.run(self.pack(weight, bias), x, residual, out, threads, mask)
 
-    def repeat(self, *_: Any) -> None:
-        return None
-
 
 def _of_panel(problem: Problem, n: int) -> Problem:
     """`problem` for `n` of its pixels, with one mask that lies densely."""
@@ -103,3 +138,63 @@ def _of_panel(problem: Problem, n: int) -> Problem:
         mask_strides=(n, 1),
         second_mask_strides=None,
     )
+
+
+class GroupedPlan:
+    """The plan of groups of channels: one after another, for a backend that takes one.
+
+    Output and input have as many groups, so that none reads what another wrote.
+
+    Parameters
+    ----------
+    plans : sequence of Plan
+        For the arrays of each group.
+    K, C : int
+        Output and input channels of a group.
+    axis : int
+        The channel axis.
+    """
+
+    repeat = None
+
+    def __init__(self, plans: Sequence[Plan], K: int, C: int, axis: int) -> None:
+        before = (slice(None),) * axis
+        self._groups = [
+            (plan, (*before, slice(g * C, g * C + C)), slice(g * K, g * K + K))
+            for g, plan in enumerate(plans)
+        ]
+        self._before = before
+        self.pack_key: Hashable = ("grouped", *(plan.pack_key for plan in plans))
+
+    def pack(self, weight: Array, bias: Array | None) -> list[Any]:
+        return [
+            plan.pack(weight[outputs], None if bias is None else bias[outputs])
+            for plan, _, outputs in self._groups
+        ]
+
+    def run(
+        self,
+        packed: list[Any],
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+        mask: Array | None = None,
+    ) -> None:
+        for (plan, inputs, outputs), weights in zip(self._groups, packed, strict=True):
+            plan.run(weights, x[inputs], None, out[(*self._before, outputs)], threads)
+
+    def conv(
+        self,
+        weight: Array,
+        bias: Array | None,
+        x: Array,
+        residual: Array | None,
+        out: Array,
+        threads: int,
+        mask: Array | None = None,
+    ) -> None:
+        for plan, inputs, outputs in self._groups:
+            added = None if bias is None else bias[outputs]
+            target = out[(*self._before, outputs)]
+            plan.conv(weight[outputs], added, x[inputs], None, target, threads)
