@@ -21,8 +21,9 @@ enum {
     LEAST_PANEL = 16,
     /* The same for interleaved pixels that are staged as one row: level 1 holds it. */
     DENSE_REGION_BYTES = 20 << 10,
-    /* Sums in scratch that a head reads again. Zen 4, 12 and 50 channels of float32: 16 to 64 KiB
-     * were equal, 128 cost softmax a tenth. */
+    /* Sums in scratch that a head reads again, or that are turned into pixels. Zen 4, 12 and 50 channels
+     * of float32: 16 to 64 KiB were equal, 128 cost softmax a tenth. Cascade Lake, 50 x 600 x 600 -> 20 of
+     * planes to pixels: 256 KiB 16.9 ms, 64 13.9, 32 14.1. */
     FINISH_BYTES = 64 << 10,
     /* Likewise of tiles, beside x. */
     FINISH_TILES_BYTES = 16 << 10,
@@ -199,12 +200,13 @@ static void lay_out_scratch(pw_plan *plan) {
         const int dense = stages_dense(plan) && !plan->present;
         const int64_t most = dense ? DENSE_REGION_BYTES : REGION_BYTES;
         if (plan->stage_x) bound_panel(plan, plan->c_pass, most);
+        const int reads_sums = plan->finishes || (plan->planes && plan->stage_y);
         /* x that is looked at before it is computed with comes from the cache then. */
         if (plan->problem.nodata) bound_panel(plan, plan->C, most);
         if (plan->present) bound_panel(plan, plan->y_channels, most);
         bound_panel(plan, per_channel ? width : 1,
                     plan->tiled      ? FINISH_TILES_BYTES
-                    : plan->finishes ? FINISH_BYTES
+                    : reads_sums     ? FINISH_BYTES
                                      : most);
     }
     choose_run(plan);

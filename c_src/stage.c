@@ -8,6 +8,8 @@ enum {
     PAGE = 4096,
     /* The most of a staged row that is fetched ahead. */
     MOST_FETCHED = 4096,
+    /* Pixels of y whose lines are fetched before they are stored. */
+    TURNED_AT_ONCE = 32,
 };
 
 pw_matrix pw_staged(const pw_plan *plan, char *at, int64_t channels, int planes) {
@@ -111,12 +113,26 @@ static int turns_back(const pw_plan *plan, const pw_matrix *y) {
            !y->swap && y->i == (ptrdiff_t)pw_size(y->dtype) && y->j != y->i;
 }
 
+/* Planes in scratch to pixels of y, some at a time: lines that the next stores write are fetched before,
+ * for a store that waits for its line holds up those that follow. */
+static void store_turned(const pw_plan *plan, pw_matrix y, pw_matrix from, int64_t channels,
+                         int64_t pixels) {
+    const ptrdiff_t step = TURNED_AT_ONCE * y.j;
+    const ptrdiff_t ahead = step > 0 && step <= MOST_FETCHED ? step : 0;
+    for (int64_t p = 0, n; p < pixels; p += n, y.at += step, from.at += TURNED_AT_ONCE * from.j) {
+        n = pw_min(pixels - p, TURNED_AT_ONCE);
+        if (n == TURNED_AT_ONCE)
+            for (ptrdiff_t i = 0; i < ahead; i += LINE) __builtin_prefetch(y.at + ahead + i, 1, 3);
+        plan->kernels->rows_of_planes(from.at, from.i, (int)channels, n, y.at, y.j);
+    }
+}
+
 void pw_store_y(const pw_plan *plan, pw_matrix y, pw_matrix from, int64_t channels, int64_t pixels,
                 int stream, int64_t head) {
     const int64_t before = stream ? head : pixels;
     const pw_convert store = plan->kernels->store[y.dtype];
     if (turns_back(plan, &y)) {
-        plan->kernels->rows_of_planes(from.at, from.i, (int)channels, pixels, y.at, y.j);
+        store_turned(plan, y, from, channels, pixels);
         return;
     }
     copy_panel(plan, store, y, from, 0, plan->problem.y_part, channels, before, holds_planes(plan));
