@@ -12,9 +12,9 @@ SEED ?=
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 STAMPS := $(VENV)/stamps
-C_SOURCES := $(wildcard c_src/*.c)
 ISA_SOURCES := $(wildcard c_src/isa/*.c)
-C_HEADERS := $(wildcard c_src/*.h c_src/isa/*.h)
+C_SOURCES := $(filter-out $(ISA_SOURCES),$(sort $(shell find c_src -name '*.c')))
+C_HEADERS := $(sort $(shell find c_src -name '*.h'))
 C_TESTS := $(wildcard tests/c/*.[ch])
 C_FILES := $(C_SOURCES) $(ISA_SOURCES) $(C_HEADERS) $(C_TESTS) $(wildcard bench/native/*.[ch]) \
            kernels/repeat.c

@@ -182,7 +182,7 @@ PW_INLINE const char *load_bytes(const char *from, int n, char *buffer) {
 #define D_LANES(n, lanes) prepare_lanes(n, lanes)
 #define D_SPLIT(n, lanes, from, to) split_f32(n, lanes, from, to)
 #define D_MERGE(n, lanes, from, to) merge_f32(n, lanes, from, to)
-#include "kernels.h"
+#include "kernels_tmpl.h"
 
 #undef MASK
 #undef G_ROWN
@@ -220,7 +220,7 @@ PW_INLINE const char *load_bytes(const char *from, int n, char *buffer) {
 #define G_LOADN(p, step, n) V_LOADN(p, n)
 #define G_STORE(p, step, v) V_STORE(p, v)
 #define G_TRANSPOSE(v) transpose_f64(v)
-#include "kernels.h"
+#include "kernels_tmpl.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -126,7 +126,7 @@ PW_INLINE __m512d pick_f64(int n, __m512i index, __mmask8 late, const __m512d *f
 #define D_LANES(n, lanes) prepare_lanes_f32_avx512(n, lanes)
 #define D_SPLIT(n, lanes, from, to) PICK_ALL(n, lanes, split, from, to)
 #define D_MERGE(n, lanes, from, to) PICK_ALL(n, lanes, merge, from, to)
-#include "kernels.h"
+#include "kernels_tmpl.h"
 
 #undef MASK
 #undef PICK
@@ -176,7 +176,7 @@ PW_INLINE __m512d pick_f64(int n, __m512i index, __mmask8 late, const __m512d *f
 #define D_LANES(n, lanes) prepare_lanes_f64_avx512(n, lanes)
 #define D_SPLIT(n, lanes, from, to) PICK_ALL(n, lanes, split, from, to)
 #define D_MERGE(n, lanes, from, to) PICK_ALL(n, lanes, merge, from, to)
-#include "kernels.h"
+#include "kernels_tmpl.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

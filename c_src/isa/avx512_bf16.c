@@ -17,8 +17,8 @@
 #define PLANAR_NV(KR) ((KR) <= 4 ? 6 : (KR) <= 6 ? 4 : (KR) <= 9 ? 3 : 2)
 #define SUFFIX f32_avx512_bf16
 #include "avx512_f32.h"
-#include "epilogue.h"
-#include "planar.h"
+#include "epilogue_tmpl.h"
+#include "planar_tmpl.h"
 
 /* Elements are pairs: channels 2c and 2c + 1 of a pixel, or of an output's weights. */
 #define X_(name) FN(name)
@@ -27,7 +27,7 @@
 #define X_LOADN(p, n) V_LOADN(p, n)
 #define X_FMA(w, x, s) _mm512_dpbf16_ps(s, (__m512bh)(w), (__m512bh)(x))
 #define X_LEAST 1
-#include "planar_from.h"
+#include "planar_from_tmpl.h"
 
 /* Rows of float32 to half as many of pairs, in place. */
 static void make_pairs(char *rows, ptrdiff_t step, int64_t C, int64_t n) {

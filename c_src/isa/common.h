@@ -46,7 +46,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "../kernels.h"
+#include "isa/types.h"
 #include "erfcx.h"
 #include "half.h"
 #include "macros.h"

@@ -97,7 +97,7 @@ PW_INLINE float32x4_t loadn_reversed_f32(const char *p, int n) {
 #define G_LOADN(p, step, n) V_LOADN(p, n)
 #define G_STORE(p, step, v) V_STORE(p, v)
 #define G_TRANSPOSE(v) transpose_f32(v)
-#include "kernels.h"
+#include "kernels_tmpl.h"
 
 PW_INLINE float64x2_t load_f64(const char *p) {
     return vreinterpretq_f64_u8(vld1q_u8((const uint8_t *)p));
@@ -140,7 +140,7 @@ PW_INLINE void storen_f64(char *p, int n, float64x2_t v) {
 #define V_ABS(x) vabsq_f64(x)
 #define V_COPYSIGN(size, sign) vbslq_f64(vdupq_n_u64(0x8000000000000000), sign, size)
 #define V_SHIFT(v) vreinterpretq_f64_u64(vshlq_n_u64(vreinterpretq_u64_f64(v), 52))
-#include "kernels.h"
+#include "kernels_tmpl.h"
 
 const pw_kernel_set pw_kernels_neon = {
     .name = "neon",

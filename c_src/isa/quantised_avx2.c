@@ -4,7 +4,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-#include "../qkernels.h"
+#include "quantised/kernels.h"
 #include "few_bytes.h"
 #include "macros.h"
 
@@ -103,7 +103,7 @@ PW_INLINE void store_few(char *to, int n, __m256i v) {
 #define Q_KR_MAX 3
 #define Q_NV_MAX 2
 #define Q_ROWS(NV) ((NV) == 1 ? 8 : 4)
-#include "quantised.h"
+#include "quantised_tmpl.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -3,7 +3,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-#include "../qkernels.h"
+#include "quantised/kernels.h"
 #include "macros.h"
 
 #if defined(__clang__)
@@ -120,7 +120,7 @@ PW_INLINE void spread_pairs(char *to, const __m512i *rows, int16_t zero) {
 #define Q_DEPTH 2
 #define Q_DOT(sum, x, w) _mm512_add_epi32(sum, _mm512_madd_epi16(x, w))
 #define Q_SPREAD(to, rows, zero) spread_pairs(to, rows, zero)
-#include "quantised.h"
+#include "quantised_tmpl.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -139,7 +139,7 @@ PW_INLINE void spread_pairs(char *to, const __m512i *rows, int16_t zero) {
 #define Q_DEPTH 4
 #define Q_DOT(sum, x, w) _mm512_dpbusd_epi32(sum, x, w)
 #define Q_SPREAD(to, rows, zero) spread_bytes(to, rows)
-#include "quantised.h"
+#include "quantised_tmpl.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

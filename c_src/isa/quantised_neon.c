@@ -4,7 +4,7 @@
 #include <arm_neon.h>
 #include <string.h>
 
-#include "../qkernels.h"
+#include "quantised/kernels.h"
 #include "few_bytes.h"
 #include "macros.h"
 
@@ -92,7 +92,7 @@ PW_INLINE int32x4_t widening_dot(int32x4_t sum, int32x4_t x, int32x4_t w) {
 #define Q_DEPTH 4
 #define Q_DOT(sum, x, w) widening_dot(sum, x, w)
 #define Q_SPREAD(to, rows, zero) spread_bytes(to, rows)
-#include "quantised.h"
+#include "quantised_tmpl.h"
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
@@ -114,7 +114,7 @@ PW_INLINE int32x4_t sdot(int32x4_t sum, int32x4_t x, int32x4_t w) {
 #define Q_DEPTH 4
 #define Q_DOT(sum, x, w) sdot(sum, x, w)
 #define Q_SPREAD(to, rows, zero) spread_bytes(to, rows)
-#include "quantised.h"
+#include "quantised_tmpl.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "../qkernels.h"
+#include "quantised/kernels.h"
 #include "few_bytes.h"
 #include "macros.h"
 
@@ -106,4 +106,4 @@ PW_INLINE void spread_bytes(char *to, const uint32_t *rows) {
 #define Q_KR_MAX 2
 #define Q_NV_MAX 4
 #define Q_ROWS(NV) 2
-#include "quantised.h"
+#include "quantised_tmpl.h"

@@ -50,7 +50,7 @@ PW_INLINE float shift_f32(float value) {
 #define V_ABS(x) fabsf(x)
 #define V_COPYSIGN(size, sign) copysignf(size, sign)
 #define V_SHIFT(v) shift_f32(v)
-#include "kernels.h"
+#include "kernels_tmpl.h"
 
 PW_INLINE double load_f64(const void *p) {
     double value;
@@ -92,7 +92,7 @@ PW_INLINE double shift_f64(double value) {
 #define V_ABS(x) fabs(x)
 #define V_COPYSIGN(size, sign) copysign(size, sign)
 #define V_SHIFT(v) shift_f64(v)
-#include "kernels.h"
+#include "kernels_tmpl.h"
 
 const pw_kernel_set pw_kernels_scalar = {
     .name = "scalar",

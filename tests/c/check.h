@@ -3,7 +3,7 @@
 #include <inttypes.h>
 
 #include "case.h"
-#include "plan.h"
+#include "conv/plan.h"
 
 enum { MOST_PRINTED = 20, MOST_SCRATCH = 1 << 20, CONVERSIONS = 3000 };
 

@@ -1,6 +1,6 @@
 /* Checks of gradients: sums over pixels against those of a wider type, the bits with several threads,
  * and which kernels and paths took part. */
-#include "gradient_plan.h"
+#include "gradient/plan.h"
 
 typedef enum {
     SUMMED_DOTS,

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "plan.h"
+#include "conv/plan.h"
 
 static long passed, failed;
 

@@ -1,0 +1,178 @@
+/* Runs chains: see chain.h. */
+#include "chain/plan.h"
+
+/* One call of a fused chain. An item is a panel of one outer index. */
+typedef struct call {
+    const pw_chain *chain;
+    const char *packed, *x, *r;
+    char *y;
+    int64_t head, panel, panels;
+    pw_shares shares;
+} call;
+
+/* The first layer, where its plan does not know that x goes on at its next row. */
+static void run_rows(const pw_chain *chain, pw_strip strip, char *scratch) {
+    const pw_plan *plan = chain->layers[0];
+    const char *x = strip.x;
+    const int64_t end = strip.from + strip.pixels;
+    for (int64_t p = strip.from, n; p < end; p += n, strip.y += n * plan->problem.y_p) {
+        strip.from = p % chain->row;
+        strip.x = x + p / chain->row * chain->x_row;
+        strip.pixels = n = pw_min(end - p, chain->row - strip.from);
+        pw_run_strip(plan, &strip, 0, scratch);
+    }
+}
+
+/* Two layers at once. strip: of the second, but for x. */
+static void run_pair(const pw_chain *chain, pw_strip strip, const char *packed, int64_t head) {
+    const pw_problem *whole = &chain->whole;
+    const pw_plan *first = chain->layers[0], *last = chain->layers[1];
+    const ptrdiff_t size = (ptrdiff_t)pw_size(whole->dtype);
+    const int planar = !chain->interleaved;
+    pw_pair pair = {
+        .t =
+            {
+                .x_c = whole->x_c,
+                .x_p = whole->x_p,
+                .bias = strip.packed,
+                .w = strip.packed + whole->K * size,
+                .y_step = planar ? whole->y_k : whole->y_p,
+                .r_step = planar ? whole->r_k : whole->r_p,
+                .C = whole->C,
+                .channels = (int)whole->K,
+                .first = 1,
+                .last = 1,
+                .prefetch = chain->prefetch,
+                .epilogue = &last->epilogue,
+            },
+        .first = packed,
+        .first_epilogue = &first->epilogue,
+        .hidden = first->K,
+        .dense = chain->pair_dense,
+    };
+    for (int64_t p = 0, n; p < strip.pixels; p += n) {
+        n = p == 0 && head ? pw_min(head, strip.pixels) : strip.pixels - p;
+        pair.t.n = n;
+        pair.t.x = strip.x + (strip.from + p) * whole->x_p;
+        pair.t.y = strip.y + p * whole->y_p;
+        pair.t.r = strip.r ? strip.r + p * whole->r_p : NULL;
+        pair.t.stream = last->stream && pair.t.r != pair.t.y && (uintptr_t)pair.t.y % 64 == 0;
+        chain->pair(&pair);
+    }
+}
+
+static void run_panel(const call *call, int64_t index, char *scratch) {
+    const pw_chain *chain = call->chain;
+    const pw_problem *whole = &chain->whole;
+    const int64_t panel = index % call->panels, outer = index / call->panels;
+    /* The first panel takes the head on top. */
+    const int64_t from = panel ? call->head + panel * call->panel : 0;
+    const int64_t to = pw_min(whole->P, call->head + (panel + 1) * call->panel);
+    pw_strip strip = {.packed = call->packed, .pixels = to - from};
+    if (chain->pair) {
+        strip.x = call->x + pw_outer_offset(whole, whole->x_outer, outer);
+        strip.y = call->y + pw_outer_offset(whole, whole->y_outer, outer) + from * whole->y_p;
+        if (call->r)
+            strip.r = call->r + pw_outer_offset(whole, whole->r_outer, outer) + from * whole->r_p;
+        strip.from = from;
+        strip.packed += pw_packed_bytes(chain->layers[0]);
+        run_pair(chain, strip, call->packed, panel ? 0 : call->head);
+        return;
+    }
+    char *const hidden = scratch + chain->bytes - chain->hidden;
+    for (int i = 0; i < chain->n; i++) {
+        const pw_plan *plan = chain->layers[i];
+        const int last = i + 1 == chain->n;
+        strip.x = i ? strip.y : call->x + pw_outer_offset(whole, whole->x_outer, outer);
+        strip.from = i ? 0 : from;
+        strip.y = hidden - (i % 2 ? chain->hidden : 0);
+        if (last) {
+            strip.y = call->y + pw_outer_offset(whole, whole->y_outer, outer) + from * whole->y_p;
+            if (call->r)
+                strip.r =
+                    call->r + pw_outer_offset(whole, whole->r_outer, outer) + from * whole->r_p;
+        }
+        if (i == 0 && chain->row)
+            run_rows(chain, strip, scratch);
+        else
+            pw_run_strip(plan, &strip, last && !panel ? call->head : 0, scratch);
+        strip.packed += pw_packed_bytes(plan);
+    }
+}
+
+static void work(void *argument, int number) {
+    call *call = argument;
+    const pw_chain *chain = call->chain;
+    char *scratch = NULL;
+    if (chain->bytes && !(scratch = pw_thread_scratch(chain->bytes))) return;
+    int64_t index;
+    for (int turn = 0; (index = pw_next_item(&call->shares, number, &turn)) >= 0;)
+        run_panel(call, index, scratch);
+    pw_end_streaming(chain->layers[chain->n - 1]);
+}
+
+static pw_status run_fused(const pw_chain *chain, const void *packed, const void *x, const void *r,
+                           void *y, int threads) {
+    call call; /* not cleared: most of it is shares that are not used */
+    call.chain = chain, call.packed = packed, call.x = x, call.r = r, call.y = y;
+    call.head = pw_unaligned_head(chain->layers[chain->n - 1], y);
+    call.panel = chain->panel;
+    threads = pw_worth_threads(chain->multiply_adds, threads);
+    if (threads > 1) {
+        const int64_t pixels =
+            pw_ceil_div(chain->outer * chain->whole.P, (int64_t)threads * PW_ITEMS_PER_THREAD);
+        call.panel = pw_min(call.panel, pw_round_up(pixels, chain->step));
+    }
+    call.panels = pw_max(1, pw_ceil_div(chain->whole.P - call.head, call.panel));
+    return pw_spread(&call.shares, chain->outer * call.panels, chain->multiply_adds, threads, work,
+                     &call);
+}
+
+static pw_status run_batch(const pw_chain *chain, int shorter, const char *packed, const char *x,
+                           const char *r, char *y, char *hidden, int threads) {
+    pw_status status = PW_OK;
+    for (int i = 0; i < chain->n && status == PW_OK; i++) {
+        const pw_plan *plan = chain->layers[i + (shorter ? chain->n : 0)];
+        const int last = i + 1 == chain->n;
+        char *to = last ? y : hidden - (i % 2 ? chain->hidden : 0);
+        status = pw_run(plan, packed, x, last ? r : NULL, NULL, to, threads);
+        packed += pw_packed_bytes(plan);
+        x = to;
+    }
+    return status;
+}
+
+static pw_status run_batches(const pw_chain *chain, const char *packed, const char *x,
+                             const char *r, char *y, char *hidden, int threads) {
+    pw_problem before = chain->whole; /* the axes before that of the batches */
+    const int64_t axis = chain->axis, most = chain->most;
+    const int is_P = axis == before.outer;
+    const ptrdiff_t x_step = is_P ? before.x_p : before.x_outer[axis],
+                    y_step = is_P ? before.y_p : before.y_outer[axis],
+                    r_step = is_P ? before.r_p : before.r_outer[axis];
+    before.outer = axis;
+    const int64_t outer = pw_product(before.outer_n, axis);
+    pw_status status = PW_OK;
+    int64_t next = 0;
+    for (int64_t o = 0; o < outer && status == PW_OK; o++)
+        for (int64_t b = 0; b < chain->batches && status == PW_OK; b++) {
+            const int shorter = b + 1 == chain->batches && chain->layers[chain->n] != NULL;
+            const char *from = x + pw_outer_offset(&before, before.x_outer, o) + b * most * x_step;
+            char *to = y + pw_outer_offset(&before, before.y_outer, o) + b * most * y_step;
+            const char *add =
+                r ? r + pw_outer_offset(&before, before.r_outer, o) + b * most * r_step : NULL;
+            status = run_batch(chain, shorter, packed, from, add, to, hidden, threads);
+            if (status == PW_OK && pw_is_interrupted(&next)) status = PW_INTERRUPTED;
+        }
+    return status;
+}
+
+pw_status pw_run_chain(const pw_chain *chain, const void *packed, const void *x, const void *r,
+                       void *y, int threads) {
+    char *scratch = NULL;
+    if (chain->bytes && !(scratch = pw_thread_scratch(chain->bytes))) return PW_NO_MEMORY;
+    if (!chain->fused)
+        /* The layers' own scratch comes first, and they find that there is enough. */
+        return run_batches(chain, packed, x, r, y, scratch + chain->bytes - chain->hidden, threads);
+    return run_fused(chain, packed, x, r, y, threads);
+}
