@@ -2,9 +2,10 @@
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
 
-#include "conv/plan.h"
+#include "base/scratch.h"
 
 enum { LINE = 64 };
 

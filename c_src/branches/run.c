@@ -1,6 +1,11 @@
 /* Several plans on one x. A thread takes a panel of pixels to each of them before it goes on to
  * the next panel, so that x comes from memory for the first of them only. */
+#include "base/layout.h"
+#include "base/math.h"
+#include "base/scratch.h"
 #include "conv/plan.h"
+#include "conv/run.h"
+#include "threads/shares.h"
 
 enum {
     PANEL_STEP = 192,
@@ -90,7 +95,7 @@ pw_status pw_run_branches(const pw_plan *const *plans, const void *const *packed
     if (call.scratch && !pw_thread_scratch(call.scratch)) return PW_NO_MEMORY;
     if (!together(plans, n, threads)) {
         for (int i = 0; i < n; i++) {
-            const pw_status status = pw_run(plans[i], packed[i], x, NULL, NULL, y[i], threads);
+            const pw_status status = pw_run_conv(plans[i], packed[i], x, NULL, NULL, y[i], threads);
             if (status != PW_OK) return status;
         }
         return PW_OK;

@@ -4,6 +4,10 @@
 #include <string.h>
 
 #include "chain/plan.h"
+#include "base/math.h"
+#include "conv/passes.h"
+#include "conv/plan.h"
+#include "threads/shares.h"
 
 enum {
     LINE = 64,
@@ -148,8 +152,8 @@ static int plan_pair(pw_chain *chain, const pw_kernel_set *set) {
         chain->layers[1]->epilogue = last->epilogue;
         chain->layers[1]->stream = stream;
     }
-    pw_plan_free(first);
-    pw_plan_free(last);
+    pw_conv_free(first);
+    pw_conv_free(last);
     return chain->layers[0] && chain->layers[1];
 }
 
@@ -317,7 +321,8 @@ pw_plan *pw_chain_new(const pw_kernel_set *set, const pw_problem *const *layers,
                                 (double)(layers[i]->C / layers[i]->groups);
     chain->fused = may_fuse(chain, layers);
     if (!(chain->fused ? plan_panels : plan_batches)(chain, set, layers)) {
-        pw_plan_free(plan);
+        pw_chain_free(chain);
+        free(plan);
         return NULL;
     }
     chain->outer = pw_product(chain->whole.outer_n, chain->whole.outer);
@@ -340,6 +345,6 @@ const pw_plan *pw_chain_layer(const pw_plan *plan, int i) {
 }
 
 void pw_chain_free(pw_chain *chain) {
-    for (int i = 0; i < 2 * chain->n; i++) pw_plan_free(chain->layers[i]);
+    for (int i = 0; i < 2 * chain->n; i++) pw_conv_free(chain->layers[i]);
     free(chain);
 }

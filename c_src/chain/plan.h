@@ -1,4 +1,4 @@
-/* Layers one after another, their hidden channels in cache. chain.c plans, sequence.c runs.
+/* Layers one after another, their hidden channels in cache. plan.c plans, run.c runs.
  *
  * Fused: a thread takes a panel of pixels through all layers, hidden channels in its scratch. All
  * weights are read for every panel, so they have to fit into level 2. Where they do not, or where
@@ -6,12 +6,12 @@
  * computed by all threads; a batch's hidden channels are in the caller's scratch.
  *
  * Paired: fused, by kernels of two layers whose hidden channels stay in registers. */
-#ifndef PW_CHAIN_H
-#define PW_CHAIN_H
+#ifndef PW_CHAIN_PLAN_H
+#define PW_CHAIN_PLAN_H
 
 #include "conv/plan.h"
 
-struct pw_chain {
+typedef struct pw_chain {
     pw_problem whole; /* x of the first layer, y and residual of the last */
     int64_t outer;    /* product of its outer extents */
     int n;            /* layers */
@@ -34,6 +34,8 @@ struct pw_chain {
     int64_t most;    /* of its indices in a batch */
     int64_t batches; /* along it */
     pw_plan *layers[]; /* n; then, not fused, n for the last batch, if it is smaller */
-};
+} pw_chain;
+
+void pw_chain_free(pw_chain *);
 
 #endif

@@ -1,5 +1,12 @@
 /* Runs chains: see chain.h. */
+#include "chain/run.h"
+#include "base/layout.h"
+#include "base/math.h"
+#include "base/scratch.h"
 #include "chain/plan.h"
+#include "conv/plan.h"
+#include "conv/run.h"
+#include "threads/shares.h"
 
 /* One call of a fused chain. An item is a panel of one outer index. */
 typedef struct call {
@@ -135,7 +142,7 @@ static pw_status run_batch(const pw_chain *chain, int shorter, const char *packe
         const pw_plan *plan = chain->layers[i + (shorter ? chain->n : 0)];
         const int last = i + 1 == chain->n;
         char *to = last ? y : hidden - (i % 2 ? chain->hidden : 0);
-        status = pw_run(plan, packed, x, last ? r : NULL, NULL, to, threads);
+        status = pw_run_conv(plan, packed, x, last ? r : NULL, NULL, to, threads);
         packed += pw_packed_bytes(plan);
         x = to;
     }

@@ -1,4 +1,7 @@
 /* scale * x + offset, rounded once, on its way to scratch. */
+#include "conv/affine.h"
+#include "base/math.h"
+#include "conv/copy.h"
 #include "conv/plan.h"
 
 enum {

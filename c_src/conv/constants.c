@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conv/constants.h"
+#include "conv/copy.h"
 #include "conv/plan.h"
 
 enum {

@@ -1,5 +1,6 @@
 /* Elements of arrays, of either byte order, on their way to scratch and back. */
-#include "conv/plan.h"
+#include "conv/copy.h"
+#include "base/math.h"
 
 enum {
     LINE = 64,

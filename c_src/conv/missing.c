@@ -2,6 +2,9 @@
  * array has it, before kernels read it. Planar kernels fill such pixels in registers; what others
  * make of them is written over. */
 #include "conv/missing.h"
+#include "base/math.h"
+#include "conv/copy.h"
+#include "conv/plan.h"
 
 #include <string.h>
 

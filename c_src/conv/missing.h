@@ -1,6 +1,6 @@
 /* Missing data: pixels of an item that miss a channel. */
-#ifndef PW_MISSING_H
-#define PW_MISSING_H
+#ifndef PW_CONV_MISSING_H
+#define PW_CONV_MISSING_H
 
 #include "conv/plan.h"
 

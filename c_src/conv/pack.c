@@ -1,6 +1,6 @@
 /* Packed weights: the bias first, then the weights in the order in which kernels read them.
  *
- * Each group of channels in turn, block by block (plan.c cuts them):
+ * Each group of channels in turn, block by block (conv/plan.c cuts them):
  *
  *     planar, rows, dense: KR       interleaved: n vectors of channels
  *     bias[k0 .. k0+KR)             bias[k0 .. k0+width), 0 past K
@@ -13,9 +13,9 @@
  */
 #include <string.h>
 
-#include "isa/half.h"
 #include "conv/plan.h"
 #include "conv/present.h"
+#include "isa/half.h"
 
 size_t pw_packed_bytes(const pw_plan *plan) {
     return (size_t)plan->problem.groups * (size_t)plan->group_bytes;

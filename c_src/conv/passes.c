@@ -1,6 +1,10 @@
 /* Chooses passes, panels, stores and what is fetched ahead, for a plan that has its blocks. */
+#include "conv/passes.h"
+#include "base/math.h"
+#include "conv/path.h"
 #include "conv/plan.h"
 #include "conv/present.h"
+#include "threads/shares.h"
 
 enum {
     LINE = 64,
@@ -205,9 +209,9 @@ static void lay_out_scratch(pw_plan *plan) {
         if (plan->problem.nodata) bound_panel(plan, plan->C, most);
         if (plan->present) bound_panel(plan, plan->y_channels, most);
         bound_panel(plan, per_channel ? width : 1,
-                    plan->tiled      ? FINISH_TILES_BYTES
-                    : reads_sums     ? FINISH_BYTES
-                                     : most);
+                    plan->tiled  ? FINISH_TILES_BYTES
+                    : reads_sums ? FINISH_BYTES
+                                 : most);
     }
     choose_run(plan);
     const int64_t room = plan->room =

@@ -1,5 +1,9 @@
 /* Cuts the output channels of a problem into blocks, for the path that was chosen. */
 #include "conv/plan.h"
+#include "base/math.h"
+#include "conv/constants.h"
+#include "conv/passes.h"
+#include "conv/path.h"
 #include "conv/present.h"
 
 #include <math.h>
@@ -166,10 +170,9 @@ pw_plan *pw_plan_packing(const pw_kernel_set *set, const pw_problem *problem, in
     return plan;
 }
 
-void pw_plan_free(pw_plan *plan) {
+void pw_conv_free(pw_plan *plan) {
     if (!plan) return;
-    if (plan->chain) pw_chain_free(plan->chain);
-    pw_plan_free(plan->present);
+    pw_conv_free(plan->present);
     free(plan->constants);
     free(plan);
 }

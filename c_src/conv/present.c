@@ -5,12 +5,16 @@
  * scratch, with 0 for what is missing, and multiplied by a planar plan of their own: first with the
  * weights and then, 1 standing for what is there, with their sizes. */
 #include "conv/present.h"
+#include "base/math.h"
+#include "conv/affine.h"
+#include "conv/copy.h"
+#include "conv/missing.h"
+#include "conv/plan.h"
+#include "conv/run.h"
+#include "conv/stage.h"
 
 #include <math.h>
 #include <string.h>
-
-#include "conv/missing.h"
-#include "conv/stage.h"
 
 enum {
     LINE = 64,

@@ -1,6 +1,6 @@
 /* Pixels that miss channels and may do with those they have: sums over what is there. */
-#ifndef PW_PRESENT_H
-#define PW_PRESENT_H
+#ifndef PW_CONV_PRESENT_H
+#define PW_CONV_PRESENT_H
 
 #include "conv/plan.h"
 

@@ -2,12 +2,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conv/run.h"
+#include "base/layout.h"
+#include "base/math.h"
+#include "base/scratch.h"
 #include "conv/missing.h"
 #include "conv/plan.h"
 #include "conv/present.h"
-#include "threads/shares.h"
 #include "conv/stage.h"
 #include "conv/tiles.h"
+#include "threads/shares.h"
 
 enum {
     LINE = 64,
@@ -27,13 +31,6 @@ typedef struct call {
     int64_t items;
     pw_shares shares;
 } call;
-
-ptrdiff_t pw_outer_offset(const pw_problem *p, const ptrdiff_t *strides, int64_t index) {
-    ptrdiff_t offset = 0;
-    for (int64_t i = p->outer - 1; i > 0; i--)
-        offset += (ptrdiff_t)pw_take_digit(&index, p->outer_n[i]) * strides[i];
-    return p->outer ? offset + (ptrdiff_t)index * strides[0] : 0;
-}
 
 static int first_of_part(const pw_plan *plan, int64_t part, int parts) {
     return parts == 1 ? (int)part * plan->n_blocks : (int)(plan->n_blocks * part / parts);
@@ -232,10 +229,9 @@ static void cut(call *call, int threads) {
     call->items = rows * call->parts * call->panels;
 }
 
-pw_status pw_run(const pw_plan *plan, const void *packed, const void *x, const void *r,
-                 const void *mask, void *y, int threads) {
+pw_status pw_run_conv(const pw_plan *plan, const void *packed, const void *x, const void *r,
+                      const void *mask, void *y, int threads) {
     const pw_problem *p = &plan->problem;
-    if (plan->chain) return pw_run_chain(plan->chain, packed, x, r, y, threads);
     call call; /* not cleared: most of it is shares that are not used */
     call.plan = plan, call.packed = packed, call.x = x, call.r = r, call.y = y;
     call.mask = mask;
@@ -256,7 +252,7 @@ pw_status pw_conv(const pw_plan *plan, const void *w, ptrdiff_t w_k, ptrdiff_t w
     void *packed = bytes <= sizeof on_stack ? on_stack : pw_aligned_alloc(bytes);
     if (!packed) return PW_NO_MEMORY;
     pw_pack(plan, w, w_k, w_c, bias, bias_step, packed);
-    const pw_status status = pw_run(plan, packed, x, r, mask, y, threads);
+    const pw_status status = pw_run_conv(plan, packed, x, r, mask, y, threads);
     if (packed != on_stack) free(packed);
     return status;
 }

@@ -1,5 +1,9 @@
 /* Panels of pixels on their way to scratch and from it. */
 #include "conv/stage.h"
+#include "base/math.h"
+#include "conv/affine.h"
+#include "conv/copy.h"
+#include "conv/plan.h"
 
 #include <string.h>
 

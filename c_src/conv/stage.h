@@ -1,6 +1,6 @@
 /* Panels of pixels on their way to scratch and from it. */
-#ifndef PW_STAGE_H
-#define PW_STAGE_H
+#ifndef PW_CONV_STAGE_H
+#define PW_CONV_STAGE_H
 
 #include "conv/plan.h"
 

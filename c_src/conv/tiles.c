@@ -1,5 +1,8 @@
 /* Runs the kernels of a plan over a panel, and fetches what comes next. */
 #include "conv/tiles.h"
+#include "base/math.h"
+#include "conv/affine.h"
+#include "conv/plan.h"
 
 enum {
     LINE = 64,

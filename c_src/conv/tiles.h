@@ -1,6 +1,6 @@
 /* Kernel calls over the pixels of a panel. */
-#ifndef PW_TILES_H
-#define PW_TILES_H
+#ifndef PW_CONV_TILES_H
+#define PW_CONV_TILES_H
 
 #include "conv/plan.h"
 

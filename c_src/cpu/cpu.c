@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "cpu/cpu.h"
+#include "isa/types.h"
 #include "quantised/kernels.h"
 
 int pw_cpu_always(void) {

@@ -1,6 +1,7 @@
 /* Chooses kernels, blocks, segments and tiles for gradients. Only their tiles may depend on the number
  * of threads, for those are no matter for the bits of a sum. */
 #include "gradient/plan.h"
+#include "base/math.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -23,7 +24,6 @@ enum {
     SEGMENTS_BYTES = 1 << 20,
     /* Planes that dot products go over while a block is in level 2. */
     MOST_PLANES_A = 128,
-    MOST_PLANES_B = 512,
     /* A multiple of each interleaved kernel's rows. */
     PANEL_ROWS = 24,
     /* Planes so many of which a page apart do not fit level 1. */

@@ -2,7 +2,8 @@
 #ifndef PW_GRADIENT_PLAN_H
 #define PW_GRADIENT_PLAN_H
 
-#include "conv/plan.h"
+#include "base/math.h"
+#include "isa/types.h"
 
 typedef enum { PW_IN_PLACE, PW_AS_PLANES, PW_AS_ROWS } pw_staging;
 

@@ -9,9 +9,11 @@
  * pixels for input channels and a panel of b for weights.
  */
 #include <stdlib.h>
-#include <string.h>
 
+#include "base/math.h"
+#include "base/scratch.h"
 #include "gradient/plan.h"
+#include "threads/shares.h"
 
 enum {
     LINE = 64,

@@ -1,4 +1,7 @@
 /* Blocks of pixels on their way to the kernels of gradients. */
+#include "base/layout.h"
+#include "base/math.h"
+#include "conv/copy.h"
 #include "gradient/plan.h"
 
 /* How many of the n pixels from `pixel` on are p bytes apart. */

@@ -2,6 +2,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#include "cpu/cpu.h"
 #include "common.h"
 
 #if defined(__clang__)

@@ -28,14 +28,14 @@
  *     NARROW_MAX NARROW_U                  optional: hidden channels that fit into registers beside
  *                                          output channels, and how many of those at a time
  *
- * and, for kernels that transpose in registers (groups.h), with VW / GROUP rows in a vector:
+ * and, for kernels that transpose in registers (groups_tmpl.h), with VW / GROUP rows in a vector:
  *
  *     ROWS_KR_MAX                          output channels of a tile
  *     G_LOAD(p, step) G_STORE(p, step, v)  GROUP elements of each of VW / GROUP rows
  *     G_LOADN(p, step, n)                  the first n < GROUP elements of each; the rest is 0
  *     G_TRANSPOSE(v)                       V v[GROUP]: the GROUP x GROUP blocks, in place
  *
- * and, for kernels of a few dense channels (dense.h), a type FN(lanes) for what permutations need and
+ * and, for kernels of a few dense channels (dense_tmpl.h), a type FN(lanes) for what permutations need and
  *
  *     D_LANES(n, lanes)            prepares it for n channels
  *     D_SPLIT(n, lanes, from, to)  from[n], one behind the other VW pixels of n channels, to the

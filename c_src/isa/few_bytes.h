@@ -1,6 +1,6 @@
 /* Parts of vectors, where there are no masked loads and stores. */
-#ifndef PW_FEW_BYTES_H
-#define PW_FEW_BYTES_H
+#ifndef PW_ISA_FEW_BYTES_H
+#define PW_ISA_FEW_BYTES_H
 
 #include <string.h>
 

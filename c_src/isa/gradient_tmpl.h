@@ -1,4 +1,4 @@
-/* Template: kernels of sums over pixels (gradient.c): dot products of planes, and the panels that
+/* Template: kernels of sums over pixels (gradient/run.c): dot products of planes, and the panels that
  * interleaved kernels read in the place of weights. */
 
 /* Lanes of n vectors added up: the same order for each. */

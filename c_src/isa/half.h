@@ -1,6 +1,6 @@
 /* Floats of 16 bits. Selections instead of branches, so that loops of them become vectors. */
-#ifndef PW_HALF_H
-#define PW_HALF_H
+#ifndef PW_ISA_HALF_H
+#define PW_ISA_HALF_H
 
 #include <stdint.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* How kernels are written, of any kind. */
-#ifndef PW_MACROS_H
-#define PW_MACROS_H
+#ifndef PW_ISA_MACROS_H
+#define PW_ISA_MACROS_H
 
 #define PW_INLINE static inline __attribute__((always_inline))
 #define PW_NOINLINE static __attribute__((noinline))

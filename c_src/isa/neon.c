@@ -2,6 +2,7 @@
 #if defined(__aarch64__)
 #include <arm_neon.h>
 
+#include "cpu/cpu.h"
 #include "common.h"
 
 #define PLANAR_KR_MAX 14

@@ -3,6 +3,7 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "cpu/cpu.h"
 #include "quantised/kernels.h"
 #include "macros.h"
 

@@ -4,6 +4,7 @@
 #include <arm_neon.h>
 #include <string.h>
 
+#include "cpu/cpu.h"
 #include "quantised/kernels.h"
 #include "few_bytes.h"
 #include "macros.h"

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "cpu/cpu.h"
 #include "quantised/kernels.h"
 #include "few_bytes.h"
 #include "macros.h"

@@ -1,7 +1,7 @@
 /* Template: interleaved kernels for few output channels, or for what fills no vector.
  *
  * Vectors run over pixels, as in planar kernels; rows of x are transposed in registers on their
- * way in, GROUP channels of VW pixels at a time (groups.h), and sums on their way out, unless y is
+ * way in, GROUP channels of VW pixels at a time (groups_tmpl.h), and sums on their way out, unless y is
  * planar. So no lane idles, whatever the number of channels. Input channels must be contiguous.
  */
 

@@ -1,4 +1,5 @@
 /* Plain C: one element at a time, fused by the C library where the CPU cannot. */
+#include "cpu/cpu.h"
 #include "common.h"
 
 #define PLANAR_KR_MAX 4

@@ -1,4 +1,4 @@
-/* Template: planes and rows of channels turned into each other (groups.h); pw_turn says what is
+/* Template: planes and rows of channels turned into each other (groups_tmpl.h); pw_turn says what is
  * written past an end. */
 
 /* A panel of planes: GROUP pixels of VW channels at a time are transposed. */

@@ -1,6 +1,6 @@
-/* What an instruction set provides, and what conv.c hands to it. */
-#ifndef PW_KERNELS_H
-#define PW_KERNELS_H
+/* What an instruction set provides, and what conv/tiles.c hands to it. */
+#ifndef PW_ISA_TYPES_H
+#define PW_ISA_TYPES_H
 
 #include "pointwise.h"
 
@@ -200,12 +200,6 @@ struct pw_kernel_set {
 
 extern const pw_pair_kernels pw_pairs_avx512;
 extern const pw_kernel_set pw_kernels_scalar, pw_kernels_avx2, pw_kernels_avx512, pw_kernels_neon;
-
-/* cpu.c */
-int pw_cpu_always(void);
-int pw_cpu_has_avx2_fma(void);
-int pw_cpu_has_avx512(void);
-int pw_cpu_has_avx512_bf16(void);
 
 static inline size_t pw_size(pw_dtype dtype) {
     static const uint8_t sizes[PW_DTYPES] = {4, 8, 1, 1, 2, 2, 4, 4, 8, 8, 2, 2};

@@ -1,6 +1,6 @@
 /* The nearest integers of 64 bits, half to even; they saturate, and NaN is 0. */
-#ifndef PW_WHOLE_H
-#define PW_WHOLE_H
+#ifndef PW_ISA_WHOLE_H
+#define PW_ISA_WHOLE_H
 
 #include <math.h>
 #include <stdint.h>

@@ -1,13 +1,13 @@
-/* What an instruction set provides for quantised convolutions, and what quantised.c hands to it.
+/* What an instruction set provides for quantised convolutions, and what quantised/run.c hands to it.
  *
  * Bytes become lanes of 32 bits: `depth` channels of one pixel, or of one row of weights, as four
  * bytes or two 16-bit numbers. A kernel multiplies lanes of x by lanes of w and adds the products
  * to the lane's sum, modulo 2**32. Channels past the last are zeros.
  */
-#ifndef PW_QKERNELS_H
-#define PW_QKERNELS_H
+#ifndef PW_QUANTISED_KERNELS_H
+#define PW_QUANTISED_KERNELS_H
 
-#include "conv/plan.h"
+#include "isa/types.h"
 
 enum { PW_Q_MAX_KR = 6, PW_Q_MAX_NV = 4, PW_Q_MAX_TILE = 64, PW_Q_LANE = 4 };
 
@@ -88,61 +88,5 @@ struct pw_qkernels {
 
 extern const pw_qkernels pw_qkernels_avx512_vnni, pw_qkernels_avx512, pw_qkernels_avx2,
     pw_qkernels_neon_dot, pw_qkernels_neon, pw_qkernels_scalar;
-
-/* cpu.c */
-int pw_cpu_has_avx512_vnni(void);
-int pw_cpu_has_dotprod(void);
-
-/* qpack.c: what a call needs beside its pixels. */
-typedef struct pw_qpacked {
-    const char *w; /* planar: rows of lanes, which may be the caller's; interleaved: see there */
-    ptrdiff_t w_k; /* from row to row */
-    char *ones;    /* a row of w that sums x */
-    int32_t
-        *bias; /* with what the zero points of x and w add to every pixel's sum; zeros behind it,
-                    * as much as a tile that begins at the last channel reads, as w_zero and scale */
-    int32_t *w_zero;
-    float *scale;
-    int needs_x_sum; /* a w_zero is not 0 */
-    int in_reach;    /* see pw_qoutput */
-} pw_qpacked;
-typedef struct pw_qweights {
-    const char *w, *bias;
-    ptrdiff_t w_k, w_c, bias_step;
-} pw_qweights;
-/* Bytes of memory that it takes, 64-byte aligned; interleaved: kernels. */
-size_t pw_qpacked_bytes(const pw_qkernels *, const pw_qproblem *, const pw_qweights *,
-                        int interleaved);
-pw_qpacked pw_qpack(const pw_qkernels *, const pw_qproblem *, const pw_qweights *, int interleaved,
-                    char *memory);
-
-/* Output channels in the blocks that kernels take: units are channels, or vectors of them. */
-typedef struct pw_qblocks {
-    int64_t K, units, n;
-    int unit; /* channels */
-} pw_qblocks;
-static inline pw_qblocks pw_qblocks_of(const pw_qkernels *kernels, int64_t K, int interleaved) {
-    pw_qblocks b = {.K = K, .unit = interleaved ? kernels->vector : 1};
-    b.units = pw_ceil_div(K, b.unit);
-    b.n = pw_ceil_div(b.units, interleaved ? kernels->nv_max : kernels->kr_max);
-    return b;
-}
-/* The first unit of block i; of the block behind the last, the end of all. */
-static inline int64_t pw_qblock_at(const pw_qblocks *b, int64_t i) {
-    return b->units * i / b->n;
-}
-/* The block of a unit. */
-static inline int64_t pw_qblock_of(const pw_qblocks *b, int64_t unit) {
-    return ((unit + 1) * b->n - 1) / b->units;
-}
-
-/* qstage.c */
-pw_qbytes pw_qbytes_of(const pw_qkernels *, int is_x, int is_signed, int zero);
-/* C numbers `step` bytes apart to lanes one behind the other, zeros up to n lanes. */
-void pw_qstage_row(const pw_qkernels *, pw_qbytes, char *to, int64_t n, const char *from,
-                   ptrdiff_t step, int64_t C);
-/* As pw_qkernels.stage, from pixels anywhere. */
-void pw_qstage_any(const pw_qkernels *, pw_qbytes, char *to, ptrdiff_t to_g, const char *x,
-                   ptrdiff_t x_c, ptrdiff_t x_p, int64_t C, int n);
 
 #endif

@@ -13,7 +13,11 @@
  */
 #include <string.h>
 
+#include "quantised/pack.h"
+#include "base/math.h"
 #include "quantised/kernels.h"
+#include "quantised/stage.h"
+#include "pointwise.h"
 
 enum { LINE = 64 };
 

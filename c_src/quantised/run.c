@@ -2,7 +2,12 @@
  * output channels. Tile by tile x is staged as lanes, and the blocks' kernels go over it. */
 #include <stdlib.h>
 
+#include "base/math.h"
+#include "base/scratch.h"
+#include "isa/types.h"
 #include "quantised/kernels.h"
+#include "quantised/pack.h"
+#include "quantised/stage.h"
 #include "threads/shares.h"
 
 enum {
@@ -19,7 +24,7 @@ enum {
     DOT_COST = 8,
     /* Dot kernels make so few channels one by one, side by side too: weights stay as they are. */
     FEW_PIXELS = 8,
-    /* As in plan.c. */
+    /* As in conv/plan.c. */
     PREFETCH_FROM_BYTES = 512 << 10,
     AHEAD = 512,
     DEFAULT_CACHE_BYTES = 16 << 20,

@@ -1,7 +1,9 @@
 /* Bytes into lanes: what the kernels' own stage, for pixels side by side, leaves. */
 #include <string.h>
 
+#include "quantised/stage.h"
 #include "quantised/kernels.h"
+#include "pointwise.h"
 
 pw_qbytes pw_qbytes_of(const pw_qkernels *kernels, int is_x, int is_signed, int zero) {
     const int signed_lane = kernels->lanes == PW_Q_S8_S8 || (kernels->lanes == PW_Q_U8_S8 && !is_x);

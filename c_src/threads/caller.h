@@ -1,7 +1,7 @@
 /* What a worker takes over from the thread whose job it joins: how numbers are rounded, denormal ones
  * flushed or not, and the CPUs that it may use. */
-#ifndef PW_CALLER_H
-#define PW_CALLER_H
+#ifndef PW_THREADS_CALLER_H
+#define PW_THREADS_CALLER_H
 
 #include <stdint.h>
 

@@ -13,8 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "threads/pool.h"
+#include "base/math.h"
 #include "threads/caller.h"
-#include "conv/plan.h"
 
 enum {
     /* How often a caller looks for its workers before it sleeps: a few microseconds, in which

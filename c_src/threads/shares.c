@@ -2,7 +2,11 @@
 #define _POSIX_C_SOURCE 200809L
 #include <time.h>
 
-#include "conv/plan.h"
+#include "threads/shares.h"
+#include "base/math.h"
+#include "base/scratch.h"
+#include "threads/pool.h"
+#include "pointwise.h"
 
 /* Multiply-adds between looks at the clock: less than a call of 0.1 ms. */
 static const double look_after = 1e7;
@@ -60,8 +64,11 @@ static void share_out(pw_shares *shares, int64_t items, double multiply_adds, in
     }
 }
 
+/* Multiply-adds that are worth waking a thread for. */
+static const double parallel_from = 0.5e6;
+
 int pw_worth_threads(double multiply_adds, int threads) {
-    return multiply_adds < pw_parallel_from ? 1 : threads;
+    return multiply_adds < parallel_from ? 1 : threads;
 }
 
 static pw_status run(pw_shares *shares, int threads, void (*work)(void *, int), void *argument) {

@@ -1,10 +1,12 @@
 /* Items of a call, which its threads take one by one. Each begins with a share of its own, the same
  * in every call, whose pixels its cache may still have; then it helps with the others. */
-#ifndef PW_SHARES_H
-#define PW_SHARES_H
+#ifndef PW_THREADS_SHARES_H
+#define PW_THREADS_SHARES_H
 
 #include <stdatomic.h>
 #include <stdint.h>
+
+#include "pointwise.h"
 
 /* With more threads several begin with the same. */
 enum { PW_MOST_SHARES = 64 };
@@ -25,7 +27,24 @@ typedef struct pw_shares {
     pw_share share[PW_MOST_SHARES];
 } pw_shares;
 
-/* shares.c: whether no more items are to be taken. */
+/* Items a thread should get at least, for cores are unequally fast. */
+enum { PW_ITEMS_PER_THREAD = 12 };
+/* Multiply-adds of an item at most, if pixels can be divided, for a call is stopped between items:
+ * some 30 ms by scalar kernels, less than one by others. */
+enum { PW_ITEM_WORK = 1 << 25 };
+/* pw_parallel with no more threads than items, which pw_next_item hands out. PW_INTERRUPTED: some
+ * were not. */
+pw_status pw_spread(pw_shares *, int64_t items, double multiply_adds, int threads,
+                    void (*work)(void *, int), void *argument);
+/* The same; all threads take from one share. */
+pw_status pw_spread_in_order(pw_shares *, int64_t items, double multiply_adds, int threads,
+                             void (*work)(void *, int), void *argument);
+/* `threads`, or 1 where so few multiply-adds are not worth waking another for. */
+int pw_worth_threads(double multiply_adds, int threads);
+/* Asks the hook whether to stop, if it is time. `next`: when that will be, 0 as a call begins. */
+int pw_is_interrupted(int64_t *next);
+
+/* Whether no more items are to be taken. */
 int pw_stop_if_interrupted(pw_shares *shares);
 
 /* Whether a thread is to go on; for what takes long inside of an item. */

@@ -2,8 +2,8 @@
  * to the bit. Counts what plans did. */
 #include <inttypes.h>
 
-#include "case.h"
 #include "conv/plan.h"
+#include "case.h"
 
 enum { MOST_PRINTED = 20, MOST_SCRATCH = 1 << 20, CONVERSIONS = 3000 };
 

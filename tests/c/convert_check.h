@@ -1,6 +1,7 @@
 /* Dtypes, byte orders, pairs of channels, PReLU, heads and missing data: every kernel set against the
  * scalar one, bit by bit, between guard pages. The scalar one has all arrays in this machine's byte
  * order. What the values should be is tested from Python. */
+#include "base/math.h"
 #include "check.h"
 
 typedef struct {

@@ -5,7 +5,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/scratch.h"
 #include "conv/plan.h"
+#include "threads/pool.h"
+#include "threads/shares.h"
 
 static long passed, failed;
 
