@@ -55,7 +55,7 @@ def calls(rng: np.random.RandomState) -> Iterator[Array]:
                 y = pf.conv1x1(x, weight, bias, threads=1 + number % 3, **given)
                 yield y
                 if dtype != "c8":
-                    act = ["relu", "gelu", "silu", ("clip", -1, 2)][number % 4]
+                    act: Any = ["relu", "gelu", "silu", ("clip", -1, 2)][number % 4]
                     yield pf.conv1x1(x, weight, activation=act, residual=y, threads=2, **given)
                 if number < 2:
                     yield pf.conv1x1(x, weight, bias, stride=2, threads=2, **given)
@@ -85,6 +85,7 @@ def heads(rng: np.random.RandomState) -> Iterator[Array]:
                 x, axis = layout(a)
                 given: dict[str, Any] = {"channel_axis": axis, "backend": "c"}
                 given |= {"threads": 1 + number % 3}
+                head: Any
                 for head in ("argmax", "softmax", "l2_normalize"):
                     yield pf.conv1x1(x, weight, bias, head=head, **given)
                 for head in (None, "argmax"):
@@ -127,7 +128,7 @@ def quantised(rng: np.random.RandomState) -> Iterator[Array]:
             bias = rng.randint(-1000, 1000, K).astype("i4")
             for axis in (0, -1):
                 here = x if axis == 0 else LAYOUTS["interleaved"](x)[0]
-                zero = np.dtype(sign).type
+                zero: Any = np.dtype(sign).type
                 yield pf.qconv1x1(
                     here, 0.02, zero(3), weight, 0.01, np.int8(0), 0.1, zero(5), bias,
                     channel_axis=axis, backend="c", threads=2,
