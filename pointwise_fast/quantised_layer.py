@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .activation import ActivationSpec
-from .arrays import as_input, check_out
+from .arrays import as_input, as_parameter, check_out
 from .config import resolve_threads
 from .conv_layer import OneLayer
 from .execute import execute
@@ -29,6 +29,13 @@ __all__ = ["QConv1x1"]
 Array = npt.NDArray[Any]
 
 _DTYPES = np.dtype(np.uint8), np.dtype(np.int8)
+
+
+def _kept(value: Any, name: str) -> Any:
+    """A scale or zero point that nobody else can change; numbers and lists have no dtype yet."""
+    if isinstance(value, int | float | np.generic):
+        return value
+    return deepcopy(value) if isinstance(value, list | tuple) else as_parameter(value, name).copy()
 
 
 class QConv1x1(OneLayer):
@@ -86,9 +93,16 @@ class QConv1x1(OneLayer):
         options = Options(activation, channel_axis, stride, groups, None, backend)
         bias_shape = None if self._bias is None else self._bias.shape
         self._spec = LayerSpec.parse(self._weight.shape, bias_shape, options)
-        # Arrays among them may change later.
-        self._scales = deepcopy((x_scale, weight_scale, out_scale))
-        self._zero_points = deepcopy((x_zero_point, weight_zero_point, out_zero_point))
+        self._scales = (
+            _kept(x_scale, "x_scale"),
+            _kept(weight_scale, "weight_scale"),
+            _kept(out_scale, "out_scale"),
+        )
+        self._zero_points = (
+            _kept(x_zero_point, "x_zero_point"),
+            _kept(weight_zero_point, "weight_zero_point"),
+            _kept(out_zero_point, "out_zero_point"),
+        )
         self._forget()
         self._check()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import threading
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -202,3 +203,22 @@ def test_wrong_calls() -> None:
         pf.Chain(layer, layer)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="'numba'"):
         pf.QConv1x1(**GOOD, backend="numba")(X)
+
+
+def test_parameters_are_copied() -> None:
+    """Whatever lends its memory: arrays, buffers, and objects that only describe an array."""
+
+    class Described:
+        def __init__(self, array: Array) -> None:
+            self.base, self.__array_interface__ = array, array.__array_interface__
+
+    x = np.arange(8, dtype="u1").reshape(2, 2, 2)
+    weight = np.array([[1, 2], [3, 4], [5, 6]], np.int8)
+    lent: list[Callable[[Any], Any]] = [np.asarray, memoryview, Described]
+    for lend in lent:
+        scale = np.array([0.5, 0.25, 0.125])
+        given: tuple[Any, ...] = (0.5, 0, weight, lend(scale), 0, 0.25, np.uint8(0))
+        layer, y = pf.QConv1x1(*given), pf.qconv1x1(x, *given)
+        assert np.array_equal(layer(x), y)
+        scale[:] = 0.01
+        assert np.array_equal(layer(x[:, :, 1:]), y[:, :, 1:])

@@ -130,7 +130,9 @@ static void bound_panel(pw_plan *plan, int64_t channels, int64_t bytes) {
     channels = pw_max(channels, 1);
     const int64_t spare = spare_bytes(plan), least = channels * (LINE + spare);
     const int64_t pixels = (pw_max(bytes, least) / channels - spare) / size;
-    const int64_t most = pw_max(pixels / plan->tile * plan->tile, LEAST_PANEL);
+    /* Whole tiles, or else what kernels take at once. */
+    const int64_t unit = pixels >= plan->tile ? plan->tile : plan->step;
+    const int64_t most = pw_max(pixels / unit * unit, LEAST_PANEL);
     plan->panel = pw_min(plan->panel, most / LEAST_PANEL * LEAST_PANEL);
 }
 
@@ -164,7 +166,8 @@ static void choose_run(pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const int64_t tile = plan->step * (int64_t)pw_size(p->x_dtype);
     const int is_planar = !plan->interleaved || p->x_p == (ptrdiff_t)pw_size(p->x_dtype);
-    if (!is_planar || plan->stage_x || plan->row || !fetches(plan)) return;
+    /* A single pixel may have a stride of 0, and no pixel follows it. */
+    if (p->P == 1 || !is_planar || plan->stage_x || plan->row || !fetches(plan)) return;
     plan->run = !plan->interleaved;
     const int64_t fits = level_2_bytes() / 4 / plan->C;
     if (fetches_next(plan, pw_min(2 * RUN_BYTES, fits))) {
