@@ -5,13 +5,13 @@
 #include "base/scratch.h"
 #include "conv/plan.h"
 #include "conv/run.h"
+#include "cpu/caches.h"
 #include "threads/shares.h"
 
 enum {
     PANEL_STEP = 192,
     /* Less x than this stays in the caches from plan to plan. */
     TOGETHER_FROM_BYTES = 1 << 20,
-    DEFAULT_LEVEL_2_BYTES = 512 << 10,
 };
 
 typedef struct call {
@@ -56,11 +56,6 @@ static void work(void *argument, int number) {
     for (int i = 0; i < call->n; i++) pw_end_streaming(call->plans[i]);
 }
 
-static int64_t level_2_bytes(void) {
-    const int64_t known = pw_cache_bytes(2);
-    return known ? known : DEFAULT_LEVEL_2_BYTES;
-}
-
 /* Whether panels pay: x is too large for the caches, all weights stay in level 2, and there are
  * panels enough for all threads. More output than input that goes through the caches pays only in
  * long runs: 8 -> 8, 8, 8 interleaved lost 12%. */
@@ -77,7 +72,7 @@ static int together(const pw_plan *const *plans, int n, int threads) {
         if (!plans[i]->stream) written += plans[i]->problem.K;
     }
     return pixels * p->C * (int64_t)pw_size(p->x_dtype) >= TOGETHER_FROM_BYTES &&
-           2 * (int64_t)weights <= level_2_bytes() && written <= 2 * p->C &&
+           2 * (int64_t)weights <= pw_level_2_bytes() && written <= 2 * p->C &&
            pixels >= (int64_t)threads * PW_ITEMS_PER_THREAD * PANEL_STEP / 4;
 }
 
@@ -106,7 +101,7 @@ pw_status pw_run_branches(const pw_plan *const *plans, const void *const *packed
     call.plans = plans, call.packed = packed, call.n = n, call.x = x, call.y = y;
     /* x of a panel stays in level 2 beside the weights. Zen 4: 128 to 512 KiB within 3%, 16 KiB cost
      * 10 to 30%. */
-    call.panel = pw_max(level_2_bytes() / 4 / pixel / PANEL_STEP, 1) * PANEL_STEP;
+    call.panel = pw_max(pw_level_2_bytes() / 4 / pixel / PANEL_STEP, 1) * PANEL_STEP;
     if (threads > 1) {
         const int64_t pixels =
             pw_ceil_div(plans[0]->outer * p->P, (int64_t)threads * PW_ITEMS_PER_THREAD);

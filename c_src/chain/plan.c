@@ -7,6 +7,7 @@
 #include "base/math.h"
 #include "conv/passes.h"
 #include "conv/plan.h"
+#include "cpu/caches.h"
 #include "threads/shares.h"
 
 enum {
@@ -20,7 +21,6 @@ enum {
     PANEL_STEP = 96,
     /* Fewer steps of pixels are left to be shared out layer by layer, by channels too. */
     FEWEST_STEPS = 24,
-    DEFAULT_LEVEL_2_BYTES = 512 << 10,
     /* Two layers at once: input channels, pixels of a panel, how far ahead rows are fetched. */
     PAIR_MOST_CHANNELS = 32,
     PAIR_PANEL = 3072,
@@ -289,7 +289,7 @@ static int plan_batches(pw_chain *chain, const pw_kernel_set *set,
 
 /* Whether a thread may take panels through all layers. */
 static int may_fuse(const pw_chain *chain, const pw_problem *const *layers) {
-    const int64_t known = pw_cache_bytes(2), cache = known ? known : DEFAULT_LEVEL_2_BYTES;
+    const int64_t cache = pw_level_2_bytes();
     double weights = 0;
     for (int i = 0; i < chain->n; i++) weights += weight_bytes(layers[i]);
     const int64_t steps = chain->outer * chain->whole.P / PANEL_STEP;

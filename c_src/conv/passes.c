@@ -4,6 +4,7 @@
 #include "conv/path.h"
 #include "conv/plan.h"
 #include "conv/present.h"
+#include "cpu/caches.h"
 #include "threads/shares.h"
 
 enum {
@@ -54,22 +55,16 @@ enum {
     OUTPUT_WORK = 16,
     /* Where the machine does not tell. */
     DEFAULT_CACHE_BYTES = 16 << 20,
-    DEFAULT_LEVEL_2_BYTES = 512 << 10,
 };
 
 static int64_t planar_tile(const pw_plan *plan) {
     return plan->kernels->planar_nv[plan->blocks[0].channels] * plan->kernels->vector;
 }
 
-static int64_t level_2_bytes(void) {
-    const int64_t cache = pw_cache_bytes(2);
-    return cache ? cache : DEFAULT_LEVEL_2_BYTES;
-}
-
 /* Packed weights of one interleaved block and pass: a part of level 2. 24 KiB, for level 1, cost 3%
  * in deep layers and a third where x comes from memory, which is read in pieces then. */
 static int64_t pass_weight_bytes(void) {
-    return level_2_bytes() * 3 / 16;
+    return pw_level_2_bytes() * 3 / 16;
 }
 
 /* Planes from memory whose pixels all fall into the same sets of the caches. */
@@ -169,7 +164,7 @@ static void choose_run(pw_plan *plan) {
     /* A single pixel may have a stride of 0, and no pixel follows it. */
     if (p->P == 1 || !is_planar || plan->stage_x || plan->row || !fetches(plan)) return;
     plan->run = !plan->interleaved;
-    const int64_t fits = level_2_bytes() / 4 / plan->C;
+    const int64_t fits = pw_level_2_bytes() / 4 / plan->C;
     if (fetches_next(plan, pw_min(2 * RUN_BYTES, fits))) {
         plan->run = p->P / plan->step;
         return;
