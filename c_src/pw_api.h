@@ -63,8 +63,9 @@ typedef struct {
     pw_dtype x_dtype;                    /* of the input */
     pw_dtype y_dtype;                    /* of residual and output */
     int x_swapped, y_swapped, r_swapped; /* in the other byte order than this machine's */
-    int parts; /* 2: channels come in pairs, as complex numbers; C and K count both, x_c, */
-    ptrdiff_t x_part, y_part, r_part; /* y_k, r_k lead from pair to pair, these within */
+    int components; /* 2: channels come in pairs, as complex numbers; C and K count both, x_c, */
+    ptrdiff_t x_component, y_component,
+        r_component; /* y_k, r_k lead from pair to pair, these within */
     int64_t C, K, groups;
     int64_t P;     /* inner pixels */
     int64_t outer; /* outer axes, at most 64 */
@@ -73,7 +74,7 @@ typedef struct {
     ptrdiff_t x_c, x_p; /* input: from channel to channel, from pixel to pixel */
     ptrdiff_t y_k, y_p; /* output */
     ptrdiff_t r_k, r_p; /* residual */
-    int has_bias, has_residual;
+    int has_residual;
     int in_place; /* y is x, element for element */
     int bf16;     /* products of bfloat16 will do, where the CPU has them */
     pw_activation activation;
@@ -144,7 +145,7 @@ enum { PW_GRADIENT_BLOCK = 512 };
 pw_gradient *pw_gradient_new(const pw_kernel_set *, const pw_problem *);
 void pw_gradient_free(pw_gradient *);
 const char *pw_gradient_describe(const pw_gradient *);
-/* dw: (K, C/groups) elements one behind the other; NULL where C is 0. db: K of them; NULL: not wanted. */
+/* dw: (K, C/groups) contiguous elements; NULL where C is 0. db: K of them; NULL: not wanted. */
 pw_status pw_gradient_run(const pw_gradient *, const void *x, const void *y, void *dw, void *db,
                           int threads);
 
@@ -186,7 +187,7 @@ pw_status pw_qconv(const pw_qkernels *, const pw_qproblem *, const void *w, ptrd
  * first layer's x and of the last layer's y and residual count. No pairs of channels, and nothing
  * missing. */
 pw_plan *pw_chain_new(const pw_kernel_set *, const pw_problem *const *layers, int n);
-/* Layer i, to pack its weights with: those of all layers lie one behind the other. Valid as long
+/* Layer i, to pack its weights with: those of all layers are contiguous. Valid as long
  * as the chain. */
 const pw_plan *pw_chain_layer(const pw_plan *, int i);
 

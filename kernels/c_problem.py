@@ -48,8 +48,8 @@ def to_c(problem: Problem) -> tuple[Any, list[Any]]:
     c.x_swapped, c.y_swapped = not problem.x_dtype.isnative, not problem.out_dtype.isnative
     c.r_swapped = not residual.isnative
     numbers = 2 if problem.dtype.kind == "c" else 1
-    c.parts = parts = 1 if _is_dense(problem) else numbers
-    c.x_part, c.y_part, c.r_part = x.itemsize, out.itemsize, out.itemsize
+    c.components = parts = 1 if _is_contiguous(problem) else numbers
+    c.x_component, c.y_component, c.r_component = x.itemsize, out.itemsize, out.itemsize
     c.C, c.K, c.P, c.groups = problem.C * numbers, problem.K * numbers, problem.P, problem.groups
     c.outer = len(problem.outer)
     c.outer_n = problem.outer
@@ -58,9 +58,8 @@ def to_c(problem: Problem) -> tuple[Any, list[Any]]:
     if problem.residual_strides is not None:
         c.has_residual = True
         *c.r_outer, c.r_k, c.r_p = problem.residual_strides
-    if numbers > parts:  # real and imaginary parts are channels one behind the other
+    if numbers > parts:  # real and imaginary parts are contiguous channels
         c.x_c, c.y_k, c.r_k = x.itemsize, out.itemsize, out.itemsize
-    c.has_bias = problem.bias
     c.in_place = problem.in_place
     c.bf16 = problem.precision == "bf16"
     activation = problem.activation
@@ -105,8 +104,8 @@ def _dtype_code(dtype: np.dtype[Any]) -> int:
     return int(getattr(lib, f"PW_{_CODES[dtype.name]}"))
 
 
-def _is_dense(problem: Problem) -> bool:
-    """Whether the channels of a pixel lie one behind the other, in each array."""
+def _is_contiguous(problem: Problem) -> bool:
+    """Whether the channels of a pixel are contiguous, in each array."""
     strides = [(problem.x_strides, problem.x_dtype), (problem.out_strides, problem.out_dtype)]
     if problem.residual_strides is not None:
         strides.append((problem.residual_strides, problem.out_dtype))

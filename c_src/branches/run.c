@@ -26,11 +26,11 @@ typedef struct call {
 } call;
 
 /* The panel as plan i has it: its own output may be aligned elsewhere. */
-static void run_panel(const call *call, int i, int64_t panel, int64_t outer, char *scratch) {
+static void run_branch_panel(const call *call, int i, int64_t panel, int64_t outer, char *scratch) {
     const pw_plan *plan = call->plans[i];
     const pw_problem *p = &plan->problem;
     char *y = (char *)call->y[i] + pw_outer_offset(p, p->y_outer, outer);
-    const int64_t unaligned = pw_unaligned_head(plan, y);
+    const int64_t unaligned = pw_unaligned_prefix(plan, y);
     const int64_t from = panel ? unaligned + panel * call->panel : 0;
     const int64_t to =
         panel + 1 == call->panels ? p->P : pw_min(p->P, unaligned + (panel + 1) * call->panel);
@@ -45,14 +45,14 @@ static void run_panel(const call *call, int i, int64_t panel, int64_t outer, cha
     pw_run_strip(plan, &strip, panel ? 0 : unaligned, scratch);
 }
 
-static void work(void *argument, int number) {
+static void run_branch_items(void *argument, int number) {
     call *call = argument;
     char *scratch = NULL;
     if (call->scratch && !(scratch = pw_thread_scratch(call->scratch))) return;
     int64_t index;
     for (int turn = 0; (index = pw_next_item(&call->shares, number, &turn)) >= 0;)
         for (int i = 0; i < call->n; i++)
-            run_panel(call, i, index % call->panels, index / call->panels, scratch);
+            run_branch_panel(call, i, index % call->panels, index / call->panels, scratch);
     for (int i = 0; i < call->n; i++) pw_end_streaming(call->plans[i]);
 }
 
@@ -108,6 +108,6 @@ pw_status pw_run_branches(const pw_plan *const *plans, const void *const *packed
         call.panel = pw_min(call.panel, pw_round_up(pixels, plans[0]->step));
     }
     call.panels = pw_ceil_div(p->P, call.panel);
-    return pw_spread(&call.shares, plans[0]->outer * call.panels, multiply_adds, threads, work,
-                     &call);
+    return pw_spread(&call.shares, plans[0]->outer * call.panels, multiply_adds, threads,
+                     run_branch_items, &call);
 }

@@ -78,13 +78,13 @@ static pw_problem layer_problem(const pw_chain *chain, const pw_problem *layer, 
 }
 
 /* Rows of y that follow one another are one, whatever those of x. */
-static void merge_rows(pw_chain *chain) {
+static void merge_chain_rows(pw_chain *chain) {
     pw_problem *p = &chain->whole;
     const int64_t last = p->outer - 1;
     if (last < 0 || p->P == 1 || p->in_place || p->y_outer[last] != p->P * p->y_p ||
         (p->has_residual && p->r_outer[last] != p->P * p->r_p))
         return;
-    chain->row = p->P;
+    chain->row_pixels = p->P;
     chain->x_row = p->x_outer[last];
     p->P *= p->outer_n[last];
     p->outer--;
@@ -93,38 +93,40 @@ static void merge_rows(pw_chain *chain) {
 /* Whether kernels read x and write y as they are, and nothing is done before or after. */
 static int is_plain(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
-    return p->x_dtype == p->dtype && p->y_dtype == p->dtype && !plan->finishes && !plan->slopes &&
-           !plan->flags && !plan->pairs && !plan->affine;
+    return p->x_dtype == p->dtype && p->y_dtype == p->dtype && !plan->has_pixel_epilogue &&
+           !plan->slopes && !plan->flags && !plan->bf16_pairs && !plan->affine;
 }
 
 /* The kernel for both of two layers whose plans, as plan_panels made them, read and write in place;
  * or NULL. */
-static pw_pair_kernel find_pair(pw_chain *chain) {
+static pw_fused2_kernel find_fused2(pw_chain *chain) {
     const pw_plan *first = chain->layers[0], *last = chain->layers[1];
     const pw_problem *whole = &chain->whole;
     const int64_t C = whole->C, K = whole->K;
-    const int few = K <= PW_MAX_PAIR && C <= PAIR_MOST_CHANNELS;
-    if (chain->n != 2 || first->problem.groups > 1 || last->problem.groups > 1 || chain->row ||
-        first->row || last->row || first->stage_x || last->stage_y || last->stage_r ||
-        first->transposed || last->transposed || first->rows_to_planes || last->rows_to_planes ||
-        C == 0 || !is_plain(first) || !is_plain(last))
+    const int few = K <= PW_MAX_FUSED2 && C <= PAIR_MOST_CHANNELS;
+    if (chain->n != 2 || first->problem.groups > 1 || last->problem.groups > 1 ||
+        chain->row_pixels || first->row_pixels || last->row_pixels || first->stage_x ||
+        last->stage_y || last->stage_r || first->transposed || last->transposed ||
+        first->transposing_to_planes || last->transposing_to_planes || C == 0 || !is_plain(first) ||
+        !is_plain(last))
         return NULL;
     const ptrdiff_t size = (ptrdiff_t)pw_size(whole->dtype);
-    chain->widths[0] = first->kernels->pair_width;
+    chain->widths[0] = first->kernels->fused2_hidden;
     chain->widths[1] = (int)K;
     if (!chain->interleaved) {
         const int adjacent = whole->x_p == size && whole->y_p == size &&
                              (!whole->has_residual || whole->r_p == size);
         if (!adjacent) return NULL;
-        if (few) return first->kernels->pair_planar[K];
+        if (few) return first->kernels->fused2_planar[K];
         chain->widths[0] = (int)first->K;
-        chain->widths[1] = first->kernels->narrow_width;
-        return first->K <= PW_MAX_NARROW ? first->kernels->narrow[first->K] : NULL;
+        chain->widths[1] = first->kernels->bottleneck_out;
+        return first->K <= PW_MAX_BOTTLENECK ? first->kernels->bottleneck[first->K] : NULL;
     }
     const int adjacent =
         (C == 1 || whole->x_c == size) &&
         (K == 1 || (whole->y_k == size && (!whole->has_residual || whole->r_k == size)));
-    return adjacent && few && C <= PW_PAIR_CHANNELS ? first->kernels->pair_rows[K] : NULL;
+    return adjacent && few && C <= PW_FUSED2_CHANNELS ? first->kernels->fused2_interleaved[K]
+                                                      : NULL;
 }
 
 static int plan_pair(pw_chain *chain, const pw_kernel_set *set) {
@@ -132,11 +134,11 @@ static int plan_pair(pw_chain *chain, const pw_kernel_set *set) {
     const ptrdiff_t size = (ptrdiff_t)pw_size(whole->dtype);
     const int64_t C = whole->C, K = whole->K;
     pw_plan *first = chain->layers[0], *last = chain->layers[1];
-    chain->pair_dense = chain->interleaved && C <= PW_MAX_DENSE && K <= PW_MAX_DENSE &&
-                        whole->x_p == C * size && whole->y_p == K * size &&
-                        (!whole->has_residual || whole->r_p == K * size);
+    chain->few_channels = chain->interleaved && C <= PW_MAX_FEW && K <= PW_MAX_FEW &&
+                          whole->x_p == C * size && whole->y_p == K * size &&
+                          (!whole->has_residual || whole->r_p == K * size);
     int stream = last->stream;
-    if (chain->pair_dense) {
+    if (chain->few_channels) {
         const int64_t pixels = chain->outer * whole->P * size;
         stream =
             !whole->has_residual && !whole->in_place && pw_worth_streaming(pixels * K, pixels * C);
@@ -163,7 +165,7 @@ static int plan_panels(pw_chain *chain, const pw_kernel_set *set, const pw_probl
     chain->panel = pw_max(pixels / PANEL_STEP, 1) * PANEL_STEP;
     chain->room = chain->panel + LINE / size;
     if (chain->room * size % PAGE == 0) chain->room += LINE / size;
-    merge_rows(chain);
+    merge_chain_rows(chain);
     size_t scratch = 0;
     int64_t widest = 0;
     for (int i = 0; i < chain->n; i++) {
@@ -171,7 +173,7 @@ static int plan_panels(pw_chain *chain, const pw_kernel_set *set, const pw_probl
         if (i + 1 < chain->n) {
             widest = pw_max(widest, p.K);
             for (int64_t a = 0; a < p.outer; a++) p.y_outer[a] = 0;
-            if (chain->row) p.y_outer[p.outer - 1] = p.P * p.y_p;
+            if (chain->row_pixels) p.y_outer[p.outer - 1] = p.P * p.y_p;
         }
         if (i > 0) {
             p.outer = i + 1 < chain->n ? 0 : chain->whole.outer;
@@ -187,15 +189,15 @@ static int plan_panels(pw_chain *chain, const pw_kernel_set *set, const pw_probl
             plan->run = 1;
             plan->prefetch = pw_min(plan->prefetch, MOST_AHEAD);
         }
-        if (i + 1 < chain->n || chain->whole.in_place || plan->heads_differ) plan->stream = 0;
+        if (i + 1 < chain->n || chain->whole.in_place || plan->prefixes_differ) plan->stream = 0;
         scratch = (size_t)pw_max((int64_t)scratch, (int64_t)plan->scratch.bytes);
     }
-    if (chain->layers[0]->row) chain->row = 0;
+    if (chain->layers[0]->row_pixels) chain->row_pixels = 0;
     chain->step = pw_max(chain->layers[0]->step, chain->layers[chain->n - 1]->step);
     chain->hidden = (size_t)pw_round_up(chain->room * widest * size, LINE);
     chain->bytes = scratch + chain->hidden * (size_t)(chain->n > 2 ? 2 : 1);
-    chain->pair = find_pair(chain);
-    return chain->pair ? plan_pair(chain, set) : 1;
+    chain->fused2 = find_fused2(chain);
+    return chain->fused2 ? plan_pair(chain, set) : 1;
 }
 
 /* Which axis batches divide, so that one holds as many pixels as BATCH_BYTES. */
@@ -327,11 +329,11 @@ pw_plan *pw_chain_new(const pw_kernel_set *set, const pw_problem *const *layers,
     }
     chain->outer = pw_product(chain->whole.outer_n, chain->whole.outer);
     snprintf(plan->description, sizeof plan->description,
-             chain->pair    ? "%s chain of %d layers: %s panels of %lld pixels, in registers%s"
+             chain->fused2  ? "%s chain of %d layers: %s panels of %lld pixels, in registers%s"
              : chain->fused ? "%s chain of %d layers: %s panels of %lld pixels through all layers%s"
                             : "%s chain of %d layers: %s batches of %lld pixels layer by layer%s",
              set->name, n,
-             chain->pair_dense    ? "dense"
+             chain->few_channels  ? "dense"
              : chain->interleaved ? "interleaved"
                                   : "planar",
              (long long)(chain->fused ? chain->panel

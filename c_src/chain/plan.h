@@ -5,7 +5,7 @@
  * pixels are too few to share out, a batch of pixels goes through one layer after another, each
  * computed by all threads; a batch's hidden channels are in the caller's scratch.
  *
- * Paired: fused, by kernels of two layers whose hidden channels stay in registers. */
+ * fused2: so are two layers by kernels in whose registers the hidden channels stay. */
 #ifndef PW_CHAIN_PLAN_H
 #define PW_CHAIN_PLAN_H
 
@@ -16,9 +16,9 @@ typedef struct pw_chain {
     int64_t outer;    /* product of its outer extents */
     int n;            /* layers */
     int fused;
-    pw_pair_kernel pair; /* fused, of two layers: hidden channels stay in registers; or NULL */
-    int widths[2];       /* of the blocks of its packed weights */
-    int pair_dense;
+    pw_fused2_kernel fused2; /* fused, of two layers: hidden channels stay in registers; or NULL */
+    int widths[2];           /* of the blocks of its packed weights */
+    int few_channels;
     ptrdiff_t prefetch;
     int interleaved; /* the hidden channels, or in planes */
     size_t hidden;   /* bytes of those that one layer writes; two such regions if n > 2 */
@@ -27,7 +27,7 @@ typedef struct pw_chain {
     /* Fused. */
     int64_t panel, step; /* pixels */
     int64_t room;        /* for them in a region, with what comes before y is aligned */
-    int64_t row;         /* pixels after which x goes on at its next row, where the first layer's */
+    int64_t row_pixels;  /* pixels after which x goes on at its next row, where the first layer's */
     ptrdiff_t x_row;     /* plan does not see to that; 0: P is one row */
     /* Not fused. */
     int64_t axis;    /* that batches divide: one of the outer axes, or P, which comes after them */

@@ -13,7 +13,7 @@ typedef struct call {
     const pw_chain *chain;
     const char *packed, *x, *r;
     char *y;
-    int64_t head, panel, panels;
+    int64_t prefix, panel, panels;
     pw_shares shares;
 } call;
 
@@ -23,20 +23,20 @@ static void run_rows(const pw_chain *chain, pw_strip strip, char *scratch) {
     const char *x = strip.x;
     const int64_t end = strip.from + strip.pixels;
     for (int64_t p = strip.from, n; p < end; p += n, strip.y += n * plan->problem.y_p) {
-        strip.from = p % chain->row;
-        strip.x = x + p / chain->row * chain->x_row;
-        strip.pixels = n = pw_min(end - p, chain->row - strip.from);
+        strip.from = p % chain->row_pixels;
+        strip.x = x + p / chain->row_pixels * chain->x_row;
+        strip.pixels = n = pw_min(end - p, chain->row_pixels - strip.from);
         pw_run_strip(plan, &strip, 0, scratch);
     }
 }
 
 /* Two layers at once. strip: of the second, but for x. */
-static void run_pair(const pw_chain *chain, pw_strip strip, const char *packed, int64_t head) {
+static void run_fused2(const pw_chain *chain, pw_strip strip, const char *packed, int64_t prefix) {
     const pw_problem *whole = &chain->whole;
     const pw_plan *first = chain->layers[0], *last = chain->layers[1];
     const ptrdiff_t size = (ptrdiff_t)pw_size(whole->dtype);
     const int planar = !chain->interleaved;
-    pw_pair pair = {
+    pw_fused2 pair = {
         .t =
             {
                 .x_c = whole->x_c,
@@ -55,35 +55,35 @@ static void run_pair(const pw_chain *chain, pw_strip strip, const char *packed, 
         .first = packed,
         .first_epilogue = &first->epilogue,
         .hidden = first->K,
-        .dense = chain->pair_dense,
+        .few_channels = chain->few_channels,
     };
     for (int64_t p = 0, n; p < strip.pixels; p += n) {
-        n = p == 0 && head ? pw_min(head, strip.pixels) : strip.pixels - p;
+        n = p == 0 && prefix ? pw_min(prefix, strip.pixels) : strip.pixels - p;
         pair.t.n = n;
         pair.t.x = strip.x + (strip.from + p) * whole->x_p;
         pair.t.y = strip.y + p * whole->y_p;
         pair.t.r = strip.r ? strip.r + p * whole->r_p : NULL;
         pair.t.stream = last->stream && pair.t.r != pair.t.y && (uintptr_t)pair.t.y % 64 == 0;
-        chain->pair(&pair);
+        chain->fused2(&pair);
     }
 }
 
-static void run_panel(const call *call, int64_t index, char *scratch) {
+static void run_chain_panel(const call *call, int64_t index, char *scratch) {
     const pw_chain *chain = call->chain;
     const pw_problem *whole = &chain->whole;
     const int64_t panel = index % call->panels, outer = index / call->panels;
-    /* The first panel takes the head on top. */
-    const int64_t from = panel ? call->head + panel * call->panel : 0;
-    const int64_t to = pw_min(whole->P, call->head + (panel + 1) * call->panel);
+    /* The first panel takes the prefix on top. */
+    const int64_t from = panel ? call->prefix + panel * call->panel : 0;
+    const int64_t to = pw_min(whole->P, call->prefix + (panel + 1) * call->panel);
     pw_strip strip = {.packed = call->packed, .pixels = to - from};
-    if (chain->pair) {
+    if (chain->fused2) {
         strip.x = call->x + pw_outer_offset(whole, whole->x_outer, outer);
         strip.y = call->y + pw_outer_offset(whole, whole->y_outer, outer) + from * whole->y_p;
         if (call->r)
             strip.r = call->r + pw_outer_offset(whole, whole->r_outer, outer) + from * whole->r_p;
         strip.from = from;
         strip.packed += pw_packed_bytes(chain->layers[0]);
-        run_pair(chain, strip, call->packed, panel ? 0 : call->head);
+        run_fused2(chain, strip, call->packed, panel ? 0 : call->prefix);
         return;
     }
     char *const hidden = scratch + chain->bytes - chain->hidden;
@@ -99,22 +99,22 @@ static void run_panel(const call *call, int64_t index, char *scratch) {
                 strip.r =
                     call->r + pw_outer_offset(whole, whole->r_outer, outer) + from * whole->r_p;
         }
-        if (i == 0 && chain->row)
+        if (i == 0 && chain->row_pixels)
             run_rows(chain, strip, scratch);
         else
-            pw_run_strip(plan, &strip, last && !panel ? call->head : 0, scratch);
+            pw_run_strip(plan, &strip, last && !panel ? call->prefix : 0, scratch);
         strip.packed += pw_packed_bytes(plan);
     }
 }
 
-static void work(void *argument, int number) {
+static void run_chain_items(void *argument, int number) {
     call *call = argument;
     const pw_chain *chain = call->chain;
     char *scratch = NULL;
     if (chain->bytes && !(scratch = pw_thread_scratch(chain->bytes))) return;
     int64_t index;
     for (int turn = 0; (index = pw_next_item(&call->shares, number, &turn)) >= 0;)
-        run_panel(call, index, scratch);
+        run_chain_panel(call, index, scratch);
     pw_end_streaming(chain->layers[chain->n - 1]);
 }
 
@@ -122,7 +122,7 @@ static pw_status run_fused(const pw_chain *chain, const void *packed, const void
                            void *y, int threads) {
     call call; /* not cleared: most of it is shares that are not used */
     call.chain = chain, call.packed = packed, call.x = x, call.r = r, call.y = y;
-    call.head = pw_unaligned_head(chain->layers[chain->n - 1], y);
+    call.prefix = pw_unaligned_prefix(chain->layers[chain->n - 1], y);
     call.panel = chain->panel;
     threads = pw_worth_threads(chain->multiply_adds, threads);
     if (threads > 1) {
@@ -130,9 +130,9 @@ static pw_status run_fused(const pw_chain *chain, const void *packed, const void
             pw_ceil_div(chain->outer * chain->whole.P, (int64_t)threads * PW_ITEMS_PER_THREAD);
         call.panel = pw_min(call.panel, pw_round_up(pixels, chain->step));
     }
-    call.panels = pw_max(1, pw_ceil_div(chain->whole.P - call.head, call.panel));
-    return pw_spread(&call.shares, chain->outer * call.panels, chain->multiply_adds, threads, work,
-                     &call);
+    call.panels = pw_max(1, pw_ceil_div(chain->whole.P - call.prefix, call.panel));
+    return pw_spread(&call.shares, chain->outer * call.panels, chain->multiply_adds, threads,
+                     run_chain_items, &call);
 }
 
 static pw_status run_batch(const pw_chain *chain, int shorter, const char *packed, const char *x,

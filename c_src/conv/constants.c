@@ -8,7 +8,7 @@
 
 enum {
     /* Slopes that kernels read past the last. */
-    PAD = PW_MAX_NV * 16,
+    PAD = PW_MAX_NR * 16,
 };
 
 static const char *keep_rounded(double *to, const double *from, int64_t n, int narrow) {

@@ -8,7 +8,7 @@ enum {
     SWAPPED = 512,
 };
 
-static int is_dense(const pw_matrix *m, int64_t n_j) {
+static int is_contiguous(const pw_matrix *m, int64_t n_j) {
     const ptrdiff_t size = (ptrdiff_t)pw_size(m->dtype);
     return m->j == size && m->i == n_j * size;
 }
@@ -39,10 +39,10 @@ static void copy_swapped(pw_convert convert, pw_matrix to, pw_matrix from, int64
     }
 }
 
-/* All rows as one where both matrices are dense. */
+/* All rows as one where both matrices are contiguous. */
 void pw_copy(pw_convert convert, pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j,
              ptrdiff_t fetch) {
-    if (is_dense(&to, n_j) && is_dense(&from, n_j)) n_j *= n_i, n_i = 1;
+    if (is_contiguous(&to, n_j) && is_contiguous(&from, n_j)) n_j *= n_i, n_i = 1;
     if (from.swap || to.swap)
         copy_swapped(convert, to, from, n_i, n_j, fetch);
     else

@@ -50,9 +50,9 @@ static int is_any_set(const uint8_t *flags, int64_t n) {
     return some != 0;
 }
 
-/* Pixels whose channels lie one behind the other and miss the same value. */
-static void flag_dense(const pw_plan *plan, pw_matrix x, const pw_nodata *nodata, uint8_t *flags,
-                       int64_t n) {
+/* Pixels whose channels are contiguous and miss the same value. */
+static void flag_contiguous(const pw_plan *plan, pw_matrix x, const pw_nodata *nodata,
+                            uint8_t *flags, int64_t n) {
     const pw_absent_in_rows absent = plan->kernels->absent_in_rows[x.dtype];
     if (!x.swap) {
         absent(flags, x.at, nodata, plan->C, n);
@@ -77,17 +77,17 @@ static int is_same_nodata(const pw_nodata *nodata, int64_t C, size_t size) {
 
 static void flag_nodata(const pw_plan *plan, pw_matrix x, const pw_nodata *nodata, int64_t from,
                         int64_t n, uint8_t *flags) {
-    const int64_t row = plan->row ? plan->row : plan->problem.P;
+    const int64_t row = plan->row_pixels ? plan->row_pixels : plan->problem.P;
     const ptrdiff_t size = (ptrdiff_t)pw_size(x.dtype);
-    const int dense = plan->C > 1 && x.i == size && x.j == plan->C * size &&
-                      (!x.swap || plan->C <= AT_ONCE) &&
-                      is_same_nodata(nodata, plan->C, (size_t)size);
+    const int contiguous = plan->C > 1 && x.i == size && x.j == plan->C * size &&
+                           (!x.swap || plan->C <= AT_ONCE) &&
+                           is_same_nodata(nodata, plan->C, (size_t)size);
     for (int64_t part; n > 0; n -= part, from += part, flags += part) {
         pw_matrix source = x;
         source.at += from / row * plan->x_row + from % row * x.j;
         part = pw_min(n, row - from % row);
-        if (dense)
-            flag_dense(plan, source, nodata, flags, part);
+        if (contiguous)
+            flag_contiguous(plan, source, nodata, flags, part);
         else
             pw_flag_absent(plan, source, nodata, plan->C, flags, part);
     }
@@ -148,8 +148,8 @@ void pw_fill_missing(const pw_plan *plan, pw_matrix y, int64_t channels, const u
                      int64_t n) {
     const pw_problem *p = &plan->problem;
     const size_t size = pw_size(y.dtype);
-    for (int64_t part = 0; part < p->parts; part++, y.at += p->y_part) {
-        const int64_t n_k = channels / p->parts;
+    for (int64_t part = 0; part < p->components; part++, y.at += p->y_component) {
+        const int64_t n_k = channels / p->components;
         if (y.j == (ptrdiff_t)size) {
             for (int64_t k = 0; k < n_k; k++) pw_fill_row(plan, y.at + k * y.i, flags, n);
             continue;

@@ -2,12 +2,12 @@
  *
  * Each group of channels in turn, block by block (conv/plan.c cuts them):
  *
- *     planar, rows, dense: KR       interleaved: n vectors of channels
- *     bias[k0 .. k0+KR)             bias[k0 .. k0+width), 0 past K
- *     w[k0 .. k0+KR)[0]             w[k0 .. k0+width)[0], 0 past K
- *     w[k0 .. k0+KR)[1]             ...
+ *     planar, transposing: MR       interleaved: n vectors of channels
+ *     bias[k0 .. k0+MR)             bias[k0 .. k0+width), 0 past K
+ *     w[k0 .. k0+MR)[0]             w[k0 .. k0+width)[0], 0 past K
+ *     w[k0 .. k0+MR)[1]             ...
  *     ...                           w[k0 .. k0+width)[C-1]
- *     w[k0 .. k0+KR)[C-1]
+ *     w[k0 .. k0+MR)[C-1]
  *
  * Pairs of bfloat16: as planar, but for channels 2c and 2c + 1 in one element, 0 past C.
  */
@@ -36,8 +36,8 @@ size_t pw_packed_bytes(const pw_plan *plan) {
         }                                                                                      \
     }
 /* The bias as float32, then the channels in pairs of bfloat16. */
-static void pack_pairs(const pw_block *block, int64_t C, const char *w, ptrdiff_t w_k,
-                       ptrdiff_t w_c, const char *bias, ptrdiff_t step, char *to) {
+static void pack_bf16_pairs(const pw_block *block, int64_t C, const char *w, ptrdiff_t w_k,
+                            ptrdiff_t w_c, const char *bias, ptrdiff_t step, char *to) {
     for (int i = 0; i < block->width; i++, to += sizeof(float)) {
         memset(to, 0, sizeof(float));
         if (bias) memcpy(to, bias + i * step, sizeof(float));
@@ -85,8 +85,8 @@ void pw_pack(const pw_plan *plan, const void *w, ptrdiff_t w_k, ptrdiff_t w_c, c
             const char *b = bias ? (const char *)bias + k * bias_step : NULL;
             const char *from = (const char *)w + k * w_k;
             char *at = to + block->offset;
-            if (plan->pairs) {
-                pack_pairs(block, plan->C, from, w_k, w_c, b, bias_step, at);
+            if (plan->bf16_pairs) {
+                pack_bf16_pairs(block, plan->C, from, w_k, w_c, b, bias_step, at);
                 continue;
             }
             const ptrdiff_t row = block->width * (ptrdiff_t)pw_size(plan->problem.dtype);

@@ -1,6 +1,7 @@
 /* Chooses passes, panels, stores and what is fetched ahead, for a plan that has its blocks. */
 #include "conv/passes.h"
 #include "base/math.h"
+#include "base/scratch.h"
 #include "conv/path.h"
 #include "conv/plan.h"
 #include "conv/present.h"
@@ -25,7 +26,7 @@ enum {
     REGION_BYTES = 256 << 10,
     LEAST_PANEL = 16,
     /* The same for interleaved pixels that are staged as one row: level 1 holds it. */
-    DENSE_REGION_BYTES = 20 << 10,
+    CONTIGUOUS_REGION_BYTES = 20 << 10,
     /* Sums in scratch that a head reads again, or that are turned into pixels. Zen 4, 12 and 50 channels
      * of float32: 16 to 64 KiB were equal, 128 cost softmax a tenth. Cascade Lake, 50 x 600 x 600 -> 20 of
      * planes to pixels: 256 KiB 16.9 ms, 64 13.9, 32 14.1. */
@@ -35,7 +36,7 @@ enum {
     /* Less x than this comes from level 2, without prefetching. */
     PREFETCH_FROM_BYTES = 512 << 10,
     /* How far ahead. Zen 4, 50 x 600 x 600 -> 20, one thread: in each plane, 256 to 2048 bytes
-     * were equal (6.7 ms; without 10.8); along rows of pixels, rows kernels 7.4 ms from 5/4 of
+     * were equal (6.7 ms; without 10.8); along rows of pixels, transposing kernels 7.4 ms from 5/4 of
      * their tile on (2048: 8.9, without: 13.5). */
     AHEAD_PLANAR = 512,
     /* Many planes are fetched in runs of so many bytes, where level 2 has room for them. */
@@ -50,7 +51,7 @@ enum {
      * 78, 109, 105; with AVX2 103 -> 9 26, 40, 56. Shorter pixels: 32 -> 32 107, 107, 102. */
     AHEAD_INTERLEAVED = 8192,
     FAR_PIXEL = 384,
-    AHEAD_DENSE = 4096,
+    AHEAD_FEW = 4096,
     /* What is made of a sum, in multiply-adds: an activation. */
     OUTPUT_WORK = 16,
     /* Where the machine does not tell. */
@@ -58,7 +59,7 @@ enum {
 };
 
 static int64_t planar_tile(const pw_plan *plan) {
-    return plan->kernels->planar_nv[plan->blocks[0].channels] * plan->kernels->vector;
+    return plan->kernels->planar_nr[plan->blocks[0].channels] * plan->kernels->vector;
 }
 
 /* Packed weights of one interleaved block and pass: a part of level 2. 24 KiB, for level 1, cost 3%
@@ -77,45 +78,40 @@ static int is_aliased(const pw_plan *plan) {
 /* What a row in scratch has past a panel: room for the head and, where rows of x may end anywhere, for
  * a vector that is written past the last. */
 static int64_t spare_bytes(const pw_plan *plan) {
-    return plan->row ? 2 * LINE : LINE;
+    return plan->row_pixels ? 2 * LINE : LINE;
 }
 
 static void choose_passes(pw_plan *plan) {
     const int64_t size = (int64_t)pw_size(plan->problem.dtype);
     int64_t most; /* channels in a pass */
     if (plan->interleaved) {
-        plan->step = pw_rows_channels(plan) || plan->dense ? 48 : 24;
+        plan->step = pw_transposing_channels(plan) || plan->few_channels ? 48 : 24;
         /* A multiple of every kernel's rows, as is 48; tiles' panels are of few pixels. */
-        plan->tile = plan->tiled ? plan->step : 96;
+        plan->tile_pixels = plan->tiled ? plan->step : 96;
         most = pw_max(64, pass_weight_bytes() / (plan->blocks[0].width * size));
     } else {
-        plan->tile = plan->step = planar_tile(plan);
-        most = PASS_BYTES / (plan->tile * size);
+        plan->tile_pixels = plan->step = planar_tile(plan);
+        most = PASS_BYTES / (plan->tile_pixels * size);
         if (is_aliased(plan)) most = pw_min(most, plan->K <= 4 ? FEW_ALIASED : MANY_ALIASED);
     }
     if (plan->stage_x) most = pw_min(most, REGION_BYTES / (LEAST_PANEL * size + spare_bytes(plan)));
     const int64_t passes = pw_max(1, pw_ceil_div(plan->C, most));
     plan->c_pass = pw_ceil_div(plan->C, passes);
-    if (plan->problem.parts > 1 || plan->pairs) plan->c_pass = pw_round_up(plan->c_pass, 2);
+    if (plan->problem.components > 1 || plan->bf16_pairs)
+        plan->c_pass = pw_round_up(plan->c_pass, 2);
     if (plan->interleaved) {
-        if (plan->tile * plan->c_pass * size > TILE_BYTES) plan->tile = 48;
+        if (plan->tile_pixels * plan->c_pass * size > TILE_BYTES) plan->tile_pixels = 48;
     } else {
-        const int64_t tiles = TILE_BYTES / (plan->tile * pw_max(1, plan->c_pass) * size);
-        plan->tile *= pw_min(pw_max(tiles, 1), 8);
+        const int64_t tiles = TILE_BYTES / (plan->tile_pixels * pw_max(1, plan->c_pass) * size);
+        plan->tile_pixels *= pw_min(pw_max(tiles, 1), 8);
     }
 }
 
-static size_t region(size_t *end, int used, int64_t elements, size_t size) {
-    const size_t at = *end;
-    if (used) *end += (size_t)pw_round_up((int64_t)((size_t)elements * size), LINE);
-    return at;
-}
-
 /* Interleaved pixels without gaps: a panel of them is staged as one row, however short. */
-static int stages_dense(const pw_plan *plan) {
+static int stages_contiguous(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const ptrdiff_t size = (ptrdiff_t)pw_size(p->x_dtype);
-    return plan->stage_x && plan->interleaved && plan->c_pass == plan->C && !plan->row &&
+    return plan->stage_x && plan->interleaved && plan->c_pass == plan->C && !plan->row_pixels &&
            (p->C == 1 || p->x_c == size) && p->x_p == (ptrdiff_t)plan->C * size;
 }
 
@@ -126,18 +122,18 @@ static void bound_panel(pw_plan *plan, int64_t channels, int64_t bytes) {
     const int64_t spare = spare_bytes(plan), least = channels * (LINE + spare);
     const int64_t pixels = (pw_max(bytes, least) / channels - spare) / size;
     /* Whole tiles, or else what kernels take at once. */
-    const int64_t unit = pixels >= plan->tile ? plan->tile : plan->step;
+    const int64_t unit = pixels >= plan->tile_pixels ? plan->tile_pixels : plan->step;
     const int64_t most = pw_max(pixels / unit * unit, LEAST_PANEL);
     plan->panel = pw_min(plan->panel, most / LEAST_PANEL * LEAST_PANEL);
 }
 
-/* As few parts of the blocks as there may be for none to have more than `width` channels. */
-static int fewest_parts(const pw_plan *plan, int64_t width) {
+/* As few splits of the blocks as there may be for none to have more than `width` channels. */
+static int fewest_k_splits(const pw_plan *plan, int64_t width) {
     const pw_block *last = &plan->blocks[plan->n_blocks - 1];
-    int64_t parts = pw_ceil_div(last->at + last->width, width);
-    /* Blocks are of unequal width by one vector at most, so parts may exceed their share. */
-    while (parts > 1 && pw_ceil_div(plan->n_blocks, parts) * plan->blocks[0].width > width) parts++;
-    return (int)pw_min(parts, plan->n_blocks);
+    int64_t n = pw_ceil_div(last->at + last->width, width);
+    /* Blocks are of unequal width by one vector at most, so a split may exceed its share. */
+    while (n > 1 && pw_ceil_div(plan->n_blocks, n) * plan->blocks[0].width > width) n++;
+    return (int)pw_min(n, plan->n_blocks);
 }
 
 static int fetches(const pw_plan *plan) {
@@ -162,7 +158,7 @@ static void choose_run(pw_plan *plan) {
     const int64_t tile = plan->step * (int64_t)pw_size(p->x_dtype);
     const int is_planar = !plan->interleaved || p->x_p == (ptrdiff_t)pw_size(p->x_dtype);
     /* A single pixel may have a stride of 0, and no pixel follows it. */
-    if (p->P == 1 || !is_planar || plan->stage_x || plan->row || !fetches(plan)) return;
+    if (p->P == 1 || !is_planar || plan->stage_x || plan->row_pixels || !fetches(plan)) return;
     plan->run = !plan->interleaved;
     const int64_t fits = pw_level_2_bytes() / 4 / plan->C;
     if (fetches_next(plan, pw_min(2 * RUN_BYTES, fits))) {
@@ -188,21 +184,21 @@ static void lay_out_scratch(pw_plan *plan) {
     const pw_block *last = &plan->blocks[plan->n_blocks - 1];
     const int64_t widest = plan->blocks[0].width;
     int64_t width = last->at + last->width;
-    if (per_channel && !plan->whole) {
+    if (per_channel && !plan->needs_all_k) {
         const int64_t most =
-            REGION_BYTES / (pw_round_up(plan->tile, LEAST_PANEL) * size + spare_bytes(plan));
+            REGION_BYTES / (pw_round_up(plan->tile_pixels, LEAST_PANEL) * size + spare_bytes(plan));
         width = pw_min(width, pw_max(widest, most));
     }
-    plan->parts = fewest_parts(plan, width);
+    plan->k_splits = fewest_k_splits(plan, width);
     /* Brief enough for a call to be interrupted between two of them; of whole lines. */
     const int64_t products = plan->present ? 3 : 1; /* of a pixel that misses a channel */
     const int64_t brief = PW_ITEM_WORK / (products * plan->K * (plan->C + OUTPUT_WORK));
     plan->panel = pw_min(plan->problem.P, pw_round_up(pw_max(brief, 1), 4 * plan->step));
     if (per_channel || plan->stage_x || plan->flags) {
-        const int dense = stages_dense(plan) && !plan->present;
-        const int64_t most = dense ? DENSE_REGION_BYTES : REGION_BYTES;
+        const int contiguous = stages_contiguous(plan) && !plan->present;
+        const int64_t most = contiguous ? CONTIGUOUS_REGION_BYTES : REGION_BYTES;
         if (plan->stage_x) bound_panel(plan, plan->c_pass, most);
-        const int reads_sums = plan->finishes || (plan->planes && plan->stage_y);
+        const int reads_sums = plan->has_pixel_epilogue || (plan->planes && plan->stage_y);
         /* x that is looked at before it is computed with comes from the cache then. */
         if (plan->problem.nodata) bound_panel(plan, plan->C, most);
         if (plan->present) bound_panel(plan, plan->y_channels, most);
@@ -215,14 +211,14 @@ static void lay_out_scratch(pw_plan *plan) {
     const int64_t room = plan->room =
         pw_round_up(plan->panel, LEAST_PANEL) + spare_bytes(plan) / size;
     size_t end = 0;
-    plan->scratch.x = region(&end, plan->stage_x, room * plan->c_pass, (size_t)size);
-    plan->scratch.y = region(&end, plan->stage_y, room * width, (size_t)size);
-    plan->scratch.r = region(&end, plan->stage_r, room * width, (size_t)size);
-    plan->scratch.acc = region(&end, sums, room * width, (size_t)size);
-    plan->scratch.flags = region(&end, plan->flags, room, sizeof(uint8_t));
-    plan->scratch.gaps = region(&end, plan->blends, room, (size_t)size);
+    plan->scratch.x = pw_region(&end, plan->stage_x, room * plan->c_pass, (size_t)size);
+    plan->scratch.y = pw_region(&end, plan->stage_y, room * width, (size_t)size);
+    plan->scratch.r = pw_region(&end, plan->stage_r, room * width, (size_t)size);
+    plan->scratch.acc = pw_region(&end, sums, room * width, (size_t)size);
+    plan->scratch.flags = pw_region(&end, plan->flags, room, sizeof(uint8_t));
+    plan->scratch.gaps = pw_region(&end, plan->blends, room, (size_t)size);
     plan->scratch.present =
-        region(&end, plan->present != NULL, (int64_t)pw_present_scratch(plan), 1);
+        pw_region(&end, plan->present != NULL, (int64_t)pw_present_scratch(plan), 1);
     plan->scratch.bytes = end;
 }
 
@@ -234,20 +230,23 @@ int pw_worth_streaming(int64_t out, int64_t in) {
 /* Streaming stores: for an output that will not stay in the cache, of whole aligned lines. */
 static int may_stream(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
-    const int from_scratch = plan->finishes && p->y_dtype == p->dtype && p->parts == 1 &&
-                             !p->y_swapped && p->y_p == (ptrdiff_t)pw_size(p->dtype);
+    const int from_scratch = plan->has_pixel_epilogue && p->y_dtype == p->dtype &&
+                             p->components == 1 && !p->y_swapped &&
+                             p->y_p == (ptrdiff_t)pw_size(p->dtype);
     if ((plan->stage_y && !from_scratch) || p->in_place) return 0;
-    if (!plan->dense && ((plan->interleaved && !plan->rows_to_planes) || p->y_k % LINE)) return 0;
+    if (!plan->few_channels &&
+        ((plan->interleaved && !plan->transposing_to_planes) || p->y_k % LINE))
+        return 0;
     const int64_t pixels = plan->outer * p->P * (int64_t)pw_size(p->dtype);
     return pw_worth_streaming(pixels * p->groups * plan->y_channels,
-                              plan->dense ? pixels * p->C : 0);
+                              plan->few_channels ? pixels * p->C : 0);
 }
 
 /* What is fetched ahead at least: of pixels of so many bytes the next panel, where memory would wait
  * for a head, or the search for missing data. */
 static ptrdiff_t at_least_panel(const pw_plan *plan, ptrdiff_t ahead, ptrdiff_t pixel) {
     const pw_problem *p = &plan->problem;
-    const int waits = (plan->finishes || p->nodata) && plan->outer * p->P > plan->panel;
+    const int waits = (plan->has_pixel_epilogue || p->nodata) && plan->outer * p->P > plan->panel;
     return waits ? pw_max(ahead, plan->panel * pixel) : ahead;
 }
 
@@ -255,7 +254,7 @@ static ptrdiff_t choose_prefetch(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype);
     if (!fetches(plan)) return 0;
-    if (plan->dense) return AHEAD_DENSE;
+    if (plan->few_channels) return AHEAD_FEW;
     if (plan->stage_x) return 0;
     if (!plan->interleaved || plan->run) {
         const ptrdiff_t pixel = (ptrdiff_t)pw_size(p->x_dtype);
@@ -264,12 +263,12 @@ static ptrdiff_t choose_prefetch(const pw_plan *plan) {
         const ptrdiff_t run = plan->run > 1 ? plan->run * plan->step * pixel : AHEAD_PLANAR;
         return at_least_panel(plan, run, pixel);
     }
-    /* Rows of x and y lie one behind the other, else there is no telling what comes next. */
+    /* Rows of x and y are contiguous, else there is no telling what comes next. */
     const ptrdiff_t row = (ptrdiff_t)plan->y_channels * (ptrdiff_t)pw_size(p->y_dtype);
     if (p->x_c != size || p->x_p != plan->C * size) return 0;
-    if (!plan->rows_to_planes && p->y_p != row) return 0;
+    if (!plan->transposing_to_planes && p->y_p != row) return 0;
     const ptrdiff_t rows = p->x_p * plan->kernels->vector;
-    const ptrdiff_t ahead = pw_rows_channels(plan) < plan->K
+    const ptrdiff_t ahead = pw_transposing_channels(plan) < plan->K
                                 ? (p->x_p < FAR_PIXEL ? AHEAD_INTERLEAVED : PW_FAR)
                                 : pw_max(rows < FAR_ROWS ? AHEAD_ROWS : PW_FAR, rows * 5 / 4);
     return at_least_panel(plan, ahead, p->x_p);
@@ -279,9 +278,9 @@ static ptrdiff_t choose_prefetch(const pw_plan *plan) {
 static int fetches_rows(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype);
-    return plan->stage_x && !plan->interleaved && !plan->pairs && !plan->row && p->parts == 1 &&
-           p->x_dtype == p->dtype && plan->c_pass == plan->C && p->x_c == size &&
-           p->x_p == plan->C * size && fetches(plan);
+    return plan->stage_x && !plan->interleaved && !plan->bf16_pairs && !plan->row_pixels &&
+           p->components == 1 && p->x_dtype == p->dtype && plan->c_pass == plan->C &&
+           p->x_c == size && p->x_p == plan->C * size && fetches(plan);
 }
 
 void pw_choose_passes(pw_plan *plan) {
@@ -289,7 +288,7 @@ void pw_choose_passes(pw_plan *plan) {
     lay_out_scratch(plan);
     plan->stream = may_stream(plan);
     for (int64_t i = 0; plan->stream && i < plan->problem.outer; i++)
-        plan->heads_differ |= plan->problem.y_outer[i] % LINE != 0;
+        plan->prefixes_differ |= plan->problem.y_outer[i] % LINE != 0;
     plan->prefetch = choose_prefetch(plan);
     plan->fetches_rows = fetches_rows(plan);
 }

@@ -5,14 +5,14 @@
 #include "conv/plan.h"
 
 enum {
-    /* What it costs to transpose x, in channels that rows kernels could compute: what is left over
+    /* What it costs to transpose x, in channels that transposing kernels could compute: what is left over
      * of whole vectors goes to them only where padding costs more. */
     ROWS_CHANNELS = 4,
-    GROUP = 4, /* channels that kernels transpose at once */
+    TRANSPOSE = 4, /* channels that kernels transpose at once */
     /* What staging an element of x costs, and transposing a vector of sums. */
     GATHER_CYCLES = 1,
     FINISH_CYCLES = 8,
-    /* What rows kernels take to transpose a vector of x. 50 x 600 x 600 -> 20 of interleaved pixels to
+    /* What transposing kernels take to transpose a vector of x. 50 x 600 x 600 -> 20 of interleaved pixels to
      * planes: 16.4 -> 12.2 ms on a Cascade Lake, 12.1 -> 8.8 on an Emerald Rapids, against panels of x
      * that are turned into planes first. */
     TURN_CYCLES = 5,
@@ -21,7 +21,7 @@ enum {
     LEAST_ROW_BYTES = 1024,
     /* Fewer channels do not pay for making pairs of x. Zen 4: 50 x 600 x 600 -> 20 6.8 -> 9.5 ms,
      * 256 x 56 x 56 -> 64 0.89 -> 0.57, 64 x 56 x 56 -> 256 0.91 -> 0.51. */
-    PAIRS_FROM = 48,
+    BF16_PAIRS_FROM = 48,
 };
 
 static double smaller(double a, double b) {
@@ -40,7 +40,7 @@ static int has_rows(const pw_problem *p) {
 static void merge_rows(pw_plan *plan) {
     pw_problem *p = &plan->problem;
     const int64_t last = --p->outer;
-    plan->row = p->P;
+    plan->row_pixels = p->P;
     plan->x_row = p->x_outer[last];
     p->P *= p->outer_n[last];
     plan->outer /= p->outer_n[last];
@@ -56,12 +56,12 @@ static int wants_runs(const pw_plan *plan, int64_t rows) {
            p->P * size < LEAST_ROW_BYTES && pw_worth_streaming(pixels * p->K * size, 0);
 }
 
-/* Whether rows kernels can read x, or a staged copy, and have registers for all channels. Pixels that lie
+/* Whether transposing kernels can read x, or a staged copy, and have registers for all channels. Pixels that lie
  * pages apart are better turned in a panel, which fetches those beside them. */
 static int turns_in_registers(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
-    const ptrdiff_t x_size = (ptrdiff_t)pw_size(p->x_dtype) * p->parts;
-    return plan->K <= plan->kernels->rows_max && p->P >= plan->kernels->vector &&
+    const ptrdiff_t x_size = (ptrdiff_t)pw_size(p->x_dtype) * p->components;
+    return plan->K <= plan->kernels->transposing_mr_max && p->P >= plan->kernels->vector &&
            (plan->C == 1 || p->x_c == x_size) && p->x_p > -PAGE && p->x_p < PAGE;
 }
 
@@ -81,11 +81,11 @@ static void choose_planes(pw_plan *plan, int x_planar) {
     const double turned =
         (double)(rows * pw_ceil_div(p->P, vector)) * C * (K + (double)TURN_CYCLES);
     if (!x_planar && turns_in_registers(plan) && turned < smaller(planar, transposed)) {
-        plan->interleaved = plan->rows_to_planes = 1;
+        plan->interleaved = plan->transposing_to_planes = 1;
         return;
     }
     plan->interleaved = plan->transposed =
-        plan->kernels->rows_max && !p->slopes && transposed < 0.97 * planar;
+        plan->kernels->transposing_mr_max && !p->slopes && transposed < 0.97 * planar;
     if (rows > 1 &&
         (plan->transposed || !x_planar || planar < in_place || wants_runs(plan, rows))) {
         merge_rows(plan);
@@ -94,13 +94,13 @@ static void choose_planes(pw_plan *plan, int x_planar) {
 }
 
 /* Few channels whose pixels leave no gaps, each array one run. */
-static int is_dense(const pw_plan *plan) {
+static int has_few_channels(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype), C = (ptrdiff_t)plan->C,
                     K = (ptrdiff_t)plan->K;
-    return C >= 1 && C <= PW_MAX_DENSE && K <= PW_MAX_DENSE && plan->kernels->dense[C][K] &&
-           p->groups == 1 && p->x_dtype == p->dtype && p->y_dtype == p->dtype && p->parts == 1 &&
-           !p->x_swapped && !p->y_swapped && !p->r_swapped && p->P > 1 &&
+    return C >= 1 && C <= PW_MAX_FEW && K <= PW_MAX_FEW && plan->kernels->few_channels[C][K] &&
+           p->groups == 1 && p->x_dtype == p->dtype && p->y_dtype == p->dtype &&
+           p->components == 1 && !p->x_swapped && !p->y_swapped && !p->r_swapped && p->P > 1 &&
            (C == 1 || p->x_c == size) && p->x_p == C * size && (K == 1 || p->y_k == size) &&
            p->y_p == K * size &&
            (!p->has_residual || ((K == 1 || p->r_k == size) && p->r_p == K * size));
@@ -108,14 +108,14 @@ static int is_dense(const pw_plan *plan) {
 
 /* Whether kernels cannot read x as it is, whatever its strides. */
 static int reads_staged(const pw_problem *p) {
-    return p->x_dtype != p->dtype || p->x_swapped || p->in_place || p->parts > 1;
+    return p->x_dtype != p->dtype || p->x_swapped || p->in_place || p->components > 1;
 }
 
 int pw_is_reversed(const pw_problem *p) {
     return p->P > 1 && p->x_p == -(ptrdiff_t)pw_size(p->x_dtype);
 }
 
-const pw_kernel *pw_converters_of(const pw_plan *plan) {
+const pw_ukernel *pw_converters_of(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     return pw_is_reversed(p) ? plan->kernels->planar_reversed
                              : plan->kernels->planar_of[p->x_dtype];
@@ -124,24 +124,24 @@ const pw_kernel *pw_converters_of(const pw_plan *plan) {
 /* Whether there are such kernels for all blocks. */
 static int has_converters(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
-    const int64_t n = pw_ceil_div(plan->K, plan->kernels->kr_max), least = plan->K / n;
-    const pw_kernel *of = pw_converters_of(plan);
+    const int64_t n = pw_ceil_div(plan->K, plan->kernels->planar_mr_max), least = plan->K / n;
+    const pw_ukernel *of = pw_converters_of(plan);
     return of[least] && of[least + (plan->K % n > 0)] && !p->x_swapped && !p->in_place &&
-           p->parts == 1 && (p->x_dtype == p->dtype || !pw_is_reversed(p));
+           p->components == 1 && (p->x_dtype == p->dtype || !pw_is_reversed(p));
 }
 
 /* Whether there are products of bfloat16 for planes as they are. */
-static int has_pairs(const pw_plan *plan, int x_planar) {
+static int has_bf16_pairs(const pw_plan *plan, int x_planar) {
     const pw_problem *p = &plan->problem;
-    const pw_pair_kernels *pairs = plan->kernels->pairs;
-    return p->bf16 && x_planar && p->P > 1 && plan->K >= PAIRS_FROM && p->parts == 1 && pairs &&
-           pairs->works();
+    const pw_bf16_kernels *pairs = plan->kernels->bf16;
+    return p->bf16 && x_planar && p->P > 1 && plan->K >= BF16_PAIRS_FROM && p->components == 1 &&
+           pairs && pairs->works();
 }
 
 /* Cycles for a vector of pixels, where a vector of multiply-adds is one; of AVX-512 on Zen 4, within
- * 5% from 13 to 224 channels. Rows kernels transpose x and y, best by whole groups. */
+ * 5% from 13 to 224 channels. Transposing kernels transpose x and y, best by TRANSPOSE channels. */
 static double rows_cycles(int64_t C, int64_t K) {
-    return (double)(C * (K + 1)) + 60 + (K % GROUP ? 60 : 0) + (C % GROUP ? 40 : 0);
+    return (double)(C * (K + 1)) + 60 + (K % TRANSPOSE ? 60 : 0) + (C % TRANSPOSE ? 40 : 0);
 }
 
 static double padded_cycles(const pw_plan *plan) {
@@ -149,15 +149,17 @@ static double padded_cycles(const pw_plan *plan) {
     return (double)(plan->C * pw_round_up(plan->K, vector)) + 55.0 * (double)vector / 16;
 }
 
-int64_t pw_rows_channels(const pw_plan *plan) {
+int64_t pw_transposing_channels(const pw_plan *plan) {
     const pw_kernels *kernels = plan->kernels;
     const pw_problem *p = &plan->problem;
     const int adjacent = plan->stage_x || plan->C == 1 || p->x_c == (ptrdiff_t)pw_size(p->dtype);
-    if (plan->tiled || plan->rows_to_planes) return plan->K;
-    if (!kernels->rows_max || !adjacent || plan->transposed || plan->row || plan->dense) return 0;
+    if (plan->tiled || plan->transposing_to_planes) return plan->K;
+    if (!kernels->transposing_mr_max || !adjacent || plan->transposed || plan->row_pixels ||
+        plan->few_channels)
+        return 0;
     /* They take whole vectors of pixels: few pixels would leave their lanes idle. */
     if (p->P < kernels->vector) return 0;
-    if (plan->K <= kernels->rows_max)
+    if (plan->K <= kernels->transposing_mr_max)
         return rows_cycles(plan->C, plan->K) < padded_cycles(plan) ? plan->K : 0;
     const int64_t left = plan->K % kernels->vector;
     return left + ROWS_CHANNELS <= kernels->vector ? left : 0;
@@ -167,19 +169,19 @@ int64_t pw_rows_channels(const pw_plan *plan) {
 static void choose_finish(pw_plan *plan, int x_planar) {
     const pw_problem *p = &plan->problem;
     plan->planes = plan->stage_y = 1;
-    plan->pairs = has_pairs(plan, x_planar);
-    plan->converts = (x_planar || pw_is_reversed(p)) && !plan->pairs && has_converters(plan);
-    plan->stage_x = plan->pairs || (!plan->converts && (reads_staged(p) || !x_planar));
+    plan->bf16_pairs = has_bf16_pairs(plan, x_planar);
+    plan->converts = (x_planar || pw_is_reversed(p)) && !plan->bf16_pairs && has_converters(plan);
+    plan->stage_x = plan->bf16_pairs || (!plan->converts && (reads_staged(p) || !x_planar));
     plan->stage_r = p->has_residual;
 }
 
-/* Rows kernels may leave sums of a vector of pixels at a time where a head finds them, and pixels of y
+/* Transposing kernels may leave sums of a vector of pixels at a time where a head finds them, and pixels of y
  * are stored from there: x needs no planes in scratch then. */
 static int choose_tiles(pw_plan *plan, int y_interleaved) {
     const pw_problem *p = &plan->problem;
     const pw_kernels *kernels = plan->kernels;
     if (p->has_residual || p->slopes || plan->epilogue.activation != PW_ACT_NONE ||
-        !(y_interleaved || plan->y_channels == 1) || plan->K > kernels->rows_max ||
+        !(y_interleaved || plan->y_channels == 1) || plan->K > kernels->transposing_mr_max ||
         p->P < kernels->vector)
         return 0;
     plan->interleaved = plan->tiled = 1;
@@ -195,42 +197,44 @@ static int wants_turned_sums(const pw_plan *plan) {
     const double C = (double)plan->C, K = (double)plan->K;
     const double turned = K / (double)vector * (C + (double)FINISH_CYCLES);
     const double padded = C * (double)pw_ceil_div(plan->K, vector);
-    return plan->kernels->rows_max && p->P >= vector && !p->has_residual && !p->in_place &&
-           p->parts == 1 && p->y_dtype == p->dtype && !p->y_swapped && turned < 0.97 * padded;
+    return plan->kernels->transposing_mr_max && p->P >= vector && !p->has_residual &&
+           !p->in_place && p->components == 1 && p->y_dtype == p->dtype && !p->y_swapped &&
+           turned < 0.97 * padded;
 }
 
 /* Layout by what can be written in place, then by what can be read in place. */
 void pw_choose_path(pw_plan *plan) {
     const pw_problem *p = &plan->problem;
-    const ptrdiff_t size = (ptrdiff_t)pw_size(p->y_dtype) * p->parts,
-                    x_size = (ptrdiff_t)pw_size(p->x_dtype) * p->parts;
-    const int single_pixel = p->P == 1, converts = p->y_dtype != p->dtype || p->parts > 1;
+    const ptrdiff_t size = (ptrdiff_t)pw_size(p->y_dtype) * p->components,
+                    x_size = (ptrdiff_t)pw_size(p->x_dtype) * p->components;
+    const int single_pixel = p->P == 1, converts = p->y_dtype != p->dtype || p->components > 1;
     const int stores = converts || p->y_swapped, loads = converts || p->r_swapped;
     const int y_planar = single_pixel || p->y_p == size,
               x_planar = single_pixel || p->x_p == x_size;
     const int y_interleaved = plan->K == 1 || p->y_k == size;
     const int r_planar = single_pixel || p->r_p == size;
     const int r_interleaved = plan->K == 1 || p->r_k == size;
-    if (plan->finishes) {
+    if (plan->has_pixel_epilogue) {
         if (!x_planar && choose_tiles(plan, y_interleaved)) return;
         choose_finish(plan, x_planar);
         return;
     }
-    if (is_dense(plan)) {
-        plan->interleaved = plan->dense = 1;
+    if (has_few_channels(plan)) {
+        plan->interleaved = plan->few_channels = 1;
         return;
     }
     plan->interleaved = y_interleaved && (single_pixel || !(x_planar && y_planar)) &&
                         !(x_planar && wants_turned_sums(plan));
-    plan->pairs = !plan->interleaved && has_pairs(plan, x_planar);
+    plan->bf16_pairs = !plan->interleaved && has_bf16_pairs(plan, x_planar);
     const int reads_planes = x_planar || (pw_is_reversed(p) && has_converters(plan));
-    if (!plan->interleaved && y_planar && !plan->pairs) choose_planes(plan, reads_planes);
-    if (plan->interleaved && !plan->transposed && plan->K > plan->kernels->rows_max && has_rows(p))
+    if (!plan->interleaved && y_planar && !plan->bf16_pairs) choose_planes(plan, reads_planes);
+    if (plan->interleaved && !plan->transposed && plan->K > plan->kernels->transposing_mr_max &&
+        has_rows(p))
         merge_rows(plan);
-    plan->planes = plan->transposed || plan->rows_to_planes || !plan->interleaved;
-    plan->converts = !plan->interleaved && reads_planes && !plan->stage_x && !plan->pairs &&
+    plan->planes = plan->transposed || plan->transposing_to_planes || !plan->interleaved;
+    plan->converts = !plan->interleaved && reads_planes && !plan->stage_x && !plan->bf16_pairs &&
                      has_converters(plan);
-    plan->stage_x |= plan->pairs;
+    plan->stage_x |= plan->bf16_pairs;
     plan->stage_x |= !plan->converts && (reads_staged(p) || (!plan->interleaved && !x_planar));
     plan->stage_y = stores || !(plan->planes ? y_planar : y_interleaved);
     plan->stage_r = p->has_residual && (loads || !(plan->planes ? r_planar : r_interleaved));

@@ -7,9 +7,9 @@
 void pw_choose_path(pw_plan *);
 int pw_is_reversed(const pw_problem *);
 /* Planar kernels, by channels, that convert x in registers or read its pixels in reverse. */
-const pw_kernel *pw_converters_of(const pw_plan *);
-/* Channels for rows kernels, the others being whole vectors: all that fit one block, else what is
- * left; 0 where rows kernels cannot read x. */
-int64_t pw_rows_channels(const pw_plan *);
+const pw_ukernel *pw_converters_of(const pw_plan *);
+/* Channels for transposing kernels, the others being whole vectors: all that fit one block, else what is
+ * left; 0 where transposing kernels cannot read x. */
+int64_t pw_transposing_channels(const pw_plan *);
 
 #endif

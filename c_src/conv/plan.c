@@ -14,7 +14,7 @@
 enum {
     LINE = 64,
     /* For more blocks than these, scale * x + offset of staged planes is computed once for all. Interleaved
-     * uint16, 50 x 600 x 600 -> 20, rows kernels on Zen 4: on panels 1.4 times the time without. */
+     * uint16, 50 x 600 x 600 -> 20, transposing kernels on Zen 4: on panels 1.4 times the time without. */
     FEW_BLOCKS = 4,
     /* Added to a layout whose weights are packed a second time. */
     WITH_PRESENT = 1 << 16,
@@ -30,12 +30,12 @@ static pw_epilogue epilogue_of(const pw_problem *p) {
 
 static int count_blocks(const pw_plan *plan) {
     const pw_kernels *kernels = plan->kernels;
-    if (plan->dense) return 1;
-    if (!plan->interleaved) return (int)pw_ceil_div(plan->K, kernels->kr_max);
-    const int64_t rows = pw_rows_channels(plan);
+    if (plan->few_channels) return 1;
+    if (!plan->interleaved) return (int)pw_ceil_div(plan->K, kernels->planar_mr_max);
+    const int64_t rows = pw_transposing_channels(plan);
     const int64_t vectors = pw_ceil_div(plan->K - rows, kernels->vector);
-    return (int)(pw_ceil_div(vectors, kernels->nv_max) +
-                 pw_ceil_div(rows, pw_max(1, kernels->rows_max)));
+    return (int)(pw_ceil_div(vectors, kernels->interleaved_nr_max) +
+                 pw_ceil_div(rows, pw_max(1, kernels->transposing_mr_max)));
 }
 
 /* Kernels compute scale * x + offset in registers, again for each block. Those that broadcast x, or
@@ -44,14 +44,14 @@ static void choose_affine(pw_plan *plan, const pw_kernel_set *set) {
     const pw_problem *p = &plan->problem;
     if (!p->scale) return;
     if (p->dtype == PW_F32 && pw_is_wide(p->x_dtype)) plan->wide = set->dtype[PW_F64];
-    const int rows_only = pw_rows_channels(plan) == plan->K;
-    if (plan->interleaved && !plan->dense && !rows_only) plan->stage_x = 1;
+    const int rows_only = pw_transposing_channels(plan) == plan->K;
+    if (plan->interleaved && !plan->few_channels && !rows_only) plan->stage_x = 1;
     const int few = plan->interleaved ? rows_only : count_blocks(plan) <= FEW_BLOCKS;
-    const int staged = plan->stage_x && (plan->wide || plan->pairs || !few);
+    const int staged = plan->stage_x && (plan->wide || plan->bf16_pairs || !few);
     plan->affine = staged ? PW_AFFINE_STAGED : PW_AFFINE_IN_KERNELS;
 }
 
-static void add_block(pw_plan *plan, pw_kernel kernel, int channels, int width) {
+static void add_block(pw_plan *plan, pw_ukernel kernel, int channels, int width) {
     const int i = plan->n_blocks++;
     pw_block *block = &plan->blocks[i];
     *block = (pw_block){.kernel = kernel, .channels = channels, .width = width};
@@ -60,7 +60,7 @@ static void add_block(pw_plan *plan, pw_kernel kernel, int channels, int width) 
         block->at = block[-1].at + block[-1].width;
     }
     block->offset = plan->group_bytes;
-    const int64_t rows = plan->pairs ? pw_ceil_div(plan->C, 2) : plan->C;
+    const int64_t rows = plan->bf16_pairs ? pw_ceil_div(plan->C, 2) : plan->C;
     const size_t bytes = (size_t)width * (size_t)(1 + rows) * pw_size(plan->problem.dtype);
     plan->group_bytes += (size_t)pw_round_up((int64_t)bytes, LINE);
 }
@@ -70,58 +70,59 @@ static void cut_planar(pw_plan *plan, int n) {
     for (int i = 0; i < n; i++) {
         const int channels = (int)(plan->K / n + (i < plan->K % n));
         add_block(plan,
-                  plan->pairs      ? plan->kernels->pairs->planar[channels]
+                  plan->bf16_pairs ? plan->kernels->bf16->planar[channels]
                   : plan->converts ? pw_converters_of(plan)[channels]
                                    : plan->kernels->planar[channels],
                   channels, channels);
     }
 }
 
-/* Whole vectors in even blocks, the last padded if rows kernels do not take what is left. */
+/* Whole vectors in even blocks, the last padded if transposing kernels do not take what is left. */
 static void cut_interleaved(pw_plan *plan) {
     const pw_kernels *kernels = plan->kernels;
-    const int64_t rows = pw_rows_channels(plan), in_vectors = plan->K - rows;
+    const int64_t rows = pw_transposing_channels(plan), in_vectors = plan->K - rows;
     const int64_t vectors = pw_ceil_div(in_vectors, kernels->vector);
-    int64_t n = pw_ceil_div(vectors, kernels->nv_max), k = 0;
+    int64_t n = pw_ceil_div(vectors, kernels->interleaved_nr_max), k = 0;
     for (int64_t i = 0; i < n; i++) {
         const int nv = (int)(vectors / n + (i < vectors % n)), width = nv * kernels->vector;
         const int channels = (int)pw_min(width, in_vectors - k);
         add_block(plan, kernels->interleaved[nv], channels, width);
         k += channels;
     }
-    n = pw_ceil_div(rows, pw_max(1, kernels->rows_max));
+    n = pw_ceil_div(rows, pw_max(1, kernels->transposing_mr_max));
     for (int64_t i = 0; i < n; i++) {
         const int channels = (int)(rows / n + (i < rows % n));
-        add_block(plan, kernels->rows[channels], channels, channels);
+        add_block(plan, kernels->transposing[channels], channels, channels);
     }
 }
 
 pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
-    pw_plan head = {.problem = *problem};
-    head.kernels = set->dtype[problem->dtype];
-    head.epilogue = epilogue_of(problem);
-    head.C = problem->C / problem->groups;
-    head.K = problem->K / problem->groups;
-    head.outer = pw_product(problem->outer_n, problem->outer);
-    head.y_channels = problem->head == PW_HEAD_ARGMAX ? 1 : head.K;
-    head.flags = problem->nodata || problem->has_mask;
-    head.finishes = problem->head != PW_HEAD_NONE;
-    head.whole = problem->in_place || head.finishes || head.flags || problem->parts > 1;
-    if (head.flags) pw_keep_fill(&head);
-    pw_choose_path(&head);
-    choose_affine(&head, set);
-    const int n = count_blocks(&head);
+    pw_plan draft = {.problem = *problem};
+    draft.kernels = set->dtype[problem->dtype];
+    draft.epilogue = epilogue_of(problem);
+    draft.C = problem->C / problem->groups;
+    draft.K = problem->K / problem->groups;
+    draft.outer = pw_product(problem->outer_n, problem->outer);
+    draft.y_channels = problem->head == PW_HEAD_ARGMAX ? 1 : draft.K;
+    draft.flags = problem->nodata || problem->has_mask;
+    draft.has_pixel_epilogue = problem->head != PW_HEAD_NONE;
+    draft.needs_all_k =
+        problem->in_place || draft.has_pixel_epilogue || draft.flags || problem->components > 1;
+    if (draft.flags) pw_keep_fill(&draft);
+    pw_choose_path(&draft);
+    choose_affine(&draft, set);
+    const int n = count_blocks(&draft);
     pw_plan *plan = malloc(sizeof *plan + (size_t)n * sizeof *plan->blocks);
-    if (!plan || !pw_keep_constants(&head) || !pw_plan_present(&head, set)) {
-        free(head.constants);
+    if (!plan || !pw_keep_constants(&draft) || !pw_plan_present(&draft, set)) {
+        free(draft.constants);
         free(plan);
         return NULL;
     }
-    head.blends =
-        head.flags && (!head.interleaved || head.rows_to_planes) && !head.stage_y && !head.present;
-    *plan = head;
-    if (plan->dense)
-        add_block(plan, plan->kernels->dense[plan->C][plan->K], (int)plan->K, (int)plan->K);
+    draft.blends = draft.flags && (!draft.interleaved || draft.transposing_to_planes) &&
+                   !draft.stage_y && !draft.present;
+    *plan = draft;
+    if (plan->few_channels)
+        add_block(plan, plan->kernels->few_channels[plan->C][plan->K], (int)plan->K, (int)plan->K);
     else if (plan->interleaved)
         cut_interleaved(plan);
     else
@@ -133,22 +134,22 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
              "%s %s: %d blocks of up to %d, passes of %lld channels, tiles of %lld "
              "pixels%s%s%s%s%s%s%s%s",
              set->name,
-             plan->dense            ? "dense"
-             : plan->transposed     ? "transposed"
-             : plan->rows_to_planes ? "rows to planes"
-             : plan->interleaved    ? "interleaved"
-                                    : "planar",
+             plan->few_channels            ? "dense"
+             : plan->transposed            ? "transposed"
+             : plan->transposing_to_planes ? "rows to planes"
+             : plan->interleaved           ? "interleaved"
+                                           : "planar",
              plan->n_blocks, plan->blocks[0].channels, (long long)plan->c_pass,
-             (long long)plan->tile, plan->row ? ", rows merged" : "",
+             (long long)plan->tile_pixels, plan->row_pixels ? ", rows merged" : "",
              plan->stage_x ? ", x staged" : "", plan->stage_y ? ", y staged" : "",
              plan->stage_r ? ", residual staged" : "",
-             plan->tiled      ? ", finished in tiles"
-             : plan->finishes ? ", finished"
-                              : "",
-             plan->converts ? pw_is_reversed(&plan->problem) ? ", reversed in registers"
-                                                             : ", converted in registers"
-             : plan->pairs  ? ", in pairs of bfloat16"
-                            : "",
+             plan->tiled                ? ", finished in tiles"
+             : plan->has_pixel_epilogue ? ", finished"
+                                        : "",
+             plan->converts     ? pw_is_reversed(&plan->problem) ? ", reversed in registers"
+                                                                 : ", converted in registers"
+             : plan->bf16_pairs ? ", in pairs of bfloat16"
+                                : "",
              plan->prefetch ? ", prefetching" : "", plan->stream ? ", streaming" : "");
     return plan;
 }
@@ -162,7 +163,7 @@ pw_plan *pw_plan_packing(const pw_kernel_set *set, const pw_problem *problem, in
     plan->kernels = set->dtype[problem->dtype];
     plan->C = problem->C;
     plan->K = problem->K;
-    plan->paired = width;
+    plan->fused2_width = width;
     for (int64_t i = 0; i < (int64_t)n; i++) {
         const int channels = i < whole ? width : 1;
         add_block(plan, NULL, channels, channels);
@@ -177,13 +178,13 @@ void pw_conv_free(pw_plan *plan) {
     free(plan);
 }
 
-/* Blocks follow from the path and from what rows kernels take. */
+/* Blocks follow from the path and from what transposing kernels take. */
 int64_t pw_plan_layout(const pw_plan *plan) {
-    const int64_t blocks = plan->pairs         ? -2
-                           : plan->paired      ? -2 - plan->paired
-                           : plan->dense       ? -1
-                           : plan->interleaved ? 1 + pw_rows_channels(plan)
-                                               : 0;
+    const int64_t blocks = plan->bf16_pairs     ? -2
+                           : plan->fused2_width ? -2 - plan->fused2_width
+                           : plan->few_channels ? -1
+                           : plan->interleaved  ? 1 + pw_transposing_channels(plan)
+                                                : 0;
     return plan->present ? blocks + WITH_PRESENT : blocks;
 }
 

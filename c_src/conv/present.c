@@ -6,6 +6,7 @@
  * weights and then, 1 standing for what is there, with their sizes. */
 #include "conv/present.h"
 #include "base/math.h"
+#include "base/scratch.h"
 #include "conv/affine.h"
 #include "conv/copy.h"
 #include "conv/missing.h"
@@ -39,32 +40,26 @@ typedef struct layout {
     size_t product, bytes; /* scratch of the plan */
 } layout;
 
-static size_t take(size_t *end, int64_t elements, size_t size) {
-    const size_t at = *end;
-    *end += (size_t)pw_round_up(elements * (int64_t)size, LINE);
-    return at;
-}
-
 static layout lay_out(const pw_plan *plan) {
     const pw_problem *p = &plan->problem, *block = &plan->present->problem;
     const int64_t n = block->P;
     const size_t size = pw_size(p->dtype), widest = sizeof(double);
     size_t end = 0;
     layout l;
-    l.pixels = take(&end, plan->room, sizeof(int32_t));
-    l.results = take(&end, plan->room * plan->y_channels, pw_size(p->y_dtype));
-    l.from = take(&end, n, sizeof(ptrdiff_t));
-    l.row = take(&end, n, widest);
-    l.gaps = take(&end, n, 1);
-    l.lost = take(&end, n, 1);
-    l.none = take(&end, n, 1);
-    l.missed = take(&end, n, sizeof(int32_t));
-    l.x = take(&end, n * block->C, size);
-    l.there = take(&end, n * block->C, size);
-    l.y = take(&end, n * block->K, size);
-    l.sizes = take(&end, n * block->K, size);
-    l.r = take(&end, n, size);
-    l.product = take(&end, (int64_t)plan->present->scratch.bytes, 1);
+    l.pixels = pw_region(&end, 1, plan->room, sizeof(int32_t));
+    l.results = pw_region(&end, 1, plan->room * plan->y_channels, pw_size(p->y_dtype));
+    l.from = pw_region(&end, 1, n, sizeof(ptrdiff_t));
+    l.row = pw_region(&end, 1, n, widest);
+    l.gaps = pw_region(&end, 1, n, 1);
+    l.lost = pw_region(&end, 1, n, 1);
+    l.none = pw_region(&end, 1, n, 1);
+    l.missed = pw_region(&end, 1, n, sizeof(int32_t));
+    l.x = pw_region(&end, 1, n * block->C, size);
+    l.there = pw_region(&end, 1, n * block->C, size);
+    l.y = pw_region(&end, 1, n * block->K, size);
+    l.sizes = pw_region(&end, 1, n * block->K, size);
+    l.r = pw_region(&end, 1, n, size);
+    l.product = pw_region(&end, 1, (int64_t)plan->present->scratch.bytes, 1);
     l.bytes = end;
     return l;
 }
@@ -75,7 +70,7 @@ size_t pw_present_scratch(const pw_plan *plan) {
 
 int pw_plan_present(pw_plan *plan, const pw_kernel_set *set) {
     const pw_problem *p = &plan->problem;
-    if (!plan->flags || !p->valid_any || p->parts > 1) return 1;
+    if (!plan->flags || !p->valid_any || p->components > 1) return 1;
     const int64_t size = (int64_t)pw_size(p->dtype);
     const int64_t fit = BLOCK_BYTES / (pw_max(plan->C, 1) * size) / LEAST * LEAST;
     const int64_t n = pw_min(pw_max(fit, LEAST), MOST);
@@ -83,7 +78,7 @@ int pw_plan_present(pw_plan *plan, const pw_kernel_set *set) {
         .dtype = p->dtype,
         .x_dtype = p->dtype,
         .y_dtype = p->dtype,
-        .parts = 1,
+        .components = 1,
         .C = plan->C,
         .K = plan->K,
         .groups = 1,
@@ -155,7 +150,8 @@ void pw_pack_present(const pw_plan *plan, const char *w, ptrdiff_t w_k, ptrdiff_
     default: ACTION(8);         \
     }
 
-static void gather(char *to, const char *from, const ptrdiff_t *offsets, int64_t n, size_t size) {
+static void gather_elements(char *to, const char *from, const ptrdiff_t *offsets, int64_t n,
+                            size_t size) {
 #define GATHER(SIZE) \
     for (int64_t j = 0; j < n; j++) memcpy(to + j * (SIZE), from + offsets[j], SIZE)
     EACH_SIZE(size, GATHER)
@@ -185,7 +181,7 @@ static void load_row(const pw_plan *plan, pw_matrix to, pw_matrix from, int64_t 
 static void gather_block(const pw_plan *plan, const pw_present_panel *in, const layout *l,
                          const int32_t *pixels, int64_t n, char *scratch) {
     const pw_problem *p = &plan->problem;
-    const int64_t row = plan->row ? plan->row : p->P;
+    const int64_t row = plan->row_pixels ? plan->row_pixels : p->P;
     const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype), step = plan->present->problem.x_c;
     ptrdiff_t *from = (ptrdiff_t *)(scratch + l->from);
     int32_t *missed = (int32_t *)(scratch + l->missed);
@@ -202,7 +198,7 @@ static void gather_block(const pw_plan *plan, const pw_present_panel *in, const 
         if (even) {
             x.at += from[0];
         } else {
-            gather(scratch + l->row, x.at, from, n, pw_size(x.dtype));
+            gather_elements(scratch + l->row, x.at, from, n, pw_size(x.dtype));
             x.at = scratch + l->row;
             x.j = (ptrdiff_t)pw_size(x.dtype);
         }
@@ -269,7 +265,7 @@ static void sum_block(const pw_plan *plan, const pw_present_panel *in, const lay
         const int weighs = !is_zero(total + k * size, (size_t)size);
         char *r = in->r.at ? scratch + l->r : NULL;
         if (r) {
-            gather(scratch + l->row, in->r.at + k * in->r.i, from_r, n, (size_t)y_size);
+            gather_elements(scratch + l->row, in->r.at + k * in->r.i, from_r, n, (size_t)y_size);
             const pw_matrix from = {p->y_dtype, scratch + l->row, 0, y_size, in->r.swap},
                             to = {p->dtype, r, 0, size, NULL};
             pw_copy(plan->kernels->load[p->y_dtype], to, from, 1, n, 0);
@@ -279,7 +275,8 @@ static void sum_block(const pw_plan *plan, const pw_present_panel *in, const lay
                                plan->slopes ? plan->slopes + (in->k + k) * size : NULL);
         if (p->head && weighs) flag_none(plan, sizes + k * step, lost, n);
     }
-    if (plan->finishes) pw_finish_sums(plan, (pw_matrix){p->dtype, sums, step, size, NULL}, n);
+    if (plan->has_pixel_epilogue)
+        pw_finish_sums(plan, (pw_matrix){p->dtype, sums, step, size, NULL}, n);
     for (int64_t k = 0; k < plan->y_channels; k++) {
         char *to = scratch + l->results + (k * plan->room + at) * y_size;
         const pw_matrix y = {p->y_dtype, to, 0, y_size, in->y_swap},

@@ -24,31 +24,31 @@ typedef struct call {
     const pw_plan *plan;
     const char *packed, *x, *r, *mask;
     char *y;
-    int64_t head;   /* pixels before y is aligned, for streaming; of the first outer index */
+    int64_t prefix; /* pixels before y is aligned, for streaming; of the first outer index */
     int64_t panel;  /* pixels of an item */
     int64_t panels; /* in a row of P */
-    int parts;      /* of the blocks */
+    int k_splits;   /* of the blocks */
     int64_t items;
     pw_shares shares;
 } call;
 
-static int first_of_part(const pw_plan *plan, int64_t part, int parts) {
-    return parts == 1 ? (int)part * plan->n_blocks : (int)(plan->n_blocks * part / parts);
+static int first_of_k_split(const pw_plan *plan, int64_t split, int k_splits) {
+    return k_splits == 1 ? (int)split * plan->n_blocks : (int)(plan->n_blocks * split / k_splits);
 }
 
 static pw_item item_at(const call *call, int64_t index) {
     const pw_plan *plan = call->plan;
     const pw_problem *p = &plan->problem;
     const int64_t panel = pw_take_digit(&index, call->panels);
-    const int64_t part = pw_take_digit(&index, call->parts);
+    const int64_t split = pw_take_digit(&index, call->k_splits);
     const int64_t g = pw_take_digit(&index, p->groups), outer = index;
-    const int64_t c = pw_per_part(p, g * plan->C), k = pw_per_part(p, g * plan->K);
+    const int64_t c = pw_per_component(p, g * plan->C), k = pw_per_component(p, g * plan->K);
     const ptrdiff_t x = pw_outer_offset(p, p->x_outer, outer);
     char *y = call->y + pw_outer_offset(p, p->y_outer, outer) + k * p->y_k;
-    const int64_t head = plan->heads_differ ? pw_unaligned_head(plan, y) : call->head;
-    /* The first panel takes the head on top. */
-    const int64_t from = panel ? head + panel * call->panel : 0;
-    const int64_t to = pw_min(p->P, head + (panel + 1) * call->panel);
+    const int64_t prefix = plan->prefixes_differ ? pw_unaligned_prefix(plan, y) : call->prefix;
+    /* The first panel takes the prefix on top. */
+    const int64_t from = panel ? prefix + panel * call->panel : 0;
+    const int64_t to = pw_min(p->P, prefix + (panel + 1) * call->panel);
     const int fetches_next = plan->run > 1 && outer + 1 < plan->outer;
     return (pw_item){
         .x = call->x + x + c * p->x_c,
@@ -61,10 +61,10 @@ static pw_item item_at(const call *call, int64_t index) {
         .k = g * plan->K,
         .from = from,
         .pixels = to - from,
-        .head = panel ? 0 : head,
+        .unaligned_prefix = panel ? 0 : prefix,
         .to_next = fetches_next ? pw_outer_offset(p, p->x_outer, outer + 1) - x : 0,
-        .first_block = first_of_part(plan, part, call->parts),
-        .end_block = first_of_part(plan, part + 1, call->parts),
+        .first_block = first_of_k_split(plan, split, call->k_splits),
+        .end_block = first_of_k_split(plan, split + 1, call->k_splits),
     };
 }
 
@@ -82,7 +82,7 @@ static void run_item(const pw_plan *plan, const pw_item *it, char *scratch) {
     const pw_block *first = &plan->blocks[it->first_block],
                    *last = &plan->blocks[it->end_block - 1];
     const int64_t K = last->k + last->channels - first->k;
-    const int64_t y_channels = plan->finishes ? plan->y_channels : K;
+    const int64_t y_channels = plan->has_pixel_epilogue ? plan->y_channels : K;
     const pw_convert *swap = plan->kernels->swap;
     const pw_matrix x = {p->x_dtype, (char *)it->x, p->x_c, p->x_p,
                          p->x_swapped ? swap[p->x_dtype] : NULL};
@@ -134,16 +134,16 @@ static void run_item(const pw_plan *plan, const pw_item *it, char *scratch) {
         pass.first = pass.c == 0;
         pass.last = pass.c + pass.channels == plan->C;
         pass.x = x;
-        pass.x.at +=
-            pw_per_part(p, pass.c) * p->x_c + (plan->row || plan->stage_x ? 0 : it->from * p->x_p);
+        pass.x.at += pw_per_component(p, pass.c) * p->x_c +
+                     (plan->row_pixels || plan->stage_x ? 0 : it->from * p->x_p);
         if (plan->stage_x) {
             const pw_matrix panel =
                 pw_staged(plan, scratch + plan->scratch.x, pass.channels, !plan->interleaved);
             pw_stage_x(plan, panel, pass.x, it->c + pass.c, pass.channels, it->from, it->pixels);
             if (plan->fetches_rows && it->from + it->pixels < p->P)
                 pass.next = pass.x.at + (it->from + it->pixels) * x.j;
-            if (plan->pairs)
-                plan->kernels->pairs->make_pairs(panel.at, panel.i, pass.channels, it->pixels);
+            if (plan->bf16_pairs)
+                plan->kernels->bf16->make_bf16_pairs(panel.at, panel.i, pass.channels, it->pixels);
             pass.x = panel;
         }
         pw_run_tiles(plan, it, &pass);
@@ -151,14 +151,15 @@ static void run_item(const pw_plan *plan, const pw_item *it, char *scratch) {
     } while (!pass.last);
     if (plan->tiled)
         pw_finish_tiles(plan, y, pass.acc, it->pixels);
-    else if (plan->finishes)
+    else if (plan->has_pixel_epilogue)
         pw_finish_sums(plan, pass.y, it->pixels);
-    if (plan->stage_y) pw_store_y(plan, y, pass.y, y_channels, it->pixels, stream, it->head);
+    if (plan->stage_y)
+        pw_store_y(plan, y, pass.y, y_channels, it->pixels, stream, it->unaligned_prefix);
     if (missing && !pass.gaps)
         put_missing(plan, y, y_channels, flags, it->pixels, present, scratch);
 }
 
-static void work(void *argument, int number) {
+static void run_conv_items(void *argument, int number) {
     call *call = argument;
     const pw_plan *plan = call->plan;
     char *scratch = NULL;
@@ -166,67 +167,68 @@ static void work(void *argument, int number) {
     int64_t index;
     for (int turn = 0; (index = pw_next_item(&call->shares, number, &turn)) >= 0;) {
         const pw_item it = item_at(call, index);
-        /* A row with a longer head may need one panel less than the first. */
+        /* A row with a longer prefix may need one panel less than the first. */
         if (it.pixels > 0) run_item(plan, &it, scratch);
     }
     pw_end_streaming(plan);
 }
 
-void pw_run_strip(const pw_plan *plan, const pw_strip *strip, int64_t head, char *scratch) {
+void pw_run_strip(const pw_plan *plan, const pw_strip *strip, int64_t prefix, char *scratch) {
     const pw_problem *p = &plan->problem;
     for (int64_t g = 0; g < p->groups; g++)
-        for (int part = 0; part < plan->parts; part++)
+        for (int split = 0; split < plan->k_splits; split++)
             for (int64_t done = 0, n; done < strip->pixels; done += n) {
-                const int64_t before = done ? 0 : head;
+                const int64_t before = done ? 0 : prefix;
                 n = pw_min(strip->pixels - done, plan->panel + before);
                 const pw_item it = {
-                    .x = strip->x + pw_per_part(p, g * plan->C) * p->x_c,
-                    .y = strip->y + pw_per_part(p, g * plan->K) * p->y_k + done * p->y_p,
-                    .r = strip->r ? strip->r + pw_per_part(p, g * plan->K) * p->r_k + done * p->r_p
-                                  : NULL,
+                    .x = strip->x + pw_per_component(p, g * plan->C) * p->x_c,
+                    .y = strip->y + pw_per_component(p, g * plan->K) * p->y_k + done * p->y_p,
+                    .r = strip->r
+                             ? strip->r + pw_per_component(p, g * plan->K) * p->r_k + done * p->r_p
+                             : NULL,
                     .packed = strip->packed + (size_t)g * plan->group_bytes,
                     .c = g * plan->C,
                     .k = g * plan->K,
                     .from = strip->from + done,
                     .pixels = n,
-                    .head = before,
+                    .unaligned_prefix = before,
                     .to_next = 0,
-                    .first_block = first_of_part(plan, part, plan->parts),
-                    .end_block = first_of_part(plan, part + 1, plan->parts),
+                    .first_block = first_of_k_split(plan, split, plan->k_splits),
+                    .end_block = first_of_k_split(plan, split + 1, plan->k_splits),
                 };
                 run_item(plan, &it, scratch);
             }
 }
 
-int64_t pw_unaligned_head(const pw_plan *plan, const void *y) {
+int64_t pw_unaligned_prefix(const pw_plan *plan, const void *y) {
     if (!plan->stream) return 0;
     const int64_t most = pw_min(LINE, plan->problem.P);
-    for (int64_t head = 0; head < most; head++)
-        if (((uintptr_t)y + (uintptr_t)(head * plan->problem.y_p)) % LINE == 0) return head;
+    for (int64_t prefix = 0; prefix < most; prefix++)
+        if (((uintptr_t)y + (uintptr_t)(prefix * plan->problem.y_p)) % LINE == 0) return prefix;
     return 0;
 }
 
-/* Panels of pixels, and parts of the blocks where pixels alone make too few items, or where the
- * weights are more than the pixels: then each thread reads its own part of them only. */
-static void cut(call *call, int threads) {
+/* Panels of pixels, and splits of the blocks where pixels alone make too few items, or where the
+ * weights are more than the pixels: then each thread reads its own split of them only. */
+static void cut_into_items(call *call, int threads) {
     const pw_plan *plan = call->plan;
     const pw_problem *p = &plan->problem;
     const int64_t rows = plan->outer * p->groups, wanted = (int64_t)threads * PW_ITEMS_PER_THREAD;
-    int64_t parts = plan->parts;
-    call->head = pw_unaligned_head(plan, call->y);
+    int64_t k_splits = plan->k_splits;
+    call->prefix = pw_unaligned_prefix(plan, call->y);
     call->panel = plan->panel;
     if (threads > 1) {
         const int64_t tiles = rows * pw_ceil_div(p->P, plan->step);
-        if (!plan->whole && (tiles < 2 * threads || plan->K > plan->outer * p->P))
-            parts = pw_max(parts, pw_min(plan->n_blocks, pw_ceil_div(wanted, rows)));
-        const int64_t pixels = pw_ceil_div(rows * p->P * parts, wanted);
+        if (!plan->needs_all_k && (tiles < 2 * threads || plan->K > plan->outer * p->P))
+            k_splits = pw_max(k_splits, pw_min(plan->n_blocks, pw_ceil_div(wanted, rows)));
+        const int64_t pixels = pw_ceil_div(rows * p->P * k_splits, wanted);
         const int64_t unit = plan->step * (plan->run > 1 ? plan->run : 1);
         call->panel = pw_min(call->panel, pw_round_up(pw_max(pixels, 1), unit));
     }
-    call->parts = (int)parts;
-    const int64_t after_head = p->P - (plan->heads_differ ? 0 : call->head);
-    call->panels = after_head <= call->panel ? 1 : pw_ceil_div(after_head, call->panel);
-    call->items = rows * call->parts * call->panels;
+    call->k_splits = (int)k_splits;
+    const int64_t after_prefix = p->P - (plan->prefixes_differ ? 0 : call->prefix);
+    call->panels = after_prefix <= call->panel ? 1 : pw_ceil_div(after_prefix, call->panel);
+    call->items = rows * call->k_splits * call->panels;
 }
 
 pw_status pw_run_conv(const pw_plan *plan, const void *packed, const void *x, const void *r,
@@ -240,8 +242,8 @@ pw_status pw_run_conv(const pw_plan *plan, const void *packed, const void *x, co
         (double)plan->outer * (double)p->P * (double)p->K * (double)plan->C;
     if ((int64_t)plan->present_at * p->groups < PARALLEL_FROM_BYTES)
         threads = pw_worth_threads(multiply_adds, threads);
-    cut(&call, threads);
-    return pw_spread(&call.shares, call.items, multiply_adds, threads, work, &call);
+    cut_into_items(&call, threads);
+    return pw_spread(&call.shares, call.items, multiply_adds, threads, run_conv_items, &call);
 }
 
 pw_status pw_conv(const pw_plan *plan, const void *w, ptrdiff_t w_k, ptrdiff_t w_c,

@@ -15,10 +15,10 @@ typedef struct pw_strip {
     int64_t from, pixels;
 } pw_strip;
 
-/* All channels of a strip. `head`: pixels before y is aligned, which the first kernel call takes.
+/* All channels of a strip. `prefix`: pixels before y is aligned, which the first kernel call takes.
  * scratch: plan->scratch.bytes. */
-void pw_run_strip(const pw_plan *, const pw_strip *, int64_t head, char *scratch);
+void pw_run_strip(const pw_plan *, const pw_strip *, int64_t prefix, char *scratch);
 /* Pixels up to the first at which every row of y is aligned to a line; 0 if there is none. */
-int64_t pw_unaligned_head(const pw_plan *, const void *y);
+int64_t pw_unaligned_prefix(const pw_plan *, const void *y);
 
 #endif

@@ -32,14 +32,14 @@ static ptrdiff_t fetch_distance(const pw_matrix *from, int64_t n_j) {
     return from->j == size || from->j == -size ? bytes : bytes > 0 ? from->i : 0;
 }
 
-/* Copies n_c channels by n_p pixels, innermost what lies one behind the other in scratch. Where
+/* Copies n_c channels by n_p pixels, innermost what is contiguous in scratch. Where
  * channels come in pairs, in the array each pair's second lies `part` behind its first. */
 static void copy_panel(const pw_plan *plan, pw_convert convert, pw_matrix to, pw_matrix from,
                        int to_scratch, ptrdiff_t part, int64_t n_c, int64_t n_p, int planes) {
-    const int64_t parts = plan->problem.parts;
+    const int64_t components = plan->problem.components;
     pw_matrix *scratch = to_scratch ? &to : &from, *array = to_scratch ? &from : &to;
     const ptrdiff_t step = scratch->i, size = (ptrdiff_t)pw_size(array->dtype);
-    if (parts == 2 && planes && array->j == 2 * size && part == size &&
+    if (components == 2 && planes && array->j == 2 * size && part == size &&
         array->dtype == scratch->dtype && !array->swap) {
         if (to_scratch)
             plan->kernels->split(to, from, n_c / 2, n_p, 2 * (ptrdiff_t)n_p * size);
@@ -47,25 +47,25 @@ static void copy_panel(const pw_plan *plan, pw_convert convert, pw_matrix to, pw
             plan->kernels->merge(to, from, n_c / 2, n_p);
         return;
     }
-    scratch->i *= parts;
-    for (int64_t i = 0; i < parts; i++, scratch->at += step, array->at += part) {
+    scratch->i *= components;
+    for (int64_t i = 0; i < components; i++, scratch->at += step, array->at += part) {
         if (planes) {
-            pw_copy(convert, to, from, n_c / parts, n_p,
+            pw_copy(convert, to, from, n_c / components, n_p,
                     to_scratch ? fetch_distance(&from, n_p) : 0);
         } else {
             const pw_matrix t = {to.dtype, to.at, to.j, to.i, to.swap};
             const pw_matrix f = {from.dtype, from.at, from.j, from.i, from.swap};
-            const ptrdiff_t fetch = to_scratch ? fetch_distance(&f, n_c / parts) : 0;
-            pw_copy(convert, t, f, n_p, n_c / parts, fetch);
+            const ptrdiff_t fetch = to_scratch ? fetch_distance(&f, n_c / components) : 0;
+            pw_copy(convert, t, f, n_p, n_c / components, fetch);
         }
     }
 }
 
-/* Whether x, with channels that lie one behind the other, is turned into planes in scratch by whole
+/* Whether x, with contiguous channels, is turned into planes in scratch by whole
  * vectors: of each run of pixels some are written past its end, where the next run's will be, or where
  * plan->room has a place. */
 static int turns(const pw_plan *plan, const pw_matrix *x) {
-    return !plan->interleaved && plan->problem.parts == 1 && x->dtype == plan->problem.dtype &&
+    return !plan->interleaved && plan->problem.components == 1 && x->dtype == plan->problem.dtype &&
            !x->swap && x->i == (ptrdiff_t)pw_size(x->dtype) && x->j != x->i;
 }
 
@@ -73,9 +73,9 @@ static int turns(const pw_plan *plan, const pw_matrix *x) {
  * the next row are fetched, which lie beside these then. */
 static void fetch_next_row(const pw_plan *plan, const pw_matrix *x, int64_t n_c, int64_t n) {
     const pw_problem *p = &plan->problem;
-    if ((!plan->row && !p->outer) || (x->j < PAGE && x->j > -PAGE)) return;
+    if ((!plan->row_pixels && !p->outer) || (x->j < PAGE && x->j > -PAGE)) return;
     const ptrdiff_t pixel = (ptrdiff_t)n_c * x->i;
-    const char *next = x->at + (plan->row ? plan->x_row : p->x_outer[p->outer - 1]);
+    const char *next = x->at + (plan->row_pixels ? plan->x_row : p->x_outer[p->outer - 1]);
     for (int64_t j = 0; j < n; j++, next += x->j)
         for (ptrdiff_t at = 0; at < pixel; at += LINE) __builtin_prefetch(next + at, 0, 2);
 }
@@ -83,7 +83,7 @@ static void fetch_next_row(const pw_plan *plan, const pw_matrix *x, int64_t n_c,
 void pw_stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t c, int64_t n_c,
                 int64_t from, int64_t n) {
     const pw_kernels *kernels = plan->kernels;
-    const int64_t row = plan->row ? plan->row : plan->problem.P;
+    const int64_t row = plan->row_pixels ? plan->row_pixels : plan->problem.P;
     for (int64_t part; n > 0; n -= part, from += part, to.at += part * to.j) {
         pw_matrix source = x;
         source.at += from / row * plan->x_row + from % row * x.j;
@@ -93,8 +93,8 @@ void pw_stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t c, int64
                 fetch_next_row(plan, &source, n_c, part);
                 kernels->planes_of_rows(source.at, source.j, (int)n_c, part, to.at, to.i);
             } else
-                copy_panel(plan, kernels->load[x.dtype], to, source, 1, plan->problem.x_part, n_c,
-                           part, !plan->interleaved);
+                copy_panel(plan, kernels->load[x.dtype], to, source, 1, plan->problem.x_component,
+                           n_c, part, !plan->interleaved);
             if (plan->affine == PW_AFFINE_STAGED)
                 kernels->affine(to, to, pw_scale(plan, c), pw_offset(plan, c), n_c, part, 0);
         }
@@ -102,7 +102,7 @@ void pw_stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t c, int64
 }
 
 void pw_stage_r(const pw_plan *plan, pw_matrix to, pw_matrix r, int64_t channels, int64_t n) {
-    copy_panel(plan, plan->kernels->load[r.dtype], to, r, 1, plan->problem.r_part, channels, n,
+    copy_panel(plan, plan->kernels->load[r.dtype], to, r, 1, plan->problem.r_component, channels, n,
                plan->planes);
 }
 
@@ -111,9 +111,9 @@ static int holds_planes(const pw_plan *plan) {
     return plan->planes || plan->tiled;
 }
 
-/* Whether planes in scratch are turned into pixels of y, whose channels lie one behind the other. */
+/* Whether planes in scratch are turned into pixels of y, whose channels are contiguous. */
 static int turns_back(const pw_plan *plan, const pw_matrix *y) {
-    return holds_planes(plan) && plan->problem.parts == 1 && y->dtype == plan->problem.dtype &&
+    return holds_planes(plan) && plan->problem.components == 1 && y->dtype == plan->problem.dtype &&
            !y->swap && y->i == (ptrdiff_t)pw_size(y->dtype) && y->j != y->i;
 }
 
@@ -132,14 +132,15 @@ static void store_turned(const pw_plan *plan, pw_matrix y, pw_matrix from, int64
 }
 
 void pw_store_y(const pw_plan *plan, pw_matrix y, pw_matrix from, int64_t channels, int64_t pixels,
-                int stream, int64_t head) {
-    const int64_t before = stream ? head : pixels;
+                int stream, int64_t prefix) {
+    const int64_t before = stream ? prefix : pixels;
     const pw_convert store = plan->kernels->store[y.dtype];
     if (turns_back(plan, &y)) {
         store_turned(plan, y, from, channels, pixels);
         return;
     }
-    copy_panel(plan, store, y, from, 0, plan->problem.y_part, channels, before, holds_planes(plan));
+    copy_panel(plan, store, y, from, 0, plan->problem.y_component, channels, before,
+               holds_planes(plan));
     if (!stream) return;
     y.at += before * y.j, from.at += before * from.j;
     if ((uintptr_t)y.at % LINE == 0)
@@ -164,7 +165,7 @@ void pw_finish_tiles(const pw_plan *plan, pw_matrix y, char *tiles, int64_t n) {
             pw_store_y(plan, y, tile, plan->y_channels, m, 0, 0);
             y.at += vector * y.j;
         } else {
-            memmove(tiles + p * size, tile.at, (size_t)row); /* one behind the other */
+            memmove(tiles + p * size, tile.at, (size_t)row); /* contiguous */
         }
     }
     tile.at = tiles;

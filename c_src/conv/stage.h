@@ -11,9 +11,9 @@ void pw_stage_x(const pw_plan *, pw_matrix to, pw_matrix x, int64_t c, int64_t n
                 int64_t n);
 /* n pixels of a residual. */
 void pw_stage_r(const pw_plan *, pw_matrix to, pw_matrix r, int64_t channels, int64_t n);
-/* From scratch to y: past the caches, if so, after `head` pixels. */
+/* From scratch to y: past the caches, if so, after `prefix` pixels. */
 void pw_store_y(const pw_plan *, pw_matrix y, pw_matrix from, int64_t channels, int64_t pixels,
-                int stream, int64_t head);
+                int stream, int64_t prefix);
 
 /* What is made of n pixels' sums, in planes in scratch, before they are stored. */
 void pw_finish_sums(const pw_plan *, pw_matrix y, int64_t n);

@@ -48,18 +48,20 @@ static void fetch_now(const pw_plan *plan, pw_ahead *ahead, int64_t channels, in
 
 void pw_run_tiles(const pw_plan *plan, const pw_item *it, const pw_pass *pass) {
     const ptrdiff_t size = (ptrdiff_t)pw_size(plan->problem.dtype);
-    const int64_t room = plan->room, head = it->head;
+    const int64_t room = plan->room, prefix = it->unaligned_prefix;
     const pw_block *first = &plan->blocks[it->first_block], *end = &plan->blocks[it->end_block];
     const int single = end - first == 1 && !(plan->interleaved && plan->run);
-    const int64_t tile = !single ? plan->tile : plan->run > 1 ? plan->run * plan->step : it->pixels;
+    const int64_t tile = !single         ? plan->tile_pixels
+                         : plan->run > 1 ? plan->run * plan->step
+                                         : it->pixels;
     pw_ahead ahead = {pass->next, INT64_MAX, INT64_MAX, INT64_MAX, 0, 0, 0};
     const int scales = plan->affine == PW_AFFINE_IN_KERNELS;
     /* All of it: to clear what an initialiser leaves out takes as long as a small tile's sums. */
-    pw_tile t = {
+    pw_ukernel_args t = {
         .x = NULL,
         .x_c = pass->x.i,
         .x_p = pass->x.j,
-        .row = plan->stage_x ? 0 : plan->row,
+        .row_pixels = plan->stage_x ? 0 : plan->row_pixels,
         .in_row = 0,
         .x_row = plan->x_row,
         .scale = scales ? pw_scale(plan, it->c + pass->c) : NULL,
@@ -73,12 +75,12 @@ void pw_run_tiles(const pw_plan *plan, const pw_item *it, const pw_pass *pass) {
         .r_ahead = plan->prefetch && !plan->stage_r ? R_AHEAD : 0,
         .acc = NULL,
         .acc_step = 0,
-        .C = plan->pairs ? pw_ceil_div(pass->channels, 2) : pass->channels,
+        .C = plan->bf16_pairs ? pw_ceil_div(pass->channels, 2) : pass->channels,
         .n = 0,
         .channels = 0,
         .first = pass->first,
         .last = pass->last && !plan->tiled,
-        .transposed = plan->transposed || plan->rows_to_planes,
+        .transposed = plan->transposed || plan->transposing_to_planes,
         .stream = 0,
         .prefetch = 0,
         .ahead = NULL,
@@ -88,16 +90,16 @@ void pw_run_tiles(const pw_plan *plan, const pw_item *it, const pw_pass *pass) {
         .fill = plan->problem.fill,
     };
     for (int64_t p = 0, n; p < it->pixels; p += n) {
-        n = pw_min(p == 0 && head ? head : tile, it->pixels - p);
+        n = pw_min(p == 0 && prefix ? prefix : tile, it->pixels - p);
         t.n = n;
-        if (t.row) {
-            t.x = pass->x.at + (it->from + p) / t.row * t.x_row;
-            t.in_row = (it->from + p) % t.row;
+        if (t.row_pixels) {
+            t.x = pass->x.at + (it->from + p) / t.row_pixels * t.x_row;
+            t.in_row = (it->from + p) % t.row_pixels;
         } else {
             t.x = pass->x.at + p * pass->x.j;
         }
         t.prefetch = plan->interleaved && plan->run ? 0 : plan->prefetch;
-        if (plan->run && p >= head)
+        if (plan->run && p >= prefix)
             t.ahead = fetch_ahead(plan, it, pass, p, &ahead);
         else if (pass->next)
             t.ahead = &ahead;
@@ -108,14 +110,14 @@ void pw_run_tiles(const pw_plan *plan, const pw_item *it, const pw_pass *pass) {
             const ptrdiff_t k = (ptrdiff_t)(block->k - first->k);
             t.bias = it->packed + block->offset;
             t.w = it->packed + block->offset +
-                  (1 + (plan->pairs ? pass->c / 2 : pass->c)) * block->width * size;
+                  (1 + (plan->bf16_pairs ? pass->c / 2 : pass->c)) * block->width * size;
             t.channels = block->channels;
             if (plan->slopes) t.slopes = plan->slopes + (it->k + block->k) * size;
             t.y = pass->y.at + k * pass->y.i + p * pass->y.j;
             t.r = pass->r.at ? pass->r.at + k * pass->r.i + p * pass->r.j : NULL;
             if (pass->acc) {
-                /* Whole vectors go there: what follows the head must not share one with it. */
-                const int64_t slot = p && head ? p - head + LINE / size : p;
+                /* Whole vectors go there: what follows the prefix must not share one with it. */
+                const int64_t slot = p && prefix ? p - prefix + LINE / size : p;
                 t.acc = pass->acc + (block->at - first->at) * room * size +
                         slot * size * (plan->interleaved ? block->width : 1);
                 t.acc_step = size * (plan->interleaved ? block->width : room);

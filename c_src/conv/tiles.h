@@ -11,8 +11,8 @@ typedef struct pw_item {
     char *y;
     int64_t c, k; /* of x and y: the group's first channel */
     int64_t from, pixels;
-    int64_t head;      /* pixels of it before y is aligned */
-    ptrdiff_t to_next; /* bytes to x of the next outer index; 0: there is none to fetch */
+    int64_t unaligned_prefix; /* pixels of it before y is aligned */
+    ptrdiff_t to_next;        /* bytes to x of the next outer index; 0: there is none to fetch */
     int first_block, end_block;
 } pw_item;
 
@@ -31,8 +31,8 @@ typedef struct pw_pass {
 void pw_run_tiles(const pw_plan *, const pw_item *, const pw_pass *);
 
 /* Channels of an array before channel c, where they may come in pairs. */
-static inline int64_t pw_per_part(const pw_problem *p, int64_t c) {
-    return p->parts == 1 ? c : c / 2;
+static inline int64_t pw_per_component(const pw_problem *p, int64_t c) {
+    return p->components == 1 ? c : c / 2;
 }
 
 #endif

@@ -2,6 +2,7 @@
  * of threads, for those are no matter for the bits of a sum. */
 #include "gradient/plan.h"
 #include "base/math.h"
+#include "base/scratch.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -62,7 +63,7 @@ static pw_operand operand(const pw_problem *p, const ptrdiff_t *outer, ptrdiff_t
     return o;
 }
 
-static int is_aliased(const pw_operand *o) {
+static int is_aliased_operand(const pw_operand *o) {
     return o->c % PAGE == 0 && o->channels > MOST_ALIASED;
 }
 
@@ -71,7 +72,8 @@ static int is_aliased(const pw_operand *o) {
  * 1.17. */
 static int needs_copy(const pw_gradient *plan) {
     const int64_t vectors = pw_ceil_div(plan->b.channels, plan->kernels->vector);
-    return is_aliased(&plan->a) && (plan->dots || vectors % plan->kernels->nv_max);
+    return is_aliased_operand(&plan->a) &&
+           (plan->dots || vectors % plan->kernels->interleaved_nr_max);
 }
 
 /* Dot products need planes; rows of channels are as good for interleaved kernels and the bias. */
@@ -169,25 +171,22 @@ static void bound_tiles(pw_gradient *plan) {
     plan->most_b = whole_units(most_b, plan->unit_b, plan->b.channels);
 }
 
-static size_t region(size_t *end, int used, int64_t bytes) {
-    const size_t at = *end;
-    if (used) *end += (size_t)pw_round_up(bytes, LINE);
-    return at;
-}
-
-static void lay_out_scratch(pw_gradient *plan) {
+static void lay_out_gradient(pw_gradient *plan) {
     const int64_t size = (int64_t)pw_size(plan->problem.dtype);
     const int sums = !plan->by_segment && !pw_gradient_is_direct(plan);
     const int64_t y_channels = plan->swapped ? plan->most_b : plan->most_a;
     size_t end = 0;
     const int gathers = !plan->dots && pw_gradient_gathers(&plan->b, size);
-    plan->scratch.a = region(&end, plan->a.staged != PW_IN_PLACE, plan->most_a * plan->room * size);
-    plan->scratch.b = region(&end, plan->b.staged != PW_IN_PLACE || !plan->dots,
-                             plan->most_b * (plan->dots ? plan->room : plan->block) * size);
-    plan->scratch.gathered = region(&end, gathers, plan->most_b * PW_GATHERED_ROOM * size);
-    plan->scratch.sums = region(&end, sums, plan->most_a * plan->most_b * size);
-    plan->scratch.bias = region(&end, sums, y_channels * size);
-    plan->scratch.ones = region(&end, 1, plan->block * size);
+    plan->scratch.a =
+        pw_region(&end, plan->a.staged != PW_IN_PLACE, plan->most_a * plan->room, (size_t)size);
+    plan->scratch.b =
+        pw_region(&end, plan->b.staged != PW_IN_PLACE || !plan->dots,
+                  plan->most_b * (plan->dots ? plan->room : plan->block), (size_t)size);
+    plan->scratch.gathered =
+        pw_region(&end, gathers, plan->most_b * PW_GATHERED_ROOM, (size_t)size);
+    plan->scratch.sums = pw_region(&end, sums, plan->most_a * plan->most_b, (size_t)size);
+    plan->scratch.bias = pw_region(&end, sums, y_channels, (size_t)size);
+    plan->scratch.ones = pw_region(&end, 1, plan->block, (size_t)size);
     plan->scratch.bytes = end;
 }
 
@@ -200,13 +199,13 @@ pw_gradient *pw_gradient_new(const pw_kernel_set *set, const pw_problem *problem
     plan->by_segment =
         plan->segments > 1 && plan->segments * pw_gradient_segment_bytes(plan) <= SEGMENTS_BYTES;
     bound_tiles(plan);
-    lay_out_scratch(plan);
+    lay_out_gradient(plan);
     const int64_t planes = problem->C + problem->K;
     plan->prefetch = plan->blocks * plan->block * planes * (int64_t)pw_size(problem->dtype) >=
                      PREFETCH_FROM_BYTES;
     const int64_t block_bytes =
         plan->block * (plan->a.channels + plan->b.channels) * (int64_t)pw_size(problem->dtype);
-    plan->far = !is_aliased(&plan->b) && block_bytes <= FAR_BYTES;
+    plan->far = !is_aliased_operand(&plan->b) && block_bytes <= FAR_BYTES;
     snprintf(plan->description, sizeof plan->description,
              "%s %s: %lld segments, %lld blocks of %lld pixels, tiles of %lld x %lld%s%s%s%s%s",
              set->name,

@@ -47,16 +47,16 @@ enum { PW_GATHERED = 64, PW_GATHERED_ROOM = 80 };
 
 /* Items that threads take: of each group, tiles of a by tiles of b, of each segment or all. */
 typedef struct pw_gradient_cut {
-    int64_t a_parts, b_parts, items;
+    int64_t a_splits, b_splits, items;
 } pw_gradient_cut;
 pw_gradient_cut pw_gradient_items(const pw_gradient *, int threads);
 
-/* Channels of one of these parts: the first, and how many. */
-static inline void pw_gradient_part(int64_t n, int64_t unit, int64_t part, int64_t parts,
-                                    int64_t *first, int64_t *count) {
+/* Channels of one of these splits: the first, and how many. */
+static inline void pw_gradient_split(int64_t n, int64_t unit, int64_t split, int64_t splits,
+                                     int64_t *first, int64_t *count) {
     const int64_t units = pw_ceil_div(n, unit);
-    *first = units * part / parts * unit;
-    *count = pw_min(n, units * (part + 1) / parts * unit) - *first;
+    *first = units * split / splits * unit;
+    *count = pw_min(n, units * (split + 1) / splits * unit) - *first;
 }
 
 static inline ptrdiff_t pw_gradient_size(const pw_gradient *plan) {
@@ -86,7 +86,7 @@ static inline int64_t pw_gradient_segment_bytes(const pw_gradient *plan) {
 /* Vectors of b's channels that one kernel call takes, of n_b, from number `first` on. */
 static inline int pw_gradient_vectors(const pw_gradient *plan, int64_t n_b, int64_t first) {
     const int64_t left = pw_ceil_div(n_b, plan->kernels->vector) - first;
-    return (int)pw_ceil_div(left, pw_ceil_div(left, plan->kernels->nv_max));
+    return (int)pw_ceil_div(left, pw_ceil_div(left, plan->kernels->interleaved_nr_max));
 }
 
 static inline int pw_gradient_columns(const pw_gradient *plan, int64_t n_b, int64_t first,

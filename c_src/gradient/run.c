@@ -50,7 +50,7 @@ typedef struct upcoming {
     int64_t n;
 } upcoming;
 
-static const char zeros[PW_MAX_NV * LINE];
+static const char zeros[PW_MAX_NR * LINE];
 static const pw_epilogue no_epilogue = {.activation = PW_ACT_NONE};
 
 static pw_span block_at(const pw_gradient *plan, int64_t index) {
@@ -64,17 +64,17 @@ static void add_bias(const pw_gradient *plan, pw_matrix y, int planar, int64_t c
                      char *to, int add, const char *ones) {
     const ptrdiff_t size = pw_gradient_size(plan);
     if (!planar) {
-        const pw_tile t = {.x = y.at,
-                           .x_c = y.j,
-                           .bias = zeros,
-                           .w = ones,
-                           .y = to,
-                           .r = add ? to : NULL,
-                           .C = n,
-                           .n = channels,
-                           .first = 1,
-                           .last = 1,
-                           .epilogue = &no_epilogue};
+        const pw_ukernel_args t = {.x = y.at,
+                                   .x_c = y.j,
+                                   .bias = zeros,
+                                   .w = ones,
+                                   .y = to,
+                                   .r = add ? to : NULL,
+                                   .C = n,
+                                   .n = channels,
+                                   .first = 1,
+                                   .last = 1,
+                                   .epilogue = &no_epilogue};
         plan->kernels->planar[1](&t);
         return;
     }
@@ -148,21 +148,21 @@ static void add_products(const pw_gradient *plan, const tile *t, pw_matrix a, co
         nv = pw_gradient_vectors(plan, t->n_b, v);
         for (int64_t share = 0; share < shares; share++) {
             char *y = to->at + share * rows * to->row + v * vector;
-            const pw_tile k = {.x = a.at + share * rows * a.i,
-                               .x_c = a.j,
-                               .x_p = a.i,
-                               .bias = zeros,
-                               .w = panel + v * vector * plan->block,
-                               .y = y,
-                               .y_step = to->row,
-                               .r = add ? y : NULL,
-                               .r_step = to->row,
-                               .C = n,
-                               .n = pw_min(rows, t->n_a - share * rows),
-                               .channels = pw_gradient_columns(plan, t->n_b, v, nv),
-                               .first = 1,
-                               .last = 1,
-                               .epilogue = &no_epilogue};
+            const pw_ukernel_args k = {.x = a.at + share * rows * a.i,
+                                       .x_c = a.j,
+                                       .x_p = a.i,
+                                       .bias = zeros,
+                                       .w = panel + v * vector * plan->block,
+                                       .y = y,
+                                       .y_step = to->row,
+                                       .r = add ? y : NULL,
+                                       .r_step = to->row,
+                                       .C = n,
+                                       .n = pw_min(rows, t->n_a - share * rows),
+                                       .channels = pw_gradient_columns(plan, t->n_b, v, nv),
+                                       .first = 1,
+                                       .last = 1,
+                                       .epilogue = &no_epilogue};
             plan->kernels->interleaved[nv](&k);
             if (!plan->prefetch || v || !next->n) continue;
             fetch(plan, next->a, t->n_a, next->n, share, shares);
@@ -184,8 +184,8 @@ static void add_panel_bias(const pw_gradient *plan, const tile *t, const char *p
     }
 }
 
-static void add_block(const call *call, const tile *t, pw_span pixels, const upcoming *next,
-                      const sums *to, int add, char *scratch) {
+static void add_pixel_block(const call *call, const tile *t, pw_span pixels, const upcoming *next,
+                            const sums *to, int add, char *scratch) {
     const pw_gradient *plan = call->plan;
     const int64_t channel_a = t->group * plan->a.channels + t->a;
     const int64_t channel_b = t->group * plan->b.channels + t->b;
@@ -226,7 +226,7 @@ static void add_segment(const call *call, const tile *t, int64_t segment, const 
                                           t->group * plan->b.channels + t->b, pixels.from);
             next.n = pixels.n;
         }
-        add_block(call, t, block_at(plan, block), &next, to, block > first, scratch);
+        add_pixel_block(call, t, block_at(plan, block), &next, to, block > first, scratch);
     }
 }
 
@@ -252,7 +252,7 @@ GATHER(float)
 GATHER(double)
 
 /* A segment's sums of a tile to those of all segments, or into their place. */
-static void gather(const call *call, const tile *t, const sums *from, int add) {
+static void gather_sums(const call *call, const tile *t, const sums *from, int add) {
     const pw_gradient *plan = call->plan;
     const ptrdiff_t size = pw_gradient_size(plan);
     const int64_t C = plan->swapped ? plan->a.channels : plan->b.channels;
@@ -288,17 +288,17 @@ static sums kept(const call *call, const tile *t, int64_t segment) {
     };
 }
 
-static void run_item(call *call, int64_t index, int number, char *scratch) {
+static void run_gradient_item(call *call, int64_t index, int number, char *scratch) {
     const pw_gradient *plan = call->plan;
-    const int64_t b_part = index % call->cut.b_parts;
-    index /= call->cut.b_parts;
-    const int64_t a_part = index % call->cut.a_parts;
-    index /= call->cut.a_parts;
+    const int64_t b_split = index % call->cut.b_splits;
+    index /= call->cut.b_splits;
+    const int64_t a_split = index % call->cut.a_splits;
+    index /= call->cut.a_splits;
     const int64_t group = index % plan->problem.groups, segment = index / plan->problem.groups;
     tile t = {.group = group};
-    pw_gradient_part(plan->a.channels, plan->unit_a, a_part, call->cut.a_parts, &t.a, &t.n_a);
-    pw_gradient_part(plan->b.channels, plan->unit_b, b_part, call->cut.b_parts, &t.b, &t.n_b);
-    t.bias = call->db && (plan->swapped ? a_part : b_part) == 0;
+    pw_gradient_split(plan->a.channels, plan->unit_a, a_split, call->cut.a_splits, &t.a, &t.n_a);
+    pw_gradient_split(plan->b.channels, plan->unit_b, b_split, call->cut.b_splits, &t.b, &t.n_b);
+    t.bias = call->db && (plan->swapped ? a_split : b_split) == 0;
     if (plan->by_segment || pw_gradient_is_direct(plan)) {
         const sums to = kept(call, &t, segment);
         add_segment(call, &t, segment, &to, scratch);
@@ -309,7 +309,7 @@ static void run_item(call *call, int64_t index, int number, char *scratch) {
                      .bias = scratch + plan->scratch.bias};
     for (int64_t s = 0; s < plan->segments && pw_goes_on(&call->shares, number); s++) {
         add_segment(call, &t, s, &to, scratch);
-        gather(call, &t, &to, s > 0);
+        gather_sums(call, &t, &to, s > 0);
     }
 }
 
@@ -321,14 +321,14 @@ static void fill_with_ones(const pw_gradient *plan, char *to) {
             ((double *)to)[i] = 1;
 }
 
-static void work(void *argument, int number) {
+static void run_gradient_items(void *argument, int number) {
     call *call = argument;
     char *scratch = pw_thread_scratch(call->plan->scratch.bytes);
     int turn = 0;
     if (!scratch) return;
     fill_with_ones(call->plan, scratch + call->plan->scratch.ones);
     for (int64_t index; (index = pw_next_item(&call->shares, number, &turn)) >= 0;)
-        run_item(call, index, number, scratch);
+        run_gradient_item(call, index, number, scratch);
 }
 
 pw_status pw_gradient_run(const pw_gradient *plan, const void *x, const void *y, void *dw, void *db,
@@ -348,8 +348,8 @@ pw_status pw_gradient_run(const pw_gradient *plan, const void *x, const void *y,
     const double multiply_adds = outputs * (double)plan->block * (double)plan->blocks;
     threads = pw_worth_threads(multiply_adds, threads);
     call.cut = pw_gradient_items(plan, threads);
-    const pw_status status =
-        pw_spread_in_order(&call.shares, call.cut.items, multiply_adds, threads, work, &call);
+    const pw_status status = pw_spread_in_order(&call.shares, call.cut.items, multiply_adds,
+                                                threads, run_gradient_items, &call);
     const int64_t kept_sums = call.segments && status == PW_OK ? plan->segments * p->groups : 0;
     for (int64_t i = 0; i < kept_sums; i++) {
         const tile all = {.group = i % p->groups,
@@ -357,7 +357,7 @@ pw_status pw_gradient_run(const pw_gradient *plan, const void *x, const void *y,
                           .n_b = plan->b.channels,
                           .bias = db != NULL};
         const sums from = kept(&call, &all, i / p->groups);
-        gather(&call, &all, &from, i >= p->groups);
+        gather_sums(&call, &all, &from, i >= p->groups);
     }
     free(call.segments);
     return status;

@@ -1,25 +1,25 @@
 /* Template: which pixels miss a channel, by the values of x. */
 
 /* Every element's bit, as V_EQUAL has them. */
-enum { FN(ALL) = (1 << VW) - 1 };
+enum { ALL_LANES = (1 << VW) - 1 };
 
-/* Pixels of C channels of the sums' dtype, one behind the other: the same steps for each, for where
+/* Contiguous pixels of C channels of the sums' dtype: the same steps for each, for where
  * those that miss one lie is not to be foreseen. */
 static void FN(absent_in_rows)(uint8_t *restrict flags, const char *restrict from,
                                const pw_nodata *nodata, int64_t C, int64_t n) {
-    const V wanted = FN(load1)((const char *)nodata->value);
-    const unsigned turn = V_EQUAL(wanted, wanted) ? 0 : FN(ALL);
+    const V wanted = v_broadcast((const char *)nodata->value);
+    const unsigned turn = v_equal(wanted, wanted) ? 0 : ALL_LANES;
     const int64_t whole = C / VW * VW;
     const int left = (int)(C - whole);
     for (int64_t p = 0; p < n; p++) {
         unsigned found = 0;
         for (int64_t c = 0; c < whole; c += VW, from += VW * sizeof(T)) {
-            const V v = V_LOAD(from);
-            found |= turn ? V_EQUAL(v, v) ^ turn : V_EQUAL(v, wanted);
+            const V v = v_load(from);
+            found |= turn ? v_equal(v, v) ^ turn : v_equal(v, wanted);
         }
         if (left) {
-            const V v = V_LOADN(from, left);
-            const unsigned some = turn ? V_EQUAL(v, v) ^ turn : V_EQUAL(v, wanted);
+            const V v = v_loadn(from, left);
+            const unsigned some = turn ? v_equal(v, v) ^ turn : v_equal(v, wanted);
             found |= some & ((1u << left) - 1);
             from += left * (ptrdiff_t)sizeof(T);
         }
@@ -37,13 +37,13 @@ static void FN(absent_in_rows)(uint8_t *restrict flags, const char *restrict fro
         found[j] |= (TEST);                             \
     }
 #define FLAG_ALL(FROM, NUMBER, EXPRESSION, TEST)                       \
-    if (dense)                                                         \
+    if (contiguous)                                                    \
         FLAG_EACH(FROM, NUMBER, EXPRESSION, (ptrdiff_t)sizeof x, TEST) \
     else                                                               \
         FLAG_EACH(FROM, NUMBER, EXPRESSION, x_p, TEST)
 #define ABSENT_IN_ROWS(NAME, FROM, WHOLE, NUMBER, EXPRESSION)                                 \
-    PW_INLINE int FN(has_absent_##NAME)(const char *restrict source, const pw_nodata *nodata, \
-                                        int64_t count) {                                      \
+    PW_INLINE int has_absent_##NAME(const char *restrict source, const pw_nodata *nodata,     \
+                                    int64_t count) {                                          \
         FROM x;                                                                               \
         memcpy(&x, nodata->value, sizeof x);                                                  \
         const NUMBER wanted = EXPRESSION;                                                     \
@@ -65,9 +65,9 @@ static void FN(absent_in_rows)(uint8_t *restrict flags, const char *restrict fro
         }                                                                                     \
         for (int64_t p = 0, m; p < n; p += m) {                                               \
             m = n - p < PW_FLAGGED_ROWS ? n - p : PW_FLAGGED_ROWS;                            \
-            if (!FN(has_absent_##NAME)(from + p * pixel, nodata, m * C)) continue;            \
+            if (!has_absent_##NAME(from + p * pixel, nodata, m * C)) continue;                \
             for (int64_t j = p; j < p + m; j++)                                               \
-                flags[j] |= (uint8_t)FN(has_absent_##NAME)(from + j * pixel, nodata, C);      \
+                flags[j] |= (uint8_t)has_absent_##NAME(from + j * pixel, nodata, C);          \
         }                                                                                     \
     }
 #define ABSENT(NAME, FROM, WHOLE, NUMBER, EXPRESSION)                                    \
@@ -75,7 +75,7 @@ static void FN(absent_in_rows)(uint8_t *restrict flags, const char *restrict fro
     static void FN(absent_##NAME)(uint8_t *restrict flags, const char *restrict from,    \
                                   ptrdiff_t x_c, ptrdiff_t x_p, const pw_nodata *nodata, \
                                   int64_t C, int64_t n) {                                \
-        const int dense = x_p == sizeof(FROM);                                           \
+        const int contiguous = x_p == sizeof(FROM);                                      \
         for (int64_t p = 0; p < n; p += PW_FLAGGED) {                                    \
             const int64_t count = n - p < PW_FLAGGED ? n - p : PW_FLAGGED;               \
             WHOLE found[PW_FLAGGED];                                                     \
@@ -113,8 +113,3 @@ ABSENT(bf16, uint16_t, uint32_t, float, from_bf16(x))
      FN(NAME##_u16), FN(NAME##_i16), FN(NAME##_u32), FN(NAME##_i32), \
      FN(NAME##_u64), FN(NAME##_i64), FN(NAME##_f16), FN(NAME##_bf16)}
 #define ABSENTS .absent = ABSENTS_OF(absent), .absent_in_rows = ABSENTS_OF(absent_in_rows)
-
-#undef ABSENT
-#undef ABSENT_IN_ROWS
-#undef FLAG_EACH
-#undef FLAG_ALL

@@ -1,46 +1,56 @@
-/* What every instruction set's file needs before its templates.
+/* What the files of every instruction set need before the templates.
  *
- * The file defines, for each dtype, these macros, and then includes the templates. Vectors are
- * VW elements of T; addresses are `char *` of any alignment.
+ * One file for each set and dtype, such as avx2_f32.c, defines T (the dtype of the sums), V (a vector of
+ * VW of them) and SUFFIX, and these functions; then it includes kernels_tmpl.h. Pointers may have any
+ * alignment.
  *
- *     T V VW SUFFIX
- *     V_SET1(x) V_LOAD(p) V_STORE(p, v) V_STREAM(p, v)
- *     V_LOADN(p, n) V_STOREN(p, n, v)      the first n < VW elements, nothing behind them
- *     V_FMA(a, b, c)                       a * b + c, rounded once
- *     V_ADD V_SUB V_MUL V_DIV
- *     V_MAX(a, b) V_MIN(a, b)              a > b ? a : b and a < b ? a : b: b if either is NaN
- *     V_WHERE_POSITIVE(x, a, b)            x > 0 ? a : b
- *     V_WHERE_BETTER(x, y, a, b)           x > y, or x is NaN and y is not ? a : b
- *     V_EQUAL(x, y)                        a bit for each element, from the lowest on: set where equal
- *     V_SQRT(x) V_ABS(x) V_COPYSIGN(size, sign)
- *     V_SHIFT(v)                           the bits of v shifted left by the mantissa's 23 or 52 bits
- *     PLANAR_NV(KR) PLANAR_KR_MAX          vectors of pixels in a tile of KR channels
- *     ROWS(NV) NV_MAX                      pixels in an interleaved tile of NV vectors
- *     DOTS_A DOTS_B                        planes in a tile of dot products: 2 x 2, 3 x 4 or 4 x 6
+ *     v_set1(x) v_load(p) v_store(p, v)
+ *     v_stream(p, v)                       past the caches, to an aligned address
+ *     v_loadn(p, n) v_storen(p, n, v)      the first n < VW elements, nothing behind them
+ *     v_fma(a, b, c)                       a * b + c, rounded once
+ *     v_add v_sub v_mul v_div
+ *     v_max(a, b) v_min(a, b)              a > b ? a : b and a < b ? a : b: b if either is NaN
+ *     v_where_positive(x, a, b)            x > 0 ? a : b
+ *     v_where_better(x, y, a, b)           x > y, or x is NaN and y is not ? a : b
+ *     v_equal(x, y)                        a bit for each element, from the lowest on: set where equal
+ *     v_sqrt(x) v_abs(x) v_copysign(size, sign)
+ *     v_shift(v)                           the bits of v shifted left by the mantissa's 23 or 52 bits
  *
- * and, for planar kernels that convert x, from LEAST_CONVERTED channels on,
+ * With CONVERTS_INTEGERS, planar kernels convert x:
  *
- *     V_LOAD_U8(p) V_LOAD_U16(p) V_LOAD_I16(p)         VW integers
- *     V_LOADN_U8(p, n) V_LOADN_U16(p, n) V_LOADN_I16(p, n)
- *     V_LOAD_REVERSED(p) V_LOADN_REVERSED(p, n)        from p on towards lower addresses
- *     PAIR_U PAIR_NV(K)                    hidden channels at a time of two layers at once, vectors
- *                                          of pixels in a tile of K channels
- *     NARROW_MAX NARROW_U                  optional: hidden channels that fit into registers beside
- *                                          output channels, and how many of those at a time
+ *     v_load_u8(p) v_load_u16(p) v_load_i16(p) v_loadn_u8(p, n) v_loadn_u16(p, n) v_loadn_i16(p, n)
  *
- * and, for kernels that transpose in registers (groups_tmpl.h), with VW / GROUP rows in a vector:
+ * With READS_REVERSED, they read it towards lower addresses:
  *
- *     ROWS_KR_MAX                          output channels of a tile
- *     G_LOAD(p, step) G_STORE(p, step, v)  GROUP elements of each of VW / GROUP rows
- *     G_LOADN(p, step, n)                  the first n < GROUP elements of each; the rest is 0
- *     G_TRANSPOSE(v)                       V v[GROUP]: the GROUP x GROUP blocks, in place
+ *     v_load_reversed(p) v_loadn_reversed(p, n)
  *
- * and, for kernels of a few dense channels (dense_tmpl.h), a type FN(lanes) for what permutations need and
+ * With TRANSPOSE, which is 4, kernels transpose in registers (transpose_tmpl.h); VW / TRANSPOSE rows fit
+ * into a vector:
  *
- *     D_LANES(n, lanes)            prepares it for n channels
- *     D_SPLIT(n, lanes, from, to)  from[n], one behind the other VW pixels of n channels, to the
- *                                  vectors of the channels
- *     D_MERGE(n, lanes, from, to)  and back; both may change `from`
+ *     transpose_load(p, step) transpose_store(p, step, v)   TRANSPOSE elements of each of these rows
+ *     transpose_loadn(p, step, n)          the first n < TRANSPOSE elements of each; the rest is 0
+ *     transpose(v)                         the TRANSPOSE x TRANSPOSE blocks of v[TRANSPOSE], in place
+ *
+ * With HAS_LANES there are kernels for few channels (few_channels_tmpl.h), and a type `lanes`:
+ *
+ *     prepare_lanes(n, lanes)              what permutations of n channels need
+ *     split_lanes(n, lanes, from, to)      from[n], VW pixels of n contiguous channels, to the vectors
+ *                                          of the channels
+ *     merge_lanes(n, lanes, from, to)      and back; both may change `from`
+ *
+ * The set's header, such as avx2.h, lists the register tiles, MR x NR; each list makes both the kernels
+ * and their table. A tile has MR channels (interleaved: pixels), whose numbers are broadcast, and NR
+ * vectors of pixels (interleaved: of channels).
+ *
+ *     PLANAR_TILES(X)        X(MR, NR), MR from 1 on without gaps
+ *     CONVERTING_TILES(X)    X(MR, NR), some of those: kernels that convert x or read it in reverse
+ *     INTERLEAVED_TILES(X)   X(MR, NR), NR from 1 on
+ *     TRANSPOSING_TILES(X)   X(MR), MR from 1 to TRANSPOSING_MR_MAX; NR is 1
+ *     DOTS_TILES(X)          X(A, B), planes in a tile of dot products, DOTS_A x DOTS_B at most
+ *     FUSED2_TILES(X)        X(K, NR), output channels of two fused layers, whose hidden channels come
+ *                            FUSED2_HIDDEN at a time; NR is FUSED2_NR_MAX at most
+ *     BOTTLENECK_TILES(X)    X(H), hidden channels that fit into registers; output channels come
+ *                            BOTTLENECK_OUT at a time. Optional
  */
 #include <fenv.h>
 #include <math.h>
@@ -54,16 +64,16 @@
 
 #define FN(name) PW_PASTE(name, SUFFIX)
 
-/* Sums of a tile: no more than there are registers. */
-enum { PW_CACHE_LINE = 64, PW_MOST_SUMS = 32 };
+/* Sums of a tile: no more than there are registers. PLANAR_NR_MAX: vectors of pixels in any planar tile. */
+enum { PW_CACHE_LINE = 64, PW_MOST_SUMS = 32, PLANAR_NR_MAX = 6 };
 
 /* Where pixels p..p+n of a run are, which goes on in the next row of x where one ends. */
-__attribute__((unused)) PW_NOINLINE void find_pixels(const pw_tile *t, int64_t p, int n,
+__attribute__((unused)) PW_NOINLINE void find_pixels(const pw_ukernel_args *t, int64_t p, int n,
                                                      const char **found) {
-    int64_t row = (t->in_row + p) / t->row, column = (t->in_row + p) % t->row;
+    int64_t row = (t->in_row + p) / t->row_pixels, column = (t->in_row + p) % t->row_pixels;
     for (int i = 0; i < n; i++) {
         found[i] = t->x + row * t->x_row + column * t->x_p;
-        if (++column == t->row) column = 0, row++;
+        if (++column == t->row_pixels) column = 0, row++;
     }
 }
 

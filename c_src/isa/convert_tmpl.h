@@ -18,7 +18,7 @@
     static void FN(NAME)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j,   \
                          ptrdiff_t fetch) {                                        \
         const ptrdiff_t size = sizeof(TO), from_size = sizeof(FROM);               \
-        const int dense = to.j == size && from.j == from_size;                     \
+        const int contiguous = to.j == size && from.j == from_size;                \
         const int every_other = to.j == size && from.j == 2 * from_size;           \
         const int reversed = to.j == size && from.j == -from_size;                 \
         const ptrdiff_t span = n_j * from.j, least = span < 0 ? span : 0;          \
@@ -28,7 +28,7 @@
             if (fetch)                                                             \
                 for (ptrdiff_t at = 0; at < span - 2 * least; at += PW_CACHE_LINE) \
                     __builtin_prefetch(source + fetch + least + at, 0, 2);         \
-            if (dense)                                                             \
+            if (contiguous)                                                        \
                 EACH_OF(TO, FROM, size, from_size, EXPRESSION)                     \
             else if (every_other)                                                  \
                 EACH_OF(TO, FROM, size, 2 * from_size, EXPRESSION)                 \
@@ -87,57 +87,56 @@ static void FN(merge)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j) {
 }
 
 /* Whole numbers as wide as T. */
-typedef __typeof__(_Generic((T)0, float: (int32_t)0, double: (int64_t)0)) FN(whole);
+typedef __typeof__(_Generic((T)0, float: (int32_t)0, double: (int64_t)0)) whole;
 
 /* Up to BLOCK elements to the nearest whole numbers from lo to hi; room for whole vectors. Numbers
  * under 2^22, or 2^51, appear in the last bits of a sum with 1.5 * 2^23 (2^52). */
-PW_INLINE void FN(round_block)(FN(whole) * to, const char *from, ptrdiff_t step, int64_t n, T lo,
-                               T hi) {
+PW_INLINE void round_block(whole *to, const char *from, ptrdiff_t step, int64_t n, T lo, T hi) {
     const T magic = sizeof(T) == 4 ? (T)0x1.8p23 : (T)0x1.8p52;
-    FN(whole) zero;
+    whole zero;
     memcpy(&zero, &magic, sizeof zero);
     for (int64_t j = 0; j < n; j += VW) {
         V v;
         if (step == sizeof(T) && j + VW <= n) {
-            v = V_LOAD(from + j * (ptrdiff_t)sizeof(T));
+            v = v_load(from + j * (ptrdiff_t)sizeof(T));
         } else {
             T some[VW] = {0};
             for (int64_t i = 0; i < VW && j + i < n; i++)
                 memcpy(&some[i], from + (j + i) * step, sizeof(T));
-            v = V_LOAD((const char *)some);
+            v = v_load((const char *)some);
         }
-        v = V_WHERE_POSITIVE(V_ADD(V_ABS(v), C_(1)), v, C_(0)); /* NaN */
-        v = V_ADD(V_MIN(V_SET1(hi), V_MAX(V_SET1(lo), v)), V_SET1(magic));
-        V_STORE((char *)&to[j], v);
+        v = v_where_positive(v_add(v_abs(v), v_of(1)), v, v_of(0)); /* NaN */
+        v = v_add(v_min(v_set1(hi), v_max(v_set1(lo), v)), v_set1(magic));
+        v_store((char *)&to[j], v);
     }
     for (int64_t j = 0; j < n; j++) to[j] -= zero;
 }
 
-#define STORE_INTEGER(NAME, TO, LO, HI)                                                       \
-    static void FN(NAME)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j,              \
-                         ptrdiff_t fetch) {                                                   \
-        enum { BLOCK = 256 };                                                                 \
-        const double most = sizeof(T) == 4 ? 0x1p22 : 0x1p50;                                 \
-        const T lo = (T)((LO) < -most ? -most : (LO)), hi = (T)((HI) > most ? most : (HI));   \
-        (void)fetch;                                                                          \
-        for (int64_t i = 0; i < n_i; i++)                                                     \
-            for (int64_t j = 0; j < n_j; j += BLOCK) {                                        \
-                FN(whole) block[BLOCK];                                                       \
-                const int64_t n = n_j - j < BLOCK ? n_j - j : BLOCK;                          \
-                char *restrict target = to.at + i * to.i + j * to.j;                          \
-                FN(round_block)(block, from.at + i * from.i + j * from.j, from.j, n, lo, hi); \
-                if (to.j == sizeof(TO)) {                                                     \
-                    for (int64_t k = 0; k < n; k++) {                                         \
-                        const TO y = (TO)block[k];                                            \
-                        memcpy(target + k * (ptrdiff_t)sizeof y, &y, sizeof y);               \
-                    }                                                                         \
-                } else {                                                                      \
-                    for (int64_t k = 0; k < n; k++) {                                         \
-                        const TO y = (TO)block[k];                                            \
-                        memcpy(target + k * to.j, &y, sizeof y);                              \
-                    }                                                                         \
-                }                                                                             \
-            }                                                                                 \
+#define STORE_INTEGER(NAME, TO, LO, HI)                                                     \
+    static void FN(NAME)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j,            \
+                         ptrdiff_t fetch) {                                                 \
+        enum { BLOCK = 256 };                                                               \
+        const double most = sizeof(T) == 4 ? 0x1p22 : 0x1p50;                               \
+        const T lo = (T)((LO) < -most ? -most : (LO)), hi = (T)((HI) > most ? most : (HI)); \
+        (void)fetch;                                                                        \
+        for (int64_t i = 0; i < n_i; i++)                                                   \
+            for (int64_t j = 0; j < n_j; j += BLOCK) {                                      \
+                whole block[BLOCK];                                                         \
+                const int64_t n = n_j - j < BLOCK ? n_j - j : BLOCK;                        \
+                char *restrict target = to.at + i * to.i + j * to.j;                        \
+                round_block(block, from.at + i * from.i + j * from.j, from.j, n, lo, hi);   \
+                if (to.j == sizeof(TO)) {                                                   \
+                    for (int64_t k = 0; k < n; k++) {                                       \
+                        const TO y = (TO)block[k];                                          \
+                        memcpy(target + k * (ptrdiff_t)sizeof y, &y, sizeof y);             \
+                    }                                                                       \
+                } else {                                                                    \
+                    for (int64_t k = 0; k < n; k++) {                                       \
+                        const TO y = (TO)block[k];                                          \
+                        memcpy(target + k * to.j, &y, sizeof y);                            \
+                    }                                                                       \
+                }                                                                           \
+            }                                                                               \
     }
 
 /* All their range, which only fills of labels have where the sums are float. */
@@ -170,7 +169,7 @@ static void FN(stream)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j) {
     for (int64_t i = 0; i < n_i; i++, to.at += to.i, from.at += from.i) {
         const int64_t whole = n_j / VW * VW, size = sizeof(T);
         for (int64_t j = 0; j < whole; j += VW)
-            V_STREAM(to.at + j * size, V_LOAD(from.at + j * size));
+            v_stream(to.at + j * size, v_load(from.at + j * size));
         memcpy(to.at + whole * size, from.at + whole * size, (size_t)((n_j - whole) * size));
     }
 }
@@ -200,9 +199,3 @@ FILL(fill_8, uint64_t)
               FN(store_u64), FN(store_i64), FN(store_f16), FN(store_bf16)},                        \
     .swap = {FN(swap_4), FN(swap_8), NULL,       NULL,       FN(swap_2), FN(swap_2),               \
              FN(swap_4), FN(swap_4), FN(swap_8), FN(swap_8), FN(swap_2), FN(swap_2)}
-
-#undef FILL
-#undef CONVERT
-#undef EACH_OF
-#undef STORE_INTEGER
-#undef STORE_WIDE

@@ -1,168 +1,156 @@
-/* Template: interleaved kernels. Vectors run over output channels; a tile is R pixels x NV
- * vectors, its sums in registers. For each input channel: NV loads of weights, R broadcasts of
- * x, which may have any strides, R * NV multiply-adds. */
+/* Template: interleaved kernels. Vectors run over output channels; a tile is MR pixels x NR
+ * vectors, its sums in registers. For each input channel: NR loads of weights, MR broadcasts of
+ * x, which may have any strides, MR * NR multiply-adds. */
 
-#define ROWS_MAX 12
+#define INTERLEAVED_MR_MAX 12
 
-#if defined(GROUP)
-/* Sums s[R][NV] to planes of y: GROUP pixels of VW channels at a time are transposed. */
-PW_NOINLINE void FN(transposed_finish)(const pw_tile *t, int64_t p, int R, int NV, const V *s) {
-    for (int j = 0; j < NV; j++) {
-        const int rows = j < NV - 1 ? VW : t->channels - j * VW;
-        for (int i = 0; i < R; i += GROUP) {
+#if defined(TRANSPOSE)
+/* Sums s[MR][NR] to planes of y: TRANSPOSE pixels of VW channels at a time are transposed. */
+PW_NOINLINE void FN(transposed_finish)(const pw_ukernel_args *t, int64_t p, int MR, int NR,
+                                       const V *s) {
+    for (int j = 0; j < NR; j++) {
+        const int rows = j < NR - 1 ? VW : t->channels - j * VW;
+        for (int i = 0; i < MR; i += TRANSPOSE) {
             const ptrdiff_t at = (ptrdiff_t)(p + i) * (ptrdiff_t)sizeof(T);
-            V v[GROUP];
+            V v[TRANSPOSE];
     PW_UNROLL
-            for (int q = 0; q < GROUP; q++) v[q] = s[(i + q < R ? i + q : i) * NV + j];
-            FN(group_finish)(t, at + j * VW * t->y_step, t->y_step, at + j * VW * t->r_step, t->r_step,
-                             rows, R - i < GROUP ? R - i : GROUP, NULL, v);
+            for (int q = 0; q < TRANSPOSE; q++) v[q] = s[(i + q < MR ? i + q : i) * NR + j];
+            rows_store(t, at + j * VW * t->y_step, t->y_step, at + j * VW * t->r_step, t->r_step,
+                             rows, MR - i < TRANSPOSE ? MR - i : TRANSPOSE, NULL, v);
         }
     }
 }
 #endif
 
-/* Residual, activation, store of R rows; m: channels in the last vector. */
-PW_INLINE void FN(interleaved_finish)(const pw_tile *t, int64_t p, int R, int NV,
-                                      V (*s)[PW_MAX_NV]) {
+/* Residual, activation, store of MR rows; m: channels in the last vector. */
+PW_INLINE void interleaved_finish(const pw_ukernel_args *t, int64_t p, int MR, int NR,
+                                      V (*s)[PW_MAX_NR]) {
     const ptrdiff_t step = VW * sizeof(T);
-    const int m = t->channels - (NV - 1) * VW;
+    const int m = t->channels - (NR - 1) * VW;
     if (!t->last) {
     PW_UNROLL
-        for (int i = 0; i < R; i++)
+        for (int i = 0; i < MR; i++)
             PW_UNROLL
-            for (int j = 0; j < NV; j++)
-                V_STORE(t->acc + (p + i) * t->acc_step + j * step, s[i][j]);
+            for (int j = 0; j < NR; j++)
+                v_store(t->acc + (p + i) * t->acc_step + j * step, s[i][j]);
         return;
     }
-#if defined(GROUP)
+#if defined(TRANSPOSE)
     if (t->transposed) {
-        V v[ROWS_MAX * PW_MAX_NV];
+        V v[INTERLEAVED_MR_MAX * PW_MAX_NR];
         PW_UNROLL
-        for (int i = 0; i < R; i++)
+        for (int i = 0; i < MR; i++)
             PW_UNROLL
-            for (int j = 0; j < NV; j++) v[i * NV + j] = s[i][j];
-        FN(transposed_finish)(t, p, R, NV, v);
+            for (int j = 0; j < NR; j++) v[i * NR + j] = s[i][j];
+        FN(transposed_finish)(t, p, MR, NR, v);
         return;
     }
 #endif
     if (t->r) {
         PW_UNROLL
-        for (int i = 0; i < R; i++) {
+        for (int i = 0; i < MR; i++) {
             const char *r = t->r + (p + i) * t->r_step;
             PW_UNROLL
-            for (int j = 0; j < NV - 1; j++) s[i][j] = V_ADD(s[i][j], V_LOAD(r + j * step));
-            r += (NV - 1) * step;
-            s[i][NV - 1] = V_ADD(s[i][NV - 1], m < VW ? V_LOADN(r, m) : V_LOAD(r));
+            for (int j = 0; j < NR - 1; j++) s[i][j] = v_add(s[i][j], v_load(r + j * step));
+            r += (NR - 1) * step;
+            s[i][NR - 1] = v_add(s[i][NR - 1], m < VW ? v_loadn(r, m) : v_load(r));
         }
     }
-    FN(activate_sums)(&s[0][0], R, NV, PW_MAX_NV, t->epilogue);
+    activate_sums(&s[0][0], MR, NR, PW_MAX_NR, t->epilogue);
     if (t->slopes)
         PW_UNROLL
-        for (int j = 0; j < NV; j++) {
-            const V slope = V_LOAD((const char *)t->slopes + j * step);
+        for (int j = 0; j < NR; j++) {
+            const V slope = v_load((const char *)t->slopes + j * step);
             PW_UNROLL
-            for (int i = 0; i < R; i++) s[i][j] = FN(sloped)(slope, s[i][j]);
+            for (int i = 0; i < MR; i++) s[i][j] = v_sloped(slope, s[i][j]);
         }
     PW_UNROLL
-    for (int i = 0; i < R; i++) {
+    for (int i = 0; i < MR; i++) {
         char *y = t->y + (p + i) * t->y_step;
         PW_UNROLL
-        for (int j = 0; j < NV - 1; j++) V_STORE(y + j * step, s[i][j]);
-        y += (NV - 1) * step;
+        for (int j = 0; j < NR - 1; j++) v_store(y + j * step, s[i][j]);
+        y += (NR - 1) * step;
         if (m < VW)
-            V_STOREN(y, m, s[i][NV - 1]);
+            v_storen(y, m, s[i][NR - 1]);
         else
-            V_STORE(y, s[i][NV - 1]);
+            v_store(y, s[i][NR - 1]);
     }
 }
 
-/* R pixels from p on. `even`: x is one run of pixels; three of them share an address register then,
+/* MR pixels from p on. `even`: x is one run of pixels; three of them share an address register then,
  * for twelve would not leave enough: 16 channels 92 -> 112 GFLOP/s on Zen 4, 32 104 -> 114. */
-PW_INLINE void FN(interleaved_tile)(const pw_tile *t, int64_t p, int R, int NV, int even, int fetch) {
+PW_INLINE void interleaved_tile(const pw_ukernel_args *t, int64_t p, int MR, int NR, int even, int fetch) {
     const ptrdiff_t step = VW * sizeof(T);
-    V s[ROWS_MAX][PW_MAX_NV];
+    V s[INTERLEAVED_MR_MAX][PW_MAX_NR];
     PW_UNROLL
-    for (int i = 0; i < R; i++)
+    for (int i = 0; i < MR; i++)
         PW_UNROLL
-        for (int j = 0; j < NV; j++)
-            s[i][j] = V_LOAD(t->first ? (const char *)t->bias + j * step
+        for (int j = 0; j < NR; j++)
+            s[i][j] = v_load(t->first ? (const char *)t->bias + j * step
                                       : t->acc + (p + i) * t->acc_step + j * step);
     const ptrdiff_t x_c = t->x_c, x_p = t->x_p;
-    const char *row[ROWS_MAX];
+    const char *row[INTERLEAVED_MR_MAX];
     if (even)
         PW_UNROLL
-        for (int i = 0; i < R; i += 3) row[i] = t->x + (p + i) * x_p;
+        for (int i = 0; i < MR; i += 3) row[i] = t->x + (p + i) * x_p;
     else
-        find_pixels(t, p, R, row);
+        find_pixels(t, p, MR, row);
     const char *w = t->w;
     ptrdiff_t at = 0;
-    /* Rows lie one behind the other if x is to be fetched: so many bytes are done with each c. */
+    /* Rows are contiguous if x is to be fetched: so many bytes are done with each c. */
     const char *ahead = t->x + p * x_p + t->prefetch;
     const int far = t->prefetch >= PW_FAR;
-    for (int64_t c = t->C; c > 0; c--, at += x_c, w += NV * step) {
-        V v[PW_MAX_NV];
+    for (int64_t c = t->C; c > 0; c--, at += x_c, w += NR * step) {
+        V v[PW_MAX_NR];
         if (fetch) {
             if (far)
                 __builtin_prefetch(ahead, 0, 2);
             else
                 __builtin_prefetch(ahead, 0, 3);
         }
-        ahead += R * x_c;
+        ahead += MR * x_c;
         PW_UNROLL
-        for (int j = 0; j < NV; j++) v[j] = V_LOAD(w + j * step);
+        for (int j = 0; j < NR; j++) v[j] = v_load(w + j * step);
         PW_UNROLL
-        for (int i = 0; i < R; i++) {
-            const V x = FN(load1)(even ? row[i - i % 3] + i % 3 * x_p : row[i] + at);
+        for (int i = 0; i < MR; i++) {
+            const V x = v_broadcast(even ? row[i - i % 3] + i % 3 * x_p : row[i] + at);
             PW_UNROLL
-            for (int j = 0; j < NV; j++) s[i][j] = V_FMA(v[j], x, s[i][j]);
+            for (int j = 0; j < NR; j++) s[i][j] = v_fma(v[j], x, s[i][j]);
         }
         if (even)
             PW_UNROLL
-            for (int i = 0; i < R; i += 3) row[i] += x_c;
+            for (int i = 0; i < MR; i += 3) row[i] += x_c;
     }
-    FN(interleaved_finish)(t, p, R, NV, s);
+    interleaved_finish(t, p, MR, NR, s);
 }
 
 /* The last, fewer pixels. */
-PW_INLINE void FN(interleaved_rest)(const pw_tile *t, int64_t p, int R, int NV) {
-    if (t->row)
-        FN(interleaved_tile)(t, p, R, NV, 0, 0);
+PW_INLINE void interleaved_rest(const pw_ukernel_args *t, int64_t p, int MR, int NR) {
+    if (t->row_pixels)
+        interleaved_tile(t, p, MR, NR, 0, 0);
     else
-        FN(interleaved_tile)(t, p, R, NV, 1, 0);
+        interleaved_tile(t, p, MR, NR, 1, 0);
 }
 
-PW_INLINE void FN(interleaved_run)(const pw_tile *t, int NV) {
+PW_INLINE void interleaved_run(const pw_ukernel_args *t, int MR, int NR) {
     int64_t p = 0;
-    if (t->row)
-        for (; p + ROWS(NV) <= t->n; p += ROWS(NV)) FN(interleaved_tile)(t, p, ROWS(NV), NV, 0, 0);
+    if (t->row_pixels)
+        for (; p + MR <= t->n; p += MR) interleaved_tile(t, p, MR, NR, 0, 0);
     else if (t->prefetch)
-        for (; p + ROWS(NV) <= t->n; p += ROWS(NV)) FN(interleaved_tile)(t, p, ROWS(NV), NV, 1, 1);
+        for (; p + MR <= t->n; p += MR) interleaved_tile(t, p, MR, NR, 1, 1);
     else
-        for (; p + ROWS(NV) <= t->n; p += ROWS(NV)) FN(interleaved_tile)(t, p, ROWS(NV), NV, 1, 0);
+        for (; p + MR <= t->n; p += MR) interleaved_tile(t, p, MR, NR, 1, 0);
     switch (t->n - p) {
-#define REST(R) \
-    case R: if (R < ROWS(NV)) FN(interleaved_rest)(t, p, R, NV); break
-    REST(1);
-    REST(2);
-    REST(3);
-    REST(4);
-    REST(5);
-    REST(6);
-    REST(7);
-    REST(8);
-    REST(9);
-    REST(10);
-    REST(11);
+#define REST(N) \
+    case N: if (N < MR) interleaved_rest(t, p, N, NR); break;
+    REST(1) REST(2) REST(3) REST(4) REST(5) REST(6) REST(7) REST(8) REST(9) REST(10) REST(11)
 #undef REST
     }
 }
 
-#define INTERLEAVED(NV)                                      \
-    static void FN(interleaved_##NV)(const pw_tile *t) {     \
-        FN(interleaved_run)(t, NV);                          \
+#define DEFINE(MR, NR)                                           \
+    static void FN(interleaved_##NR)(const pw_ukernel_args *t) { \
+        interleaved_run(t, MR, NR);                              \
     }
-INTERLEAVED(1)
-INTERLEAVED(2)
-INTERLEAVED(3)
-INTERLEAVED(4)
-#undef INTERLEAVED
+INTERLEAVED_TILES(DEFINE)
+#undef DEFINE

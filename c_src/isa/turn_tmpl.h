@@ -1,36 +1,36 @@
 /* Template: planes and rows of channels turned into each other (groups_tmpl.h); pw_turn says what is
  * written past an end. */
 
-/* A panel of planes: GROUP pixels of VW channels at a time are transposed. */
+/* A panel of planes: TRANSPOSE pixels of VW channels at a time are transposed. */
 static void FN(panel_of_planes)(const char *from, ptrdiff_t from_c, int channels, int64_t n,
                                 char *to, ptrdiff_t to_p) {
     const ptrdiff_t size = sizeof(T);
     for (int c = 0; c < channels; c += VW, from += VW * from_c, to += VW * size) {
-#if defined(GROUP)
+#if defined(TRANSPOSE)
         const int rows = channels - c < VW ? channels - c : VW;
         const char *source = from;
         char *row = to;
         int64_t left = n;
-        T part[GROUP][VW] = {{0}};
-        V v[GROUP];
-        for (; left >= GROUP; left -= GROUP, source += GROUP * size) {
+        T part[TRANSPOSE][VW] = {{0}};
+        V v[TRANSPOSE];
+        for (; left >= TRANSPOSE; left -= TRANSPOSE, source += TRANSPOSE * size) {
             if (rows == VW) {
-                FN(group_load)(source, from_c, VW, GROUP, v);
+                rows_load(source, from_c, VW, TRANSPOSE, v);
             } else {
                 for (int i = 0; i < rows; i++)
-                    memcpy(&part[i % GROUP][i / GROUP * GROUP], source + i * from_c,
-                           sizeof part[0][0] * GROUP);
+                    memcpy(&part[i % TRANSPOSE][i / TRANSPOSE * TRANSPOSE], source + i * from_c,
+                           sizeof part[0][0] * TRANSPOSE);
     PW_UNROLL
-                for (int j = 0; j < GROUP; j++) v[j] = V_LOAD((const char *)part[j]);
+                for (int j = 0; j < TRANSPOSE; j++) v[j] = v_load((const char *)part[j]);
             }
-            G_TRANSPOSE(v);
+            transpose(v);
             PW_UNROLL
-            for (int j = 0; j < GROUP; j++, row += to_p) V_STORE(row, v[j]);
+            for (int j = 0; j < TRANSPOSE; j++, row += to_p) v_store(row, v[j]);
         }
         if (left == 0) continue;
-        FN(group_load)(source, from_c, rows, (int)left, v);
-        G_TRANSPOSE(v);
-        for (int j = 0; j < left; j++, row += to_p) V_STORE(row, j == 0 ? v[0] : j == 1 ? v[1] : v[2]);
+        rows_load(source, from_c, rows, (int)left, v);
+        transpose(v);
+        for (int j = 0; j < left; j++, row += to_p) v_store(row, j == 0 ? v[0] : j == 1 ? v[1] : v[2]);
 #else
         for (int j = 0; j < VW && c + j < channels; j++)
             for (int64_t p = 0; p < n; p++)
@@ -39,35 +39,35 @@ static void FN(panel_of_planes)(const char *from, ptrdiff_t from_c, int channels
     }
 }
 
-/* A panel of pixels whose channels lie one behind the other. */
+/* A panel of pixels whose channels are contiguous. */
 static void FN(panel_of_rows)(const char *from, ptrdiff_t from_p, int channels, int64_t n,
                               char *to, ptrdiff_t to_p) {
     const ptrdiff_t step = VW * sizeof(T);
     const int vectors = channels / VW, left = channels % VW;
     for (int64_t p = 0; p < n; p++, from += from_p, to += to_p) {
-        for (int j = 0; j < vectors; j++) V_STORE(to + j * step, V_LOAD(from + j * step));
-        if (VW > 1 && left) V_STORE(to + vectors * step, V_LOADN(from + vectors * step, left));
+        for (int j = 0; j < vectors; j++) v_store(to + j * step, v_load(from + j * step));
+        if (VW > 1 && left) v_store(to + vectors * step, v_loadn(from + vectors * step, left));
     }
 }
 
-/* Planes of pixels whose channels lie one behind the other; whole vectors, past n too. */
+/* Planes of pixels whose channels are contiguous; whole vectors, past n too. */
 static void FN(planes_of_rows)(const char *from, ptrdiff_t from_p, int channels, int64_t n,
                                char *to, ptrdiff_t to_c) {
     const ptrdiff_t size = sizeof(T);
-#if defined(GROUP)
+#if defined(TRANSPOSE)
     for (int64_t p = 0; p < n; p += VW, from += VW * from_p, to += VW * size) {
         const int rows = n - p < VW ? (int)(n - p) : VW;
-        for (int c = 0; c < channels; c += GROUP) {
-            const int m = channels - c < GROUP ? channels - c : GROUP;
-            V v[GROUP];
-            if (m == GROUP)
-                FN(group_load)(from + c * size, from_p, rows, GROUP, v);
+        for (int c = 0; c < channels; c += TRANSPOSE) {
+            const int m = channels - c < TRANSPOSE ? channels - c : TRANSPOSE;
+            V v[TRANSPOSE];
+            if (m == TRANSPOSE)
+                rows_load(from + c * size, from_p, rows, TRANSPOSE, v);
             else
-                FN(group_load)(from + c * size, from_p, rows, m, v);
-            G_TRANSPOSE(v);
+                rows_load(from + c * size, from_p, rows, m, v);
+            transpose(v);
             PW_UNROLL
-            for (int j = 0; j < GROUP; j++)
-                if (j < m) V_STORE(to + (c + j) * to_c, v[j]);
+            for (int j = 0; j < TRANSPOSE; j++)
+                if (j < m) v_store(to + (c + j) * to_c, v[j]);
         }
     }
 #else
@@ -82,16 +82,16 @@ static void FN(rows_of_planes)(const char *from, ptrdiff_t from_c, int channels,
                                char *to, ptrdiff_t to_p) {
     const ptrdiff_t size = sizeof(T);
     int64_t p = 0;
-#if defined(GROUP)
-    for (; channels >= GROUP && p + VW <= n; p += VW, from += VW * size, to += VW * to_p)
-        for (int k = 0; k < channels; k += GROUP) {
-            const int c = k + GROUP <= channels ? k : channels - GROUP;
-            V v[GROUP];
+#if defined(TRANSPOSE)
+    for (; channels >= TRANSPOSE && p + VW <= n; p += VW, from += VW * size, to += VW * to_p)
+        for (int k = 0; k < channels; k += TRANSPOSE) {
+            const int c = k + TRANSPOSE <= channels ? k : channels - TRANSPOSE;
+            V v[TRANSPOSE];
             PW_UNROLL
-            for (int j = 0; j < GROUP; j++) v[j] = V_LOAD(from + (c + j) * from_c);
-            G_TRANSPOSE(v);
+            for (int j = 0; j < TRANSPOSE; j++) v[j] = v_load(from + (c + j) * from_c);
+            transpose(v);
             PW_UNROLL
-            for (int j = 0; j < GROUP; j++) G_STORE(to + c * size + j * to_p, GROUP * to_p, v[j]);
+            for (int j = 0; j < TRANSPOSE; j++) transpose_store(to + c * size + j * to_p, TRANSPOSE * to_p, v[j]);
         }
 #endif
     for (; p < n; p++, from += size, to += to_p)

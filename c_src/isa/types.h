@@ -4,18 +4,18 @@
 
 #include "pointwise.h"
 
-/* Channels a planar kernel may have, vectors of an interleaved one, channels of a rows kernel, of a
- * dense one. */
-enum { PW_MAX_KR = 14, PW_MAX_NV = 4, PW_MAX_ROWS_KR = 24, PW_MAX_DENSE = 4 };
+/* Most channels of a planar kernel, vectors of an interleaved one, channels of a transposing one, and
+ * of one for few channels. */
+enum { PW_MAX_MR = 14, PW_MAX_NR = 4, PW_MAX_TRANSPOSING_MR = 24, PW_MAX_FEW = 4 };
 
-/* Output channels of two layers at once; input channels, where they are interleaved; or hidden
- * channels, and any number of others. */
-enum { PW_MAX_PAIR = 8, PW_PAIR_CHANNELS = 16, PW_MAX_NARROW = 24 };
+/* Two layers fused: most output channels, and input channels where they are interleaved; or, with a
+ * bottleneck, most hidden channels between any numbers of others. */
+enum { PW_MAX_FUSED2 = 8, PW_FUSED2_CHANNELS = 16, PW_MAX_BOTTLENECK = 24 };
 
-/* Pixels whose missing data are looked for at once: of planes, and of pixels one behind the other. */
+/* Pixels whose missing data are looked for at once: of planes, and of contiguous pixels. */
 enum { PW_FLAGGED = 256, PW_FLAGGED_ROWS = 16 };
 
-/* From so many bytes ahead on, interleaved and rows kernels fetch x into level 2, else into level 1. */
+/* From so many bytes ahead on, interleaved and transposing kernels fetch x into level 2, else into level 1. */
 enum { PW_FAR = 16 << 10 };
 
 /* What happens to a sum before it is stored. Values are in the dtype of the kernel. */
@@ -39,17 +39,18 @@ typedef struct pw_ahead {
 
 /* A block of output channels for a run of n pixels. Strides are in bytes.
  *
- * Planar kernels: pixels of x, y, r lie one behind the other; KR channels are computed.
- * Interleaved kernels: output channels of y and r lie one behind the other; `channels` of them.
- * They take x of any strides and, if `transposed`, y and r whose pixels lie one behind the other.
+ * Planar kernels: pixels of x, y and r are contiguous; MR channels are computed.
+ * Interleaved kernels: output channels of y and r are contiguous; there are `channels` of them. x may
+ * have any strides. If `transposed` is set, pixels of y and r are contiguous instead.
  * Where `first` is unset, sums go on from `acc`; where `last` is unset they go back there and
  * y and r are not touched. acc is laid out as y is (transposed: as if it were not):
  * rows acc_step bytes apart.
  */
-typedef struct pw_tile {
+typedef struct pw_ukernel_args {
     const char *x;
     ptrdiff_t x_c, x_p;
-    int64_t row; /* interleaved: pixels in a row of x, 0: all; x is the start of the first row, */
+    int64_t
+        row_pixels; /* interleaved: pixels in a row of x, 0: all; x is the start of the first row, */
     int64_t in_row; /* of which so many pixels come before the run */
     ptrdiff_t x_row;
     const void *scale, *offset; /* of this pass's first c: scale * x + offset takes the place of x,
@@ -76,9 +77,9 @@ typedef struct pw_tile {
     const char *gaps; /* planar: of the sums' dtype, 1 where a pixel becomes `fill`, else 0; NULL:
                          none */
     double fill;
-} pw_tile;
+} pw_ukernel_args;
 
-typedef void (*pw_kernel)(const pw_tile *);
+typedef void (*pw_ukernel)(const pw_ukernel_args *);
 
 typedef struct pw_matrix pw_matrix;
 /* to[i, j] = from[i, j], between an array's dtype and that of the sums. `fetch` bytes behind each row
@@ -94,19 +95,19 @@ struct pw_matrix {
 };
 
 /* to[c, p] = scale[c] * from[c, p] + offset[c], rounded once, of the dtype of the sums; `to` may be
- * `from`. In both channels lie one behind the other, or in both pixels do. `fetch` as above. */
+ * `from`. In both the channels are contiguous, or in both the pixels. `fetch` as above. */
 typedef void (*pw_affine)(pw_matrix to, pw_matrix from, const void *scale, const void *offset,
                           int64_t n_c, int64_t n_p, ptrdiff_t fetch);
 /* Sets flags[p] where pixel p, of n, has in one of C channels the missing value of that channel. */
 typedef void (*pw_absent)(uint8_t *flags, const char *x, ptrdiff_t x_c, ptrdiff_t x_p,
                           const pw_nodata *nodata, int64_t C, int64_t n);
-/* The same, of pixels whose C channels lie one behind the other and all have one missing value. */
+/* The same, of pixels whose C channels are contiguous and all have one missing value. */
 typedef void (*pw_absent_in_rows)(uint8_t *flags, const char *x, const pw_nodata *nodata, int64_t C,
                                   int64_t n);
 /* Elements of an array's row become the one at `value` where flags are set. */
 typedef void (*pw_fill)(char *row, const uint8_t *flags, const void *value, int64_t n);
 /* In place, on K planes of n pixels in scratch, whose rows hold whole vectors. */
-typedef void (*pw_finish)(char *y, ptrdiff_t step, int64_t K, int64_t n);
+typedef void (*pw_head_kernel)(char *y, ptrdiff_t step, int64_t K, int64_t n);
 /* A row of n sums in scratch, of whole vectors, to what becomes of them: y * (total / sizes) + bias +
  * r, activated. sizes: NULL where the factor is 1; r, slope: NULL: none. */
 typedef void (*pw_rescale)(char *y, const char *sizes, const void *total, const void *bias,
@@ -114,17 +115,17 @@ typedef void (*pw_rescale)(char *y, const char *sizes, const void *total, const 
                            const void *slope);
 
 /* Planar kernels of products of bfloat16: channels in pairs, C of them, in x and weights alike. */
-typedef struct pw_pair_kernels {
+typedef struct pw_bf16_kernels {
     int (*works)(void);
     /* Rows of float32 in scratch to half as many of pairs, in place; whole vectors are written. */
-    void (*make_pairs)(char *rows, ptrdiff_t step, int64_t C, int64_t n);
-    pw_kernel planar[PW_MAX_KR + 1];
-} pw_pair_kernels;
+    void (*make_bf16_pairs)(char *rows, ptrdiff_t step, int64_t C, int64_t n);
+    pw_ukernel planar[PW_MAX_MR + 1];
+} pw_bf16_kernels;
 /* Most planes of a, and of b, in one kernel of dot products. */
 enum { PW_MAX_DOTS_A = 4, PW_MAX_DOTS_B = 6 };
 
 /* to[i, j] = sum over n pixels of a[i] * b[j], added to what is there if `add`. Pixels of a and b
- * lie one behind the other, as do columns of `to`. */
+ * are contiguous, as are columns of `to`. */
 typedef struct pw_dots {
     const char *a[PW_MAX_DOTS_A], *b[PW_MAX_DOTS_B];
     int64_t n;
@@ -141,17 +142,17 @@ typedef void (*pw_dots_kernel)(const pw_dots *);
 typedef void (*pw_turn)(const char *from, ptrdiff_t from_step, int channels, int64_t n, char *to,
                         ptrdiff_t to_step);
 /* Two layers at once. x, its strides, C, n and prefetch are the first layer's, all else of t is the
- * second's, whose sums are first and last. Interleaved: the channels of x lie one behind the other,
- * PW_PAIR_CHANNELS of them at most. */
-typedef struct pw_pair {
-    pw_tile t;
+ * second's, whose sums are first and last. Interleaved: the channels of x are contiguous, PW_FUSED2_CHANNELS
+ * of them at most. */
+typedef struct pw_fused2 {
+    pw_ukernel_args t;
     const void *first; /* its packed weights */
     const pw_epilogue *first_epilogue;
     int64_t hidden;
-    int dense; /* pixels of x, y and r have no gaps, and PW_MAX_DENSE channels at most */
-} pw_pair;
+    int few_channels; /* pixels of x, y and r have no gaps, and PW_MAX_FEW channels at most */
+} pw_fused2;
 
-typedef void (*pw_pair_kernel)(const pw_pair *);
+typedef void (*pw_fused2_kernel)(const pw_fused2 *);
 
 /* Kernels of one dtype. The tile sizes stand beside them, so that they cannot disagree. */
 typedef struct pw_kernels {
@@ -160,35 +161,35 @@ typedef struct pw_kernels {
     pw_absent_in_rows absent_in_rows[PW_DTYPES];
     pw_convert swap[PW_DTYPES]; /* between the byte orders; of bytes NULL */
     pw_affine affine;
-    /* Pairs one behind the other, as complex numbers, of the sums' dtype: to planes of first and
-     * second, and back. */
+    /* Contiguous pairs of the sums' dtype, as complex numbers are, to planes of their first and second
+     * numbers, and back. */
     void (*split)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j, ptrdiff_t fetch);
     void (*merge)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j);
     /* Planes of the sums' dtype, to lines past the caches. */
     void (*stream)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j);
-    pw_finish heads[PW_HEADS];
+    pw_head_kernel heads[PW_HEADS];
     pw_rescale rescale;
-    pw_fill fill[4];                               /* by the elements' size: 1, 2, 4, 8 bytes */
-    int vector;                                    /* elements in a vector */
-    int kr_max;                                    /* planar[1..kr_max] */
-    pw_kernel planar[PW_MAX_KR + 1];               /* by channels */
-    pw_kernel planar_of[PW_DTYPES][PW_MAX_KR + 1]; /* that convert x; NULL: none */
-    pw_kernel planar_reversed[PW_MAX_KR + 1];      /* of pixels of x in reverse; NULL: none */
-    int8_t planar_nv[PW_MAX_KR + 1];               /* vectors of pixels in a full tile of each */
-    const pw_pair_kernels *pairs;                  /* with as many vectors in a tile; NULL: none */
-    int nv_max;                                    /* interleaved[1..nv_max] */
-    pw_kernel interleaved[PW_MAX_NV + 1];          /* by vectors of channels */
-    int rows_max;                                  /* rows[1..rows_max], by channels; 0: none */
-    pw_kernel rows[PW_MAX_ROWS_KR + 1];
-    pw_kernel dense[PW_MAX_DENSE + 1][PW_MAX_DENSE + 1]; /* by C and K; NULL: none */
-    int dots_a, dots_b;                                  /* dots[1..dots_a][1..dots_b] */
+    pw_fill fill[4];                                /* by the elements' size: 1, 2, 4, 8 bytes */
+    int vector;                                     /* elements in a vector */
+    int planar_mr_max;                              /* planar[1..planar_mr_max] */
+    pw_ukernel planar[PW_MAX_MR + 1];               /* by channels */
+    pw_ukernel planar_of[PW_DTYPES][PW_MAX_MR + 1]; /* that convert x; NULL: none */
+    pw_ukernel planar_reversed[PW_MAX_MR + 1];      /* of pixels of x in reverse; NULL: none */
+    int8_t planar_nr[PW_MAX_MR + 1];                /* vectors of pixels in a full tile of each */
+    const pw_bf16_kernels *bf16;                    /* with as many vectors in a tile; NULL: none */
+    int interleaved_nr_max;                         /* interleaved[1..interleaved_nr_max] */
+    pw_ukernel interleaved[PW_MAX_NR + 1];          /* by vectors of channels */
+    int transposing_mr_max; /* transposing[1..transposing_mr_max], by channels; 0: none */
+    pw_ukernel transposing[PW_MAX_TRANSPOSING_MR + 1];
+    pw_ukernel few_channels[PW_MAX_FEW + 1][PW_MAX_FEW + 1]; /* by C and K; NULL: none */
+    int dots_a, dots_b;                                      /* dots[1..dots_a][1..dots_b] */
     pw_dots_kernel dots[PW_MAX_DOTS_A + 1][PW_MAX_DOTS_B + 1];
     pw_turn panel_of_planes, panel_of_rows, planes_of_rows, rows_of_planes;
-    int pair_width;                              /* hidden channels at a time */
-    pw_pair_kernel pair_planar[PW_MAX_PAIR + 1]; /* by output channels; NULL: none */
-    pw_pair_kernel pair_rows[PW_MAX_PAIR + 1];
-    int narrow_width;                         /* output channels at a time */
-    pw_pair_kernel narrow[PW_MAX_NARROW + 1]; /* planar, by hidden channels; NULL: none */
+    int fused2_hidden;                                 /* hidden channels at a time */
+    pw_fused2_kernel fused2_planar[PW_MAX_FUSED2 + 1]; /* by output channels; NULL: none */
+    pw_fused2_kernel fused2_interleaved[PW_MAX_FUSED2 + 1];
+    int bottleneck_out;                                 /* output channels at a time */
+    pw_fused2_kernel bottleneck[PW_MAX_BOTTLENECK + 1]; /* planar, by hidden channels; NULL: none */
 } pw_kernels;
 
 struct pw_kernel_set {
@@ -198,7 +199,10 @@ struct pw_kernel_set {
     const pw_kernels *dtype[2]; /* PW_F32, PW_F64: of the sums */
 };
 
-extern const pw_pair_kernels pw_pairs_avx512;
+extern const pw_bf16_kernels pw_bf16_kernels_avx512;
+extern const pw_kernels pw_kernels_f32_avx512, pw_kernels_f64_avx512, pw_kernels_f32_avx2,
+    pw_kernels_f64_avx2, pw_kernels_f32_neon, pw_kernels_f64_neon, pw_kernels_f32_scalar,
+    pw_kernels_f64_scalar;
 extern const pw_kernel_set pw_kernels_scalar, pw_kernels_avx2, pw_kernels_avx512, pw_kernels_neon;
 
 static inline size_t pw_size(pw_dtype dtype) {

@@ -19,6 +19,9 @@ static int random_below(int n) {
     return (int)((state >> 33) % (uint64_t)n);
 }
 
+/* Which layers have a bias. */
+static int has_bias[MOST_LAYERS];
+
 /* Caches of a size that a case draws, so that layers are fused or not, and outputs streamed or not. */
 static int64_t cache_bytes;
 int64_t __wrap_pw_cache_bytes(int level);
@@ -60,7 +63,7 @@ static void *pack_layers(const pw_plan *chain, const pw_problem *layers, int n) 
         const pw_plan *plan = pw_chain_layer(chain, i);
         const ptrdiff_t size = layers[i].dtype == PW_F32 ? 4 : 8;
         pw_pack(plan, weights[i], (ptrdiff_t)layers[i].C * size, size,
-                layers[i].has_bias ? biases[i] : NULL, size, to);
+                has_bias[i] ? biases[i] : NULL, size, to);
         to += pw_packed_bytes(plan);
     }
     return packed;
@@ -74,7 +77,7 @@ static void run_layers(const pw_kernel_set *set, const pw_problem *layers, int n
         if (i > 0) p.x_c = (ptrdiff_t)p.P * size, p.x_p = size;
         if (i + 1 < n) p.y_k = (ptrdiff_t)p.P * size, p.y_p = size, p.has_residual = 0;
         pw_plan *plan = pw_plan_new(set, &p);
-        pw_conv(plan, weights[i], (ptrdiff_t)p.C * size, size, p.has_bias ? biases[i] : NULL, size,
+        pw_conv(plan, weights[i], (ptrdiff_t)p.C * size, size, has_bias[i] ? biases[i] : NULL, size,
                 i ? hidden[(i - 1) % 2] : x, p.has_residual ? r : NULL, NULL,
                 i + 1 < n ? hidden[i % 2] : to, 1);
         pw_plan_free(plan);
@@ -91,10 +94,14 @@ static int check(const pw_kernel_set *set, pw_dtype dtype, int n, const int64_t 
     const int gap = random_below(2) * random_below(4), residual = random_below(2);
     for (int i = 0; i < n; i++) {
         pw_problem *p = &layers[i];
-        *p = (pw_problem){
-            .dtype = dtype, .x_dtype = dtype, .y_dtype = dtype, .parts = 1, .groups = 1, .P = P};
+        *p = (pw_problem){.dtype = dtype,
+                          .x_dtype = dtype,
+                          .y_dtype = dtype,
+                          .components = 1,
+                          .groups = 1,
+                          .P = P};
         p->C = channels[i], p->K = channels[i + 1];
-        p->has_bias = random_below(2);
+        has_bias[i] = random_below(2);
         p->activation = activations[random_below(5)];
         p->a = 0.1;
         if (random_below(4) == 0) {

@@ -11,9 +11,9 @@ enum { MOST_PRINTED = 20, MOST_SCRATCH = 1 << 20, CONVERSIONS = 3000 };
 typedef enum {
     BY_PLANAR,
     BY_INTERLEAVED,
-    BY_ROWS,
+    BY_TRANSPOSING,
     BY_TRANSPOSED,
-    BY_DENSE,
+    BY_FEW_CHANNELS,
     MERGED,
     MERGED_PLANAR,
     MERGED_TRANSPOSED,
@@ -24,10 +24,10 @@ typedef enum {
     R_STAGED,
     PREFETCHED,
     STREAMED,
-    STREAMED_DENSE,
+    STREAMED_FEW_CHANNELS,
     AFFINE_PLANAR,
-    AFFINE_ROWS,
-    AFFINE_DENSE,
+    AFFINE_TRANSPOSING,
+    AFFINE_FEW_CHANNELS,
     AFFINE_STAGED,
     AFFINE_WIDE,
     HEAD_STREAMED,
@@ -42,7 +42,7 @@ static const char *const feature_names[] = {"planar",
                                             "interleaved",
                                             "rows",
                                             "transposed",
-                                            "dense",
+                                            "few channels",
                                             "merged",
                                             "merged planar",
                                             "merged transposed",
@@ -53,10 +53,10 @@ static const char *const feature_names[] = {"planar",
                                             "r staged",
                                             "prefetched",
                                             "streamed",
-                                            "streamed dense",
+                                            "streamed few channels",
                                             "affine planar",
                                             "affine rows",
-                                            "affine dense",
+                                            "affine few channels",
                                             "affine staged",
                                             "affine wide",
                                             "head streamed",
@@ -128,29 +128,30 @@ static void free_plan(pw_plan *plan) {
 }
 
 static void count_features(const pw_plan *plan) {
-    const int planar = !plan->interleaved, plain = !planar && !plan->transposed && !plan->dense;
+    const int planar = !plan->interleaved,
+              plain = !planar && !plan->transposed && !plan->few_channels;
     const int rows = plain && plan->blocks[plan->n_blocks - 1].channels % plan->kernels->vector &&
                      plan->blocks[plan->n_blocks - 1].width % plan->kernels->vector;
     seen[BY_PLANAR] += planar;
     seen[BY_INTERLEAVED] += plain && plan->blocks[0].width % plan->kernels->vector == 0;
-    seen[BY_ROWS] += rows;
+    seen[BY_TRANSPOSING] += rows;
     seen[BY_TRANSPOSED] += plan->transposed;
-    seen[BY_DENSE] += plan->dense;
-    seen[MERGED] += plan->row && plain;
-    seen[MERGED_PLANAR] += plan->row && planar;
-    seen[MERGED_TRANSPOSED] += plan->row && plan->transposed;
+    seen[BY_FEW_CHANNELS] += plan->few_channels;
+    seen[MERGED] += plan->row_pixels && plain;
+    seen[MERGED_PLANAR] += plan->row_pixels && planar;
+    seen[MERGED_TRANSPOSED] += plan->row_pixels && plan->transposed;
     seen[IN_PASSES] += plan->c_pass < plan->C;
     seen[TRANSPOSED_IN_PASSES] += plan->c_pass < plan->C && plan->transposed;
     seen[X_STAGED] += plan->stage_x;
     seen[Y_STAGED] += plan->stage_y;
     seen[R_STAGED] += plan->stage_r;
     seen[PREFETCHED] += plan->prefetch != 0;
-    seen[STREAMED] += plan->stream && !plan->dense;
-    seen[STREAMED_DENSE] += plan->stream && plan->dense;
+    seen[STREAMED] += plan->stream && !plan->few_channels;
+    seen[STREAMED_FEW_CHANNELS] += plan->stream && plan->few_channels;
     const int in_kernels = plan->affine == PW_AFFINE_IN_KERNELS;
     seen[AFFINE_PLANAR] += in_kernels && planar;
-    seen[AFFINE_ROWS] += in_kernels && rows;
-    seen[AFFINE_DENSE] += in_kernels && plan->dense;
+    seen[AFFINE_TRANSPOSING] += in_kernels && rows;
+    seen[AFFINE_FEW_CHANNELS] += in_kernels && plan->few_channels;
     seen[AFFINE_STAGED] += plan->affine == PW_AFFINE_STAGED;
     seen[AFFINE_WIDE] += plan->wide != NULL;
 }
@@ -158,11 +159,14 @@ static void count_features(const pw_plan *plan) {
 static void check_features(void) {
     const pw_kernels *const *kernels = set->dtype;
     for (int i = 0; i < FEATURES; i++) {
-        const int transposes = i == BY_ROWS || i == BY_TRANSPOSED || i == MERGED_TRANSPOSED ||
-                               i == TRANSPOSED_IN_PASSES || i == AFFINE_ROWS || i == HEAD_IN_TILES;
-        const int dense = i == BY_DENSE || i == STREAMED_DENSE || i == AFFINE_DENSE;
-        if (seen[i] || (transposes && !kernels[0]->rows_max && !kernels[1]->rows_max) ||
-            (dense && !kernels[0]->dense[1][1] && !kernels[1]->dense[1][1]))
+        const int transposes = i == BY_TRANSPOSING || i == BY_TRANSPOSED ||
+                               i == MERGED_TRANSPOSED || i == TRANSPOSED_IN_PASSES ||
+                               i == AFFINE_TRANSPOSING || i == HEAD_IN_TILES;
+        const int few =
+            i == BY_FEW_CHANNELS || i == STREAMED_FEW_CHANNELS || i == AFFINE_FEW_CHANNELS;
+        if (seen[i] ||
+            (transposes && !kernels[0]->transposing_mr_max && !kernels[1]->transposing_mr_max) ||
+            (few && !kernels[0]->few_channels[1][1] && !kernels[1]->few_channels[1][1]))
             continue;
         printf("FAILED: no case of %s was %s\n", pw_kernel_set_name(set), feature_names[i]);
         failed++;

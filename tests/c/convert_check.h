@@ -9,6 +9,7 @@ typedef struct {
     size_t x_bytes, y_bytes, r_bytes, m_bytes;
     double slopes[64], scale[64], offset[64];
     pw_nodata nodata[64];
+    int has_bias;
     int swaps[3]; /* x, y, r */
 } conversion;
 
@@ -50,9 +51,10 @@ static void draw_nodata(conversion *v, const char *x) {
 static void swap_elements(const pw_problem *p, pw_dtype dtype, char *at, int64_t n, ptrdiff_t c,
                           ptrdiff_t step) {
     const size_t size = pw_size(dtype);
-    for (int64_t i = 0; i < n / p->parts; i++)
-        for (int64_t j = 0; j < p->P * p->parts; j++) {
-            char *element = at + i * c + j / p->parts * step + j % p->parts * (ptrdiff_t)size;
+    for (int64_t i = 0; i < n / p->components; i++)
+        for (int64_t j = 0; j < p->P * p->components; j++) {
+            char *element =
+                at + i * c + j / p->components * step + j % p->components * (ptrdiff_t)size;
             for (size_t b = 0; b < size / 2; b++) {
                 const char low = element[b];
                 element[b] = element[size - 1 - b];
@@ -78,11 +80,11 @@ static void make_nan_plain(pw_dtype dtype, char *at, int swapped) {
 }
 
 static void make_nans_plain(const pw_problem *p, char *y, int64_t channels) {
-    for (int64_t k = 0; k < channels / p->parts; k++)
-        for (int64_t j = 0; j < p->P * p->parts; j++)
+    for (int64_t k = 0; k < channels / p->components; k++)
+        for (int64_t j = 0; j < p->P * p->components; j++)
             make_nan_plain(p->y_dtype,
-                           y + k * p->y_k + j / p->parts * p->y_p +
-                               j % p->parts * (ptrdiff_t)pw_size(p->y_dtype),
+                           y + k * p->y_k + j / p->components * p->y_p +
+                               j % p->components * (ptrdiff_t)pw_size(p->y_dtype),
                            p->y_swapped);
 }
 
@@ -92,7 +94,7 @@ static void draw_problem(conversion *v) {
     p->dtype = random_below(3) ? PW_F32 : PW_F64;
     p->x_dtype = parts == 2 ? p->dtype : (pw_dtype)random_below(PW_DTYPES);
     p->y_dtype = parts == 2 || random_below(3) == 0 ? p->dtype : random_store(p->dtype);
-    p->parts = parts;
+    p->components = parts;
     p->groups = 1;
     p->C = parts * (1 + random_below(large ? 6 : 30));
     p->K = parts * (1 + random_below(large ? 6 : 30));
@@ -102,7 +104,7 @@ static void draw_problem(conversion *v) {
         place_only.cache_bytes = 1024;
         if (random_below(2)) p->y_dtype = p->dtype;
     }
-    p->has_bias = random_below(2);
+    v->has_bias = random_below(2);
     p->activation = random_below(2) ? PW_ACT_NONE : PW_ACT_LEAKY_RELU;
     p->a = 0.25;
     if (parts == 1 && random_below(2)) p->head = (pw_head)random_below(PW_HEADS);
@@ -110,8 +112,8 @@ static void draw_problem(conversion *v) {
     const ptrdiff_t x_size = (ptrdiff_t)pw_size(p->x_dtype),
                     y_size = (ptrdiff_t)pw_size(p->y_dtype);
     const int64_t K = p->head == PW_HEAD_ARGMAX ? 1 : p->K / parts;
-    p->x_part = x_size;
-    p->y_part = p->r_part = y_size;
+    p->x_component = x_size;
+    p->y_component = p->r_component = y_size;
     v->x_bytes = lay_out_plainly(p->C / parts, p->P, x_size * parts, &p->x_c, &p->x_p);
     v->y_bytes = lay_out_plainly(K, p->P, y_size * parts, &p->y_k, &p->y_p);
     v->r_bytes = lay_out_plainly(K, p->P, y_size * parts, &p->r_k, &p->r_p);
@@ -161,7 +163,7 @@ static void check_conversion(void) {
     char *r = p->has_residual ? place(r_arena, v.r_bytes) : NULL;
     const size_t size = pw_size(p->dtype);
     char *w = place(w_arena, (size_t)(p->K * p->C) * size);
-    char *bias = p->has_bias ? place(bias_arena, (size_t)p->K * size) : NULL;
+    char *bias = v.has_bias ? place(bias_arena, (size_t)p->K * size) : NULL;
     char *mask = p->has_mask ? place(packed_arena, v.m_bytes) : NULL;
     fill_with(p->x_dtype, x, v.x_bytes);
     fill_with(p->dtype, w, (size_t)(p->K * p->C) * size);
@@ -173,7 +175,7 @@ static void check_conversion(void) {
     const int some = random_below(3) == 0 ? 5000 : 20;
     for (size_t i = 0; mask && i < v.m_bytes; i++) mask[i] = (char)(random_below(some) == 0);
     if (mask && random_below(3) == 0) memset(mask, 1, v.m_bytes / 2); /* panels of no others */
-    if (p->parts == 1 && random_below(3) == 0) draw_nodata(&v, x);
+    if (p->components == 1 && random_below(3) == 0) draw_nodata(&v, x);
     char *wanted = malloc(v.y_bytes);
     static const int threads[] = {1, 1, 3};
     for (int i = 0; i < 3; i++) {
@@ -185,7 +187,7 @@ static void check_conversion(void) {
             if (r && p->r_swapped) swap_elements(p, p->y_dtype, r, p->K, p->r_k, p->r_p);
         }
         pw_plan *plan = new_plan(i ? set : &pw_kernels_scalar, p);
-        seen[HEAD_STREAMED] += i && plan->stream && plan->finishes;
+        seen[HEAD_STREAMED] += i && plan->stream && plan->has_pixel_epilogue;
         seen[MISSING_STREAMED] += i && plan->stream && plan->flags;
         seen[MISSING_IN_PLACE] += i && plan->flags && !plan->stage_x && !plan->stage_y;
         seen[MISSING_IN_REGISTERS] += i && plan->blends;
@@ -204,8 +206,8 @@ static void check_conversion(void) {
                        " P=%" PRId64
                        " head %d slopes %d nodata %d mask %d any %d residual %d swapped "
                        "%d%d%d threads %d: %s\n",
-                       pw_kernel_set_name(set), p->dtype, p->x_dtype, p->y_dtype, p->parts, p->C,
-                       p->K, p->P, p->head, p->slopes != NULL, p->nodata != NULL, p->has_mask,
+                       pw_kernel_set_name(set), p->dtype, p->x_dtype, p->y_dtype, p->components,
+                       p->C, p->K, p->P, p->head, p->slopes != NULL, p->nodata != NULL, p->has_mask,
                        p->valid_any, p->has_residual, p->x_swapped, p->y_swapped, p->r_swapped,
                        threads[i], pw_plan_describe(plan));
         } else {

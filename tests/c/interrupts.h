@@ -42,7 +42,7 @@ _Alignas(64) static char packed[1 << 16];
 
 /* Pixels of x lie apart, so that it is staged in scratch. */
 static pw_problem problem(int64_t C, int64_t K) {
-    return (pw_problem){.parts = 1,
+    return (pw_problem){.components = 1,
                         .C = C,
                         .K = K,
                         .groups = 1,
@@ -179,8 +179,15 @@ static void check_interrupts(void) {
     for (int i = 0; i < CHANNELS; i++) scales[i] = 0x1p-10f;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) check_kind((int)i);
     /* Short calls do not ask the hook. */
-    const pw_problem p = {
-        .parts = 1, .C = 3, .K = 3, .groups = 1, .P = 5, .x_c = 20, .x_p = 4, .y_k = 20, .y_p = 4};
+    const pw_problem p = {.components = 1,
+                          .C = 3,
+                          .K = 3,
+                          .groups = 1,
+                          .P = 5,
+                          .x_c = 20,
+                          .x_p = 4,
+                          .y_k = 20,
+                          .y_p = 4};
     pw_plan *plan = pw_plan_new(best_set(), &p);
     asked = stop_at = 0;
     for (int i = 0; i < 1000; i++) pw_conv(plan, w, 12, 4, NULL, 0, x, NULL, NULL, y, 1);

@@ -1,0 +1,31 @@
+/* AVX2 and FMA: 16 vectors of 32 bytes. What its files have in common; each includes target_end.h at
+ * its end. */
+#include <immintrin.h>
+
+#include "common.h"
+
+/* Register tiles, MR x NR: see common.h. Zen 4, one thread, in cache, of 118 GFLOP/s: planar 5 x 2 107,
+ * 6 x 2 111; interleaved 6 x 2 115; transposing 8 x 1 77, 10 x 1 63 (it spills). */
+#define PLANAR_TILES(X) X(1, 6) X(2, 4) X(3, 3) X(4, 2) X(5, 2) X(6, 2)
+/* Those that convert x, or read it in reverse. */
+#define CONVERTING_TILES(X) X(3, 3) X(4, 2) X(5, 2) X(6, 2)
+#define INTERLEAVED_TILES(X) X(12, 1) X(6, 2)
+#define TRANSPOSING_TILES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#define TRANSPOSING_MR_MAX 8
+#define DOTS_TILES(X) \
+    X(1, 1) X(1, 2) X(1, 3) X(1, 4) X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(3, 1) X(3, 2) X(3, 3) X(3, 4)
+#define DOTS_A 3
+#define DOTS_B 4
+#define FUSED2_TILES(X) X(1, 2) X(2, 2) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1)
+#define FUSED2_NR_MAX 2
+#define FUSED2_HIDDEN 4
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+
+/* From masks + 8 - n on: ones for the first n of eight lanes. */
+static const int32_t masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};

@@ -1,0 +1,6 @@
+/* Ends what a set's header began. */
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
