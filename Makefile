@@ -143,7 +143,7 @@ $(VENV)/flags: force | $(VENV)/.python
 
 $(STAMPS)/package: pyproject.toml setup.py kernels/build_c.py kernels/repeat.c $(C_SOURCES) \
                    $(ISA_SOURCES) $(C_HEADERS) $(VENV)/flags | $(VENV)/.python
-	@rm -rf build/temp.* build/lib.* kernels/_c*.so
+	@rm -rf build/package kernels/_c*.so
 	$(PIP) install --quiet --editable .
 	@$(PY) -c 'import pointwise_fast as pf; c = pf.config(); print("backends:", *c["backends"]); \
 	    print("isa:", c["isa"] or "none; " + str(c["missing"].get("c")))'
@@ -159,6 +159,12 @@ GUARD := -Wl,--wrap=malloc,--wrap=calloc,--wrap=posix_memalign,--wrap=free
 CHECKS := checkasm checkquantised chains pool
 OBJECTS = $(patsubst c_src/%.c,build/$(1)/%.o,$(C_SOURCES))
 KERNELS = $(patsubst c_src/%.c,build/$(1)/%.o,$(ISA_SOURCES))
+
+# Native kernels are the very objects that the extension has been linked from: what is installed is
+# tested, and nothing is compiled twice.
+$(call KERNELS,native): build/native/%.o: $(STAMPS)/package
+	@mkdir -p $(@D)
+	@cp build/package/c_src/$*.o $@ || { echo "the extension was not built here" >&2; exit 1; }
 
 # compile(folder, compiler, flags)
 define compile

@@ -43,6 +43,8 @@ class OptionalBuildExt(build_ext):
                 return [name for names in pool.map(compile_one, sources) for name in names]
 
         self.compiler.compile = compile_at_once
+        # The C tests link these objects, not copies.
+        self.build_temp = os.path.join("build", "package")
         if is_unix:
             linker = self.compiler.linker_so
             self.compiler.linker_so = [flag for flag in linker if not RUN_PATH.match(flag)]
