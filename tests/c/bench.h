@@ -128,15 +128,7 @@ static void measure(const entry *what, runner run, const void *argument, const o
             failed++;
         }
     }
-    entry *e = &entries[now_at++];
-    if (rounds == 0 || e->is_wrong) return;
-    const int64_t calls = calls_in_batch(run, argument);
-    timing least = {INFINITY, INFINITY};
-    for (int i = 0; i < SAMPLES; i++) {
-        const timing t = time_calls(run, argument, calls);
-        least.calls = fmin(least.calls, t.calls), least.chain = fmin(least.chain, t.chain);
-        e->samples[round_now * SAMPLES + i] = (float)(cycles_of(t) / (double)calls);
-    }
-    /* Of both the shortest: the ratio of one that was disturbed may be anything. */
-    e->best = fmin(round_now ? e->best : INFINITY, cycles_of(least) / (double)calls);
+    const entry *e = &entries[now_at++];
+    if (rounds && !e->is_wrong)
+        time_batches(run, argument, e->samples + round_now * SAMPLES, SAMPLES);
 }

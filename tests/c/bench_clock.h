@@ -4,6 +4,7 @@
 #if defined(__x86_64__)
 #include <x86intrin.h>
 #endif
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
@@ -27,45 +28,54 @@ static uint64_t ticks(void) {
 #endif
 }
 
-/* Of registers: some CPUs add constants at no cost. */
-static void run_chain(void) {
+typedef void (*runner)(const void *);
+
+/* Ticks of so many calls. */
+static double time_calls(runner run, const void *argument, int64_t calls) {
+    const uint64_t start = ticks();
+    for (int64_t i = 0; i < calls; i++) run(argument);
+    return (double)(ticks() - start);
+}
+
+/* Ticks of the chain; of registers, for some CPUs add constants at no cost. */
+static double time_chain(void) {
     uint64_t sum = 0, term = 1;
     __asm__ volatile("" : "+r"(term));
-    for (int i = 0; i < CHAIN / 32; i++) PW_UNROLL
+    const uint64_t start = ticks();
+    for (int i = 0; i < CHAIN / 32; i++) {
+    PW_UNROLL
         for (int j = 0; j < 32; j++) {
             sum += term;
             __asm__ volatile("" : "+r"(sum));
         }
-}
-
-typedef void (*runner)(const void *);
-
-/* Ticks of so many calls, and of the chain behind them. */
-typedef struct {
-    double calls, chain;
-} timing;
-
-static timing time_calls(runner run, const void *argument, int64_t calls) {
-    const uint64_t start = ticks();
-    for (int64_t i = 0; i < calls; i++) run(argument);
-    const uint64_t middle = ticks();
-    run_chain();
-    const uint64_t end = ticks();
-    return (timing){(double)(middle - start), (double)(end - middle)};
-}
-
-static double cycles_of(timing t) {
-    return t.calls / t.chain * CHAIN;
+    }
+    return (double)(ticks() - start);
 }
 
 /* Calls that fill a batch. The first ones also wake wide vector units up, which takes microseconds. */
 static int64_t calls_in_batch(runner run, const void *argument) {
+    double chain = INFINITY;
     int64_t calls = 1;
     for (int i = 0; i < 4; i++) {
-        const double cycles = cycles_of(time_calls(run, argument, calls)) / (double)calls;
-        calls = cycles < CHAIN ? (int64_t)(CHAIN / (cycles < 1 ? 1 : cycles)) + 1 : 1;
+        const double call = time_calls(run, argument, calls) / (double)calls;
+        chain = fmin(chain, time_chain());
+        calls = call < chain ? (int64_t)(chain / call) + 1 : 1;
     }
     return calls;
+}
+
+/* Cycles of a call, n times. Those between chains that differ by more than 2% are timed again: the
+ * frequency changed, or one was interrupted. But not for ever. */
+static void time_batches(runner run, const void *argument, float *cycles, int n) {
+    const int64_t calls = calls_in_batch(run, argument);
+    double before = time_chain();
+    for (int i = 0, tries = 0; i < n; tries++) {
+        const double batch = time_calls(run, argument, calls), after = time_chain();
+        const double chain = (before + after) / 2;
+        if (fabs(after - before) < 0.02 * chain || tries >= 8 * n)
+            cycles[i++] = (float)(batch / chain * CHAIN / (double)calls);
+        before = after;
+    }
 }
 
 static int compare(const void *a, const void *b) {

@@ -66,9 +66,8 @@ static double find_peak(const char *set, pw_dtype dtype) {
         float cycles[200];
         const runner run = loops[i].run[dtype];
         if (!run || strcmp(set, loops[i].set) != 0) continue;
-        const int64_t calls = calls_in_batch(run, NULL);
-        for (int s = 0; s < 200; s++) cycles[s] = (float)cycles_of(time_calls(run, NULL, calls));
-        return PEAK_ROUNDS * PEAK_SUMS * (double)calls / median(cycles, 200);
+        time_batches(run, NULL, cycles, 200);
+        return PEAK_ROUNDS * PEAK_SUMS / median(cycles, 200);
     }
     return 0;
 }
