@@ -14,6 +14,7 @@ enum {
     X_BYTES = 15 << 10, /* of x, in about as many pixels as that makes */
     SAMPLES = 60,       /* a round */
     LINE_BYTES = 64,
+    GAP = 17 * LINE_BYTES,
     POISON = 0xa5,
 };
 
@@ -58,13 +59,15 @@ static char *take(int64_t bytes) {
     return at;
 }
 
-/* An output, poisoned as what is expected in its place, and a line behind it. */
+/* An output, poisoned as what is expected in its place, and a line behind it. It is not 4 KiB from an
+ * input: loads would seem to wait for stores. */
 typedef struct {
     char *at, *expected;
     size_t bytes;
 } output;
 
 static output take_output(int64_t bytes) {
+    take(GAP);
     const output y = {take(bytes + LINE_BYTES), spare.start, (size_t)bytes + LINE_BYTES};
     memset(y.at, POISON, y.bytes);
     memset(y.expected, POISON, y.bytes);
