@@ -30,9 +30,9 @@ typedef struct {
     int inputs, hidden, channels, pixels;
     const char *unit;
     double units; /* a call */
-    double peak;  /* multiply-adds a cycle; 0: not known */
     int is_wrong;
     double cycles, best; /* a call */
+    double of_peak;      /* 0: not known */
     float *samples;
 } entry;
 

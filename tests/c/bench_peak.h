@@ -48,8 +48,8 @@ PEAK_LOOP(peak_neon_f64, "2d")
 enum { PEAK_SUMS = 1 };
 #endif
 
-/* Multiply-adds of vectors a cycle; 0: not known, as of kernels without an instruction for them. */
-static double find_peak(const char *set, pw_dtype dtype) {
+/* PEAK_ROUNDS * PEAK_SUMS multiply-adds of vectors. NULL: of a set without an instruction for them. */
+static runner peak_loop(const char *set, pw_dtype dtype) {
     static const struct {
         const char *set;
         runner run[2]; /* PW_F32, PW_F64 */
@@ -62,12 +62,7 @@ static double find_peak(const char *set, pw_dtype dtype) {
 #endif
         {"", {NULL, NULL}},
     };
-    for (size_t i = 0; i < sizeof loops / sizeof *loops; i++) {
-        float cycles[200];
-        const runner run = loops[i].run[dtype];
-        if (!run || strcmp(set, loops[i].set) != 0) continue;
-        time_batches(run, NULL, cycles, 200);
-        return PEAK_ROUNDS * PEAK_SUMS / median(cycles, 200);
-    }
-    return 0;
+    for (size_t i = 0; i < sizeof loops / sizeof *loops; i++)
+        if (strcmp(set, loops[i].set) == 0) return loops[i].run[dtype];
+    return NULL;
 }
