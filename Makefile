@@ -30,7 +30,7 @@ endif
 .DELETE_ON_ERROR:
 .PHONY: help bench bench-full bench-compare bench-report bench-scaling bench-pytest test test-c \
         bench-dtypes bench-rasters bench-chains bench-alternate build-c-tests test-guard test-neon \
-        test-avx2 test-old-cpu lint format symbols examples readme clean force
+        checkasm-bench test-avx2 test-old-cpu lint format symbols examples readme clean force
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' \
@@ -156,7 +156,7 @@ SANITIZE := -g -fsanitize=address,undefined -fno-sanitize-recover=all
 C_FLAGS := -std=c11 -O3 -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror -Ic_src
 WRAP := -Wl,--wrap=pw_cache_bytes
 GUARD := -Wl,--wrap=malloc,--wrap=calloc,--wrap=posix_memalign,--wrap=free
-CHECKS := checkasm checkquantised chains pool
+CHECKS := checkasm checkquantised chains bench_kernels pool
 OBJECTS = $(patsubst c_src/%.c,build/$(1)/%.o,$(C_SOURCES))
 KERNELS = $(patsubst c_src/%.c,build/$(1)/%.o,$(ISA_SOURCES))
 
@@ -208,27 +208,36 @@ test-c: $(CHECKS:%=build/sanitized/%) ## Check every kernel of this CPU bit by b
 	build/sanitized/checkasm $(SEED_NOW) all $(EVERY)
 	build/sanitized/checkquantised $(SEED_NOW) all $(EVERY)
 	build/sanitized/chains $(SEED_NOW) $(EVERY)
+	build/sanitized/bench_kernels --rounds 0
 	build/sanitized/pool
 
 test-guard: $(CHECKS:%=build/guarded/%) ## The same, with a page without access after each block that we allocate
 	build/guarded/checkasm $(SEED_NOW) all $(EVERY)
 	build/guarded/checkquantised $(SEED_NOW) all $(EVERY)
 	build/guarded/chains $(SEED_NOW) $(EVERY)
+	build/guarded/bench_kernels --rounds 0
 	build/guarded/pool
 
 test-neon: $(CHECKS:%=build/neon/%) ## A sixteenth of it for NEON, with a cross compiler and qemu-aarch64
 	qemu-aarch64 build/neon/checkasm $(SEED_NOW) all 16
 	qemu-aarch64 build/neon/checkquantised $(SEED_NOW) all 16
 	qemu-aarch64 build/neon/chains $(SEED_NOW) 16
+	qemu-aarch64 build/neon/bench_kernels --rounds 0
 	qemu-aarch64 build/neon/pool brief
 
 test-avx2: $(CHECKS:%=build/native/%) ## A quarter of it for AVX2 on a CPU without it, with qemu-x86_64
 	qemu-x86_64 -cpu max build/native/checkasm $(SEED_NOW) avx2 4
 	qemu-x86_64 -cpu max build/native/checkquantised $(SEED_NOW) avx2 4
 	qemu-x86_64 -cpu max build/native/chains $(SEED_NOW) 4
+	qemu-x86_64 -cpu max build/native/bench_kernels avx2 --rounds 0
 
 # Shows whether a kernel needs an instruction that the CPU lacks; results are tested elsewhere.
 test-old-cpu: $(CHECKS:%=build/native/%) ## A hundredth of it on an emulated CPU without AVX
 	qemu-x86_64 -cpu Nehalem build/native/checkasm $(SEED_NOW) all 100
 	qemu-x86_64 -cpu Nehalem build/native/checkquantised $(SEED_NOW) all 40
 	qemu-x86_64 -cpu Nehalem build/native/chains $(SEED_NOW) 60
+	qemu-x86_64 -cpu Nehalem build/native/bench_kernels --rounds 0
+
+# Without sanitizers. The tests above run it too, but only to compare.
+checkasm-bench: build/native/bench_kernels ## Check and time every kernel by itself: BENCH_ARGS="avx2 planar --json FILE"
+	build/native/bench_kernels $(BENCH_ARGS)
