@@ -175,12 +175,28 @@ const pw_qkernels *pw_qkernels_at(const pw_kernel_set *, int i);
 const char *pw_qkernels_name(const pw_qkernels *);
 int pw_qkernels_works(const pw_qkernels *);
 
-/* y = saturate(round((w - w_zero) (x - x_zero) + bias) * scale) + y_zero), within lo and hi: sums
- * are int32, modulo 2**32, and become float32; halves are rounded to even. w: (K, C) bytes, w_k and
- * w_c apart, none of them in y; bias: K of int32, bias_step bytes apart, or NULL. */
-pw_status pw_qconv(const pw_qkernels *, const pw_qproblem *, const void *w, ptrdiff_t w_k,
-                   ptrdiff_t w_c, const void *bias, ptrdiff_t bias_step, const void *x, void *y,
-                   int threads);
+/* y = saturate(round(((w - w_zero) (x - x_zero) + bias) * scale) + y_zero), within lo and hi: sums
+ * are int32, modulo 2**32, and become float32; halves are rounded to even. */
+typedef struct pw_qplan pw_qplan;
+
+/* NULL: no memory. What the problem points to is copied. Immutable; any number of threads may use it. */
+pw_qplan *pw_qplan_new(const pw_qkernels *, const pw_qproblem *);
+void pw_qplan_free(pw_qplan *);
+/* Plans with equal layouts, for the same kernels, C, K, zero points, scales and signs of x and w,
+ * share packed weights. */
+int64_t pw_qplan_layout(const pw_qplan *);
+/* What the plan decided, for humans: valid as long as the plan. */
+const char *pw_qplan_describe(const pw_qplan *);
+/* Bytes of packed weights; a buffer for them must be 64-byte aligned. */
+size_t pw_qpacked_bytes(const pw_qplan *);
+
+/* w: (K, C) bytes, w_k and w_c apart. bias: K of int32, bias_step bytes apart, or NULL. */
+void pw_qpack(const pw_qplan *, const void *w, ptrdiff_t w_k, ptrdiff_t w_c, const void *bias,
+              ptrdiff_t bias_step, void *packed);
+pw_status pw_qrun(const pw_qplan *, const void *packed, const void *x, void *y, int threads);
+/* Both in one. No weight lies in y: they may be read where they are. */
+pw_status pw_qconv(const pw_qplan *, const void *w, ptrdiff_t w_k, ptrdiff_t w_c, const void *bias,
+                   ptrdiff_t bias_step, const void *x, void *y, int threads);
 
 /* A plan of n >= 2 layers in one pass over the pixels: layer i + 1 reads what layer i writes, which is
  * in scratch and never whole. All have the outer axes, P and dtype in common. Only the strides of the

@@ -12,13 +12,16 @@ from .c_library import ffi, lib
 if TYPE_CHECKING:
     from pointwise_fast.problem import Problem
 
-__all__ = ["address", "integer", "pointer", "real_parts", "to_c", "weights"]
+__all__ = ["address", "integer", "memory", "pointer", "real_parts", "to_c", "weights"]
 
 Array = npt.NDArray[Any]
 
 # Looked up once: small calls are all overhead.
 _NULL: Any = None if ffi is None else ffi.NULL
 _from_buffer: Any = None if ffi is None else ffi.from_buffer
+
+#: Alignment of packed weights: a cache line.
+_LINE = 64
 
 #: The C names of dtypes.
 _CODES = {
@@ -122,6 +125,13 @@ def pointer(array: Array) -> Any:
         return _from_buffer(array)
     except (ValueError, BufferError):  # not C-contiguous
         return ffi.cast("char *", address(array))
+
+
+def memory(size: int) -> Any:
+    """A pointer to memory for packed weights, which lives as long as the pointer."""
+    buffer = np.empty(size + _LINE, np.uint8)
+    start = -address(buffer) % _LINE
+    return ffi.from_buffer(buffer[start : start + size])
 
 
 def integer(pointer: Any) -> int:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from . import Parameters
 from .c_library import check_status, ffi, isa, kernel_set, lib
-from .c_problem import pointer
+from .c_problem import memory, pointer, weights
 
 if TYPE_CHECKING:
     from pointwise_fast.problem import QuantisedProblem
@@ -33,32 +32,39 @@ def kernels_of(name: str) -> dict[str, Any]:
 class CQuantised:
     """`pointwise_fast.kernels.Plan` of a `QuantisedProblem` on ``c_src``."""
 
-    pack_key = "quantised"
     repeat = None
 
     def __init__(self, problem: QuantisedProblem, kernels: str | None = None) -> None:
         found = kernels_of(isa() if kernels is None else kernels.partition("-")[0])
-        self._kernels = found[kernels or next(iter(found))]
-        # The C problem points into these.
-        self._weight_zero = np.ascontiguousarray(problem.weight_zero, np.int32)
-        self._multiplier = np.ascontiguousarray(problem.multiplier, np.float32)
-        self._problem = _to_c(problem)
-        self._problem.w_zero = ffi.from_buffer("int32_t[]", self._weight_zero)
-        self._problem.scale = ffi.from_buffer("float[]", self._multiplier)
+        name = kernels or next(iter(found))
+        c, _keep = _to_c(problem)
+        handle = lib.pw_qplan_new(found[name], c)
+        if not handle:
+            raise MemoryError("no memory for a plan")
+        self._plan = ffi.gc(handle, lib.pw_qplan_free)
+        # Zero points and scales are those of the layer that packs.
+        self.pack_key = "quantised", name, lib.pw_qplan_layout(handle), problem.x_dtype
 
-    def pack(self, weight: Array, bias: Array | None) -> Parameters:
-        return weight.copy(), None if bias is None else bias.copy()
+    def describe(self) -> str:
+        """What the plan decided: kernels, blocks, passes, staging, stores."""
+        text: str = ffi.string(lib.pw_qplan_describe(self._plan)).decode()
+        return text
+
+    def pack(self, weight: Array, bias: Array | None) -> Any:
+        packed = memory(lib.pw_qpacked_bytes(self._plan))
+        lib.pw_qpack(self._plan, *weights(weight, bias), packed)
+        return packed
 
     def run(
         self,
-        packed: Parameters,
+        packed: Any,
         x: Array,
         residual: Array | None,
         out: Array,
         threads: int,
         mask: Array | None = None,
     ) -> None:
-        self.conv(*packed, x, None, out, threads)
+        check_status(lib.pw_qrun(self._plan, packed, pointer(x), pointer(out), threads))
 
     def conv(
         self,
@@ -70,20 +76,12 @@ class CQuantised:
         threads: int,
         mask: Array | None = None,
     ) -> None:
-        status = lib.pw_qconv(
-            self._kernels,
-            self._problem,
-            pointer(weight),
-            *weight.strides,
-            *((ffi.NULL, 0) if bias is None else (pointer(bias), bias.strides[0])),
-            pointer(x),
-            pointer(out),
-            threads,
-        )
+        status = lib.pw_qconv(self._plan, *weights(weight, bias), pointer(x), pointer(out), threads)
         check_status(status)
 
 
-def _to_c(problem: QuantisedProblem) -> Any:
+def _to_c(problem: QuantisedProblem) -> tuple[Any, list[Any]]:
+    """The problem, and what it points to."""
     c = ffi.new("pw_qproblem *")
     c.C, c.K, c.P = problem.C, problem.K, problem.P
     c.outer = len(problem.outer)
@@ -96,4 +94,9 @@ def _to_c(problem: QuantisedProblem) -> Any:
     c.x_zero, c.y_zero = problem.x_zero, problem.out_zero
     c.lo, c.hi = problem.lo, problem.hi
     c.in_place = problem.in_place
-    return c
+    keep = [
+        ffi.new("int32_t[]", problem.weight_zero.tolist()),
+        ffi.new("float[]", problem.multiplier.tolist()),
+    ]
+    c.w_zero, c.scale = keep
+    return c, keep

@@ -24,7 +24,7 @@ from .c_library import (
     repeat_module,
     select_isa,
 )
-from .c_problem import address, integer, pointer, real_parts, to_c, weights
+from .c_problem import integer, memory, pointer, real_parts, to_c, weights
 from .c_quantised import CQuantised
 from .features import FEATURES as _ALL
 from .features import first_lacking
@@ -65,10 +65,6 @@ _NULL: Any = None if ffi is None else ffi.NULL
 #: Multiply-adds, with 16 for an activation, in which other threads do without the GIL; some
 #: microseconds, as in NumPy.
 _SHORT = 1 << 16
-
-#: Alignment of packed weights: a cache line.
-_LINE = 64
-
 
 FEATURES = frozenset(_ALL)
 
@@ -196,10 +192,7 @@ class CPlan:
     def pack_chain(self, layers: Sequence[Parameters]) -> Any:
         plans = self._layers(len(layers))
         sizes = [lib.pw_packed_bytes(plan) for plan in plans]
-        # An array, so that the memory lives as long as someone holds the pointer's owner.
-        buffer = np.empty(sum(sizes) + _LINE, np.uint8)
-        start = -address(buffer) % _LINE
-        packed = ffi.from_buffer(buffer[start : start + sum(sizes)])
+        packed = memory(sum(sizes))
         at = 0
         for plan, size, (weight, bias) in zip(plans, sizes, layers, strict=True):
             parts = real_parts(weight, bias) if self._complex else (weight, bias)

@@ -36,6 +36,10 @@ def main(kernels: str, seed: int) -> None:
                     plan = CQuantised(problem_of(here, out), kernels)
                     plan.conv(here.weight, here.bias, here.x, None, out, 1 + done % 2)
                     assert np.array_equal(out, wanted)
+                    packed = plan.pack(here.weight, here.bias)
+                    out[:] = 98
+                    plan.run(packed, here.x, None, out, 1 + done % 2)
+                    assert np.array_equal(out, wanted)
                     done += 1
     print("cases:", done)
 

@@ -15,6 +15,7 @@ from support import Backend, Memory, python_environment, run_python
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
+from pointwise_fast.kernels.c_problem import integer
 from pointwise_fast.kernels.c_quantised import CQuantised, kernels_of
 from pointwise_fast.kernels.numpy_quantised import NumpyQuantised
 
@@ -79,6 +80,44 @@ def test_against_the_specification(kernels: str, rng: np.random.Generator) -> No
             plan = CQuantised(problem_of(case, out), kernels)
             plan.conv(case.weight, case.bias, x, None, out, threads * threads)
             assert np.array_equal(out, outs[0]), (x_shape, threads)
+            weight = case.weight.copy()
+            packed = plan.pack(weight, case.bias)
+            weight[:] = 7
+            for _ in range(2):
+                out[:] = 0
+                plan.run(packed, x, None, out, threads * threads)
+                assert np.array_equal(out, outs[0]), (x_shape, threads)
+
+
+def plan_for(x_dtype: Any, shape: tuple[int, int], rng: np.random.Generator) -> CQuantised:
+    """Of 12 channels and 20 out, pixels of `shape`: channels first or last, by strides."""
+    case = random_case(rng, (12, 35), 20, (x_dtype, np.int8, np.uint8), axis=0)
+    x = np.lib.stride_tricks.as_strided(case.x, (12, 35), shape)
+    out = np.empty((20, 35), np.uint8)
+    if shape[0] == 1:
+        out = np.empty((35, 20), np.uint8).T
+    return CQuantised(problem_of(case._replace(x=x, x_zero_point=3), out))
+
+
+def test_plans_that_share_packed_weights(rng: np.random.Generator) -> None:
+    """x of either dtype, and either layout, has weights of its own; strides are no matter."""
+    plans = [plan_for(d, s, rng) for d in (np.uint8, np.int8) for s in ((35, 1), (1, 12))]
+    assert len({plan.pack_key for plan in plans}) == 4
+    assert plan_for(np.uint8, (34, 1), rng).pack_key == plans[0].pack_key
+
+
+def test_packed_weights_are_aligned(rng: np.random.Generator) -> None:
+    for _ in range(20):
+        packed = plan_for(np.uint8, (35, 1), rng).pack(np.ones((20, 12), np.int8), None)
+        assert integer(packed) % 64 == 0
+
+
+def test_describe(rng: np.random.Generator) -> None:
+    name = next(iter(kernels_of(c_simd.isa())))
+    for shape, way in ((35, 1), "planar"), ((1, 12), "interleaved"):
+        text = plan_for(np.uint8, shape, rng).describe()
+        assert text.startswith(f"{name} {way}: ")
+        assert "passes of 12 channels, tiles of" in text
 
 
 @pytest.mark.parametrize("kernels", KERNELS)

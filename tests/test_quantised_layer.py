@@ -114,6 +114,28 @@ def test_pickles(backend: Any, rng: np.random.Generator) -> None:
         assert not copy.weight.flags.writeable
 
 
+def test_weights_are_packed_once(rng: np.random.Generator, monkeypatch: Any) -> None:
+    """For each dtype of x and each order of the weights, not for each geometry."""
+    found = pytest.importorskip("pointwise_fast.kernels.c_quantised").CQuantised
+    if "c" not in BACKENDS:
+        pytest.skip("the C kernels are not built")
+    packed = []
+    pack = found.pack
+    monkeypatch.setattr(found, "pack", lambda *given: packed.append(1) or pack(*given))
+    case = random_case(rng, (6, 4, 5), 3)._replace(x_zero_point=7, out_zero_point=9)
+    layer = layer_of(case, backend="c")
+    for dtype, orders in ((np.uint8, 1), (np.int8, 2)):
+        for rows in (4, 4, 7, 9):
+            x = any_bytes(rng, (6, rows, 5), dtype)
+            assert np.array_equal(layer(x), expected(here_of(case, x)))
+            assert np.array_equal(layer(x[:, ::-1]), expected(here_of(case, x[:, ::-1])))
+        assert len(packed) == orders
+
+
+def here_of(case: Case, x: Array) -> Case:
+    return case._replace(x=x, out_zero_point=x.dtype.type(9))
+
+
 def test_many_callers(backend: Any, rng: np.random.Generator) -> None:
     case = random_case(rng, (30, 20, 50), 20)
     layer, wanted = layer_of(case, backend=backend), expected(case)

@@ -25,7 +25,7 @@ typedef struct pw_qoutput {
  * Planar kernels, for up to a tile of pixels: x has a lane for each, read in whole vectors, x_g
  * apart from group to group of channels; w a lane for each group, w_k apart from channel to channel.
  * Interleaved kernels: x has a lane for each pixel, x_p apart; w whole vectors of lanes, one for
- * each channel, group after group; `channels` of y lie one behind the other.
+ * each channel, group after group; `channels` of y are contiguous.
  * Dot kernels, for up to a tile of channels: x and w have rows of whole vectors of lanes, x_p and
  * w_k apart. For a few pixels, which would leave most of a vector idle.
  * Planar and interleaved: where `first` is unset, sums go on from acc; where `last` is unset they go back there.
@@ -76,7 +76,7 @@ struct pw_qkernels {
     int nv_max;                              /* interleaved[1..nv_max] */
     pw_qkernel interleaved[PW_Q_MAX_NV + 1]; /* by vectors of channels */
     pw_qkernel dot;
-    /* A tile of n pixels side by side, of C channels x_c apart, to whole vectors of lanes, to_g
+    /* A tile of n contiguous pixels, of C channels x_c apart, to whole vectors of lanes, to_g
      * apart from group to group. Fetches what lies `ahead` bytes ahead, unless that is 0. */
     void (*stage)(pw_qbytes, char *to, ptrdiff_t to_g, const char *x, ptrdiff_t x_c, int64_t C,
                   int n, ptrdiff_t ahead);

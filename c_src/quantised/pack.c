@@ -1,132 +1,167 @@
-/* Weights as lanes, and the zero points folded into the bias.
+/* Packed weights: whether products are in reach, the bias, the weights as lanes.
  *
- * With numbers in lanes x' = x - x_off and w' = w - w_off, and zero points moved along,
+ * Zero points are folded into the bias. With numbers in lanes x' = x - x_off and w' = w - w_off, and
+ * zero points moved along,
  *
  *     sum_c (w - w_zero) (x - x_zero) = sum_c w' x' - x_zero' sum_c w' + C w_zero' x_zero'
  *                                       - w_zero' sum_c x'
  *
- * of which all but the first and the last term join the bias. Lanes of 16 bits hold w - w_zero and
+ * in which all but the first and the last term join the bias. Lanes of 16 bits hold w - w_zero and
  * x - x_zero themselves.
  *
- * Planar: w[k] is a row of lanes, whole vectors; those given serve where they are such rows. Interleaved: blocks of nv vectors, the
- * lanes of a group of channels for all k of the block one behind the other, group after group.
+ * Planar: w[k] is a row of lanes, whole vectors. Interleaved: blocks of nv vectors, group after group
+ * of channels: a contiguous lane for each k of the block, 0 past K.
  */
 #include <string.h>
 
 #include "quantised/pack.h"
-#include "base/math.h"
-#include "quantised/kernels.h"
 #include "quantised/stage.h"
-#include "pointwise.h"
 
-enum { LINE = 64 };
+enum {
+    LINE = 64,
+    /* Where the bias begins. */
+    BIAS_AT = LINE,
+    /* Lanes of a row at once, a multiple of every vector. */
+    SPREAD_LANES = 256,
+    /* Rows whose lanes are summed at once: a multiple of four. */
+    SUMMED_ROWS = 64,
+};
 
-typedef struct sizes {
-    int64_t groups, row; /* lanes: of a row, and in whole vectors */
-    int borrowed;        /* the caller's weights are rows of lanes as they are */
-    size_t w, ones, spare, sums, bias, zero, scale, all; /* where each begins */
-} sizes;
-
-/* Where n lanes begin: at the next line. */
-static size_t after(size_t *end, int64_t n) {
-    const size_t at = (size_t)pw_round_up((int64_t)*end, LINE);
-    *end = at + (size_t)n * PW_Q_LANE;
-    return at;
+static size_t w_at(const pw_qplan *plan) {
+    return BIAS_AT + (size_t)pw_round_up(plan->readable * (int64_t)sizeof(int32_t), LINE);
 }
 
-static sizes sizes_of(const pw_qkernels *kernels, const pw_qproblem *q, const pw_qweights *weights,
-                      int interleaved) {
-    const int64_t V = kernels->vector, padded = pw_round_up(q->K, V);
-    /* A part of the channels begins at any of them: the last tile of dot kernels, even at the last. */
-    const int64_t readable = q->K - 1 + 4 * V;
-    sizes s = {.groups = pw_ceil_div(q->C, kernels->depth)};
-    size_t end = 0;
-    s.row = pw_round_up(s.groups, V);
-    s.borrowed = !interleaved && kernels->depth == 4 && weights->w_c == 1 &&
-                 q->C == s.row * kernels->depth && !pw_qbytes_of(kernels, 0, q->w_signed, 0).flip;
-    s.w = after(&end, interleaved ? padded * s.groups : s.borrowed ? 0 : q->K * s.row);
-    s.ones = after(&end, s.row);
-    s.spare = after(&end, interleaved ? s.row : 0);
-    s.sums = after(&end, q->K + 3);
-    s.bias = after(&end, readable);
-    s.zero = after(&end, readable);
-    s.scale = after(&end, readable);
-    s.all = end;
-    return s;
+static ptrdiff_t row_bytes(const pw_qplan *plan) {
+    return (ptrdiff_t)plan->row * PW_Q_LANE;
 }
 
-size_t pw_qpacked_bytes(const pw_qkernels *kernels, const pw_qproblem *q,
-                        const pw_qweights *weights, int interleaved) {
-    return sizes_of(kernels, q, weights, interleaved).all;
+size_t pw_qpacked_bytes(const pw_qplan *plan) {
+    const int64_t lanes = plan->interleaved ? plan->blocks.first[plan->blocks.n] * plan->groups
+                                            : plan->problem.K * plan->row;
+    return w_at(plan) + (size_t)lanes * PW_Q_LANE;
+}
+
+static int is_borrowed(const pw_qplan *plan, const pw_qweights *weights) {
+    const int depth = plan->kernels->depth;
+    return !plan->interleaved && depth == 4 && weights->w_c == 1 && !plan->w_bytes.flip &&
+           plan->problem.C == plan->row * depth;
+}
+
+size_t pw_qpacked_once_bytes(const pw_qplan *plan, const pw_qweights *weights) {
+    return is_borrowed(plan, weights) ? w_at(plan) : pw_qpacked_bytes(plan);
 }
 
 /* Whether every product of a sum and its scale fits int32, with room to spare. */
-static int are_in_reach(const pw_qproblem *q, const pw_qpacked *packed) {
-    float scale = 0;
-    double bias = 0;
-    for (int64_t k = 0; k < q->K; k++) {
-        const double size = packed->bias[k];
-        scale = packed->scale[k] > scale ? packed->scale[k] : scale;
-        bias = size > bias ? size : -size > bias ? -size : bias;
+static int is_in_reach(const pw_qplan *plan, const int32_t *bias) {
+    double most = 0;
+    for (int64_t k = 0; k < plan->problem.K; k++) {
+        const double size = bias[k];
+        most = size > most ? size : -size > most ? -size : most;
     }
-    const double sum = (double)q->C * 255 * 255 + bias;
-    return (sum < 0x1p31 ? sum : 0x1p31) * (double)scale < 0x1p30;
+    const double sum = (double)plan->problem.C * 255 * 255 + most;
+    return (sum < 0x1p31 ? sum : 0x1p31) * (double)plan->most_scale < 0x1p30;
 }
 
-/* The lanes of channel k into its block of vectors. */
-static void spread(const pw_qblocks *blocks, const sizes *s, int64_t k, const char *row, char *w) {
-    const int64_t block = pw_qblock_of(blocks, k / blocks->unit);
-    const int64_t first = pw_qblock_at(blocks, block), end = pw_qblock_at(blocks, block + 1);
-    const int64_t at = first * blocks->unit, width = (end - first) * blocks->unit;
-    w += (at * s->groups + k - at) * PW_Q_LANE;
-    for (int64_t g = 0; g < s->groups; g++)
-        memcpy(w + g * width * PW_Q_LANE, row + g * PW_Q_LANE, PW_Q_LANE);
+static int folds_zeros(const pw_qplan *plan) {
+    return plan->kernels->lanes != PW_Q_S16 && plan->x_bytes.zero;
 }
 
-pw_qpacked pw_qpack(const pw_qkernels *kernels, const pw_qproblem *q, const pw_qweights *weights,
-                    int interleaved, char *memory) {
-    const sizes s = sizes_of(kernels, q, weights, interleaved);
-    const pw_qblocks blocks = pw_qblocks_of(kernels, q->K, interleaved);
-    const ptrdiff_t row_bytes = (ptrdiff_t)s.row * PW_Q_LANE;
-    pw_qpacked packed = {
-        .w = s.borrowed ? weights->w : memory + s.w,
-        .w_k = s.borrowed ? weights->w_k : row_bytes,
-        .ones = memory + s.ones,
-        .bias = (int32_t *)(memory + s.bias),
-        .w_zero = (int32_t *)(memory + s.zero),
-        .scale = (float *)(memory + s.scale),
-    };
-    memset(memory + s.bias, 0, s.all - s.bias);
-    memset(packed.ones, 1, (size_t)row_bytes);
-    if (interleaved) memset(memory + s.w, 0, s.ones - s.w);
-    for (int64_t k = 0; k < q->K; k++) {
-        if (weights->bias)
-            memcpy(packed.bias + k, weights->bias + k * weights->bias_step, sizeof *packed.bias);
-        packed.scale[k] = q->scale[k];
+/* Adds to the bias of channel k what zero points add to every pixel's sum. */
+static void fold_zeros(const pw_qplan *plan, int64_t k, uint32_t sum_w, int32_t *bias) {
+    const uint32_t sum = (uint32_t)plan->problem.C * (uint32_t)plan->w_zero[k] - sum_w;
+    bias[k] = (int32_t)((uint32_t)bias[k] + (uint32_t)plan->x_bytes.zero * sum);
+}
+
+static pw_qbytes bytes_of_row(const pw_qplan *plan, int64_t k) {
+    return (pw_qbytes){.flip = plan->w_bytes.flip, .zero = (int16_t)plan->w_zero[k]};
+}
+
+static void fold_rows(const pw_qplan *plan, const char *w, ptrdiff_t w_k, int32_t *bias) {
+    int32_t sums[SUMMED_ROWS];
+    for (int64_t k = 0; k < plan->problem.K; k += SUMMED_ROWS) {
+        const int64_t n = pw_min(SUMMED_ROWS, plan->problem.K - k);
+        plan->kernels->sum_w(w + k * w_k, w_k, row_bytes(plan), n, sums);
+        for (int64_t i = 0; i < n; i++) fold_zeros(plan, k + i, (uint32_t)sums[i], bias);
     }
-    packed.in_reach = are_in_reach(q, &packed);
-    pw_qbytes bytes = pw_qbytes_of(kernels, 0, q->w_signed, 0);
-    const int x_zero = pw_qbytes_of(kernels, 1, q->x_signed, q->x_zero).zero, moved = bytes.zero;
-    const int needs_sums = kernels->lanes != PW_Q_S16 && x_zero;
-    int32_t *sums = (int32_t *)(memory + s.sums);
-    for (int64_t k = 0; !s.borrowed && k < q->K; k++) {
-        char *row = memory + (interleaved ? s.spare : s.w + (size_t)(k * row_bytes));
-        bytes.zero = (int16_t)(moved + q->w_zero[k]);
-        pw_qstage_row(kernels, bytes, row, s.row, weights->w + k * weights->w_k, weights->w_c,
-                      q->C);
-        if (!interleaved) continue;
-        if (needs_sums) kernels->sum_w(row, 0, row_bytes, 1, sums + k);
-        spread(&blocks, &s, k, row, memory + s.w);
+}
+
+static void pack_rows(const pw_qplan *plan, const pw_qweights *weights, char *w) {
+    for (int64_t k = 0; k < plan->problem.K; k++, w += row_bytes(plan))
+        pw_qstage_row(plan->kernels, bytes_of_row(plan, k), w, plan->row,
+                      weights->w + k * weights->w_k, weights->w_c, plan->problem.C);
+}
+
+/* The lanes of channel k, `step` bytes apart. */
+static void spread_row(const pw_qplan *plan, const pw_qweights *weights, int64_t k, char *to,
+                       ptrdiff_t step, int32_t *bias) {
+    const pw_qkernels *kernels = plan->kernels;
+    const char *from = weights->w + k * weights->w_k;
+    _Alignas(LINE) char lanes[SPREAD_LANES * PW_Q_LANE];
+    uint32_t sum = 0;
+    for (int64_t g = 0, n; g < plan->groups; g += n) {
+        n = pw_min(SPREAD_LANES, plan->groups - g);
+        const int64_t c = g * kernels->depth, padded = pw_round_up(n, kernels->vector);
+        pw_qstage_row(kernels, bytes_of_row(plan, k), lanes, padded, from + c * weights->w_c,
+                      weights->w_c, pw_min(n * kernels->depth, plan->problem.C - c));
+        for (int64_t i = 0; i < n; i++, to += step) memcpy(to, lanes + i * PW_Q_LANE, PW_Q_LANE);
+        if (!folds_zeros(plan)) continue;
+        int32_t sums[4];
+        kernels->sum_w(lanes, 0, padded * PW_Q_LANE, 1, sums);
+        sum += (uint32_t)sums[0];
     }
-    if (needs_sums && !interleaved) kernels->sum_w(packed.w, packed.w_k, row_bytes, q->K, sums);
-    for (int64_t k = 0; kernels->lanes != PW_Q_S16 && k < q->K; k++) {
-        packed.w_zero[k] = moved + q->w_zero[k];
-        packed.needs_x_sum |= packed.w_zero[k];
-        if (needs_sums)
-            packed.bias[k] =
-                (int32_t)((uint32_t)packed.bias[k] +
-                          (uint32_t)x_zero *
-                              ((uint32_t)q->C * (uint32_t)packed.w_zero[k] - (uint32_t)sums[k]));
+    if (folds_zeros(plan)) fold_zeros(plan, k, sum, bias);
+}
+
+static void pack_blocks(const pw_qplan *plan, const pw_qweights *weights, char *w, int32_t *bias) {
+    for (int64_t b = 0; b < plan->blocks.n; b++) {
+        const int64_t first = plan->blocks.first[b];
+        const int64_t width = plan->blocks.first[b + 1] - first;
+        const int64_t channels = pw_min(width, plan->problem.K - first);
+        char *at = w + first * plan->groups * PW_Q_LANE;
+        if (channels < width) memset(at, 0, (size_t)(width * plan->groups) * PW_Q_LANE);
+        for (int64_t i = 0; i < channels; i++)
+            spread_row(plan, weights, first + i, at + i * PW_Q_LANE, (ptrdiff_t)width * PW_Q_LANE,
+                       bias);
     }
+}
+
+/* borrowed: rows of lanes, which stay where they are. */
+static void pack(const pw_qplan *plan, const pw_qweights *weights, int borrowed, char *memory) {
+    char *w = memory + w_at(plan);
+    int32_t *bias = (int32_t *)(memory + BIAS_AT);
+    memset(memory, 0, w_at(plan));
+    for (int64_t k = 0; weights->bias && k < plan->problem.K; k++)
+        memcpy(bias + k, weights->bias + k * weights->bias_step, sizeof *bias);
+    const int in_reach = is_in_reach(plan, bias);
+    memcpy(memory, &in_reach, sizeof in_reach);
+    if (plan->interleaved) {
+        pack_blocks(plan, weights, w, bias);
+        return;
+    }
+    if (!borrowed) pack_rows(plan, weights, w);
+    if (folds_zeros(plan))
+        fold_rows(plan, borrowed ? weights->w : w, borrowed ? weights->w_k : row_bytes(plan), bias);
+}
+
+void pw_qpack(const pw_qplan *plan, const void *w, ptrdiff_t w_k, ptrdiff_t w_c, const void *bias,
+              ptrdiff_t bias_step, void *packed) {
+    const pw_qweights weights = {w, bias, w_k, w_c, bias_step};
+    pack(plan, &weights, 0, packed);
+}
+
+pw_qpacked pw_qpacked_at(const pw_qplan *plan, const void *packed) {
+    const char *memory = packed;
+    pw_qpacked found = {.w = memory + w_at(plan),
+                        .w_k = row_bytes(plan),
+                        .bias = (const int32_t *)(memory + BIAS_AT)};
+    memcpy(&found.in_reach, memory, sizeof found.in_reach);
+    return found;
+}
+
+pw_qpacked pw_qpack_once(const pw_qplan *plan, const pw_qweights *weights, void *memory) {
+    const int borrowed = is_borrowed(plan, weights);
+    pack(plan, weights, borrowed, memory);
+    pw_qpacked packed = pw_qpacked_at(plan, memory);
+    if (borrowed) packed.w = weights->w, packed.w_k = weights->w_k;
     return packed;
 }

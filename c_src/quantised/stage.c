@@ -1,19 +1,8 @@
-/* Bytes into lanes: what the kernels' own stage, for pixels side by side, leaves. */
+/* Bytes into lanes: rows of them, and tiles of pixels, which the kernels' own stage makes of pixels
+ * that are contiguous. */
 #include <string.h>
 
 #include "quantised/stage.h"
-#include "quantised/kernels.h"
-#include "pointwise.h"
-
-pw_qbytes pw_qbytes_of(const pw_qkernels *kernels, int is_x, int is_signed, int zero) {
-    const int signed_lane = kernels->lanes == PW_Q_S8_S8 || (kernels->lanes == PW_Q_U8_S8 && !is_x);
-    pw_qbytes bytes = {.zero = (int16_t)zero};
-    if (is_signed != signed_lane) {
-        bytes.flip = 0x80;
-        bytes.zero += is_signed ? 128 : -128;
-    }
-    return bytes;
-}
 
 static uint8_t byte_at(pw_qbytes bytes, const char *at) {
     return (uint8_t)*at ^ bytes.flip;
@@ -46,7 +35,7 @@ void pw_qstage_row(const pw_qkernels *kernels, pw_qbytes bytes, char *to, int64_
     memset(to + used, 0, (size_t)(n * PW_Q_LANE - used));
 }
 
-/* Four channels of each of n pixels side by side. */
+/* Four channels of each of n pixels, which are contiguous. */
 static void four_adjacent(pw_qbytes bytes, char *to, const char *x, ptrdiff_t x_p, int n) {
     const uint32_t flip = bytes.flip * 0x01010101u;
     for (int p = 0; p < n; p++, x += x_p, to += PW_Q_LANE) {
@@ -73,15 +62,40 @@ static void some_pairs(pw_qbytes bytes, char *to, const char *x, ptrdiff_t x_c, 
     }
 }
 
-void pw_qstage_any(const pw_qkernels *kernels, pw_qbytes bytes, char *to, ptrdiff_t to_g,
-                   const char *x, ptrdiff_t x_c, ptrdiff_t x_p, int64_t C, int n) {
-    const int depth = kernels->depth;
+/* As pw_qkernels.stage, from pixels anywhere. */
+static void stage_any(const pw_qplan *plan, char *to, ptrdiff_t to_g, const char *x, int64_t C,
+                      int n) {
+    const int depth = plan->kernels->depth;
+    const ptrdiff_t x_c = plan->problem.x_c, x_p = plan->problem.x_p;
     for (; C > 0; C -= depth, x += depth * x_c, to += to_g) {
         if (depth == 4 && C >= 4 && x_c == 1)
-            four_adjacent(bytes, to, x, x_p, n);
+            four_adjacent(plan->x_bytes, to, x, x_p, n);
         else if (depth == 4)
-            some_bytes(bytes, to, x, x_c, x_p, C, n);
+            some_bytes(plan->x_bytes, to, x, x_c, x_p, C, n);
         else
-            some_pairs(bytes, to, x, x_c, x_p, C, n);
+            some_pairs(plan->x_bytes, to, x, x_c, x_p, C, n);
     }
+}
+
+pw_qlane_matrix pw_qstage_x(const pw_qplan *plan, const char *x, int64_t g, int64_t groups, int n,
+                            char *scratch) {
+    const pw_qproblem *q = &plan->problem;
+    const int depth = plan->kernels->depth;
+    const int64_t C = pw_min(groups * depth, q->C - g * depth);
+    x += g * depth * q->x_c;
+    if (plan->direct) return (pw_qlane_matrix){x, PW_Q_LANE, q->x_p};
+    if (plan->rows) {
+        const int64_t row = pw_round_up(groups, plan->kernels->vector);
+        const ptrdiff_t step = (ptrdiff_t)row * PW_Q_LANE;
+        for (int p = 0; p < n; p++)
+            pw_qstage_row(plan->kernels, plan->x_bytes, scratch + p * step, row, x + p * q->x_p,
+                          q->x_c, C);
+        return (pw_qlane_matrix){scratch, PW_Q_LANE, step};
+    }
+    const ptrdiff_t step = (ptrdiff_t)plan->tile_pixels * PW_Q_LANE;
+    if (q->x_p == 1 || n == 1)
+        plan->kernels->stage(plan->x_bytes, scratch, step, x, q->x_c, C, n, plan->ahead);
+    else
+        stage_any(plan, scratch, step, x, C, n);
+    return (pw_qlane_matrix){scratch, step, PW_Q_LANE};
 }

@@ -1,5 +1,6 @@
 /* Runs all quantised kernels that work on this CPU and compares their bytes with the definition, in
- * all layouts, with every small tail, between guard pages.
+ * all layouts, with every small tail, between guard pages: single calls, and plans whose weights were
+ * packed before, run again and again.
  *
  *     checkquantised [seed] [kernel set, or all] [n: runs every nth case, drawn at random]
  *
@@ -13,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/scratch.h"
 #include "memory.h"
 #include "pointwise.h"
 
@@ -35,12 +37,15 @@ typedef struct {
 } view;
 
 static const pw_qkernels *kernels;
-static arena x_arena, w_arena, bias_arena, y_arena;
+static arena x_arena, w_arena, bias_arena, y_arena, packed_arena;
 static test_case now;
 static int threads_now, every = 1;
 static long passed, failed;
 static int32_t w_zero[MOST_K];
 static float scale[MOST_K];
+
+enum { THREAD_COUNTS = 3 };
+static const int thread_counts[THREAD_COUNTS] = {1, 2, 5};
 
 static void print_case(const char *what) {
     const pw_qproblem *q = &now.problem;
@@ -140,11 +145,79 @@ static void draw(pw_qproblem *q, view xv, view yv) {
         if (big_bias) b = random_below(2) ? INT32_MAX - random_below(1000) : INT32_MIN;
         if (now.bias) memcpy(place(bias_arena, (size_t)now.K * 4) + k * 4, &b, sizeof b);
     }
-    q->w_zero = w_zero, q->scale = scale;
+}
+
+/* A plan of the case, made of copies that are freed. */
+static pw_qplan *new_plan(const pw_qproblem *problem) {
+    pw_qproblem q = *problem;
+    const size_t n = (size_t)q.K;
+    int32_t *zeros = malloc(n * sizeof *zeros);
+    float *scales = malloc(n * sizeof *scales);
+    if (!zeros || !scales) exit(2);
+    memcpy(zeros, w_zero, n * sizeof *zeros);
+    memcpy(scales, scale, n * sizeof *scales);
+    q.w_zero = zeros, q.scale = scales;
+    pw_qplan *plan = pw_qplan_new(kernels, &q);
+    if (!plan) exit(2);
+    free(zeros);
+    free(scales);
+    return plan;
+}
+
+/* A plan for other pixels, whose packed weights are those of `plan`; or `plan`. */
+static pw_qplan *new_packing_plan(pw_qplan *plan) {
+    pw_qproblem q = now.problem;
+    q.P = 1 + random_below(100), q.outer = 0;
+    q.x_c = random_below(2) ? 1 : q.P, q.x_p = q.x_c == 1 ? q.C : 1;
+    pw_qplan *other = new_plan(&q);
+    if (pw_qplan_layout(other) == pw_qplan_layout(plan)) return other;
+    pw_qplan_free(other);
+    return plan;
+}
+
+typedef struct {
+    char *w, *bias, *x, *y; /* x, y: the first elements */
+    char *from;             /* all bytes near y, */
+    const char *before, *wanted;
+    size_t bytes;
+} call_data;
+
+static int same;
+
+/* Runs, by packed weights or by those of the call, and compares. */
+static void run(const pw_qplan *plan, const void *packed, const call_data *d, int threads) {
+    threads_now = threads;
+    memcpy(d->from, d->before, d->bytes);
+    const pw_status status = packed
+                                 ? pw_qrun(plan, packed, d->x, d->y, threads)
+                                 : pw_qconv(plan, d->w, now.C, 1, d->bias, 4, d->x, d->y, threads);
+    if (status != PW_OK) exit(2);
+    if (memcmp(d->from, d->wanted, d->bytes) == 0 || !same) return;
+    if (failed < MOST_PRINTED) print_case(packed ? "FAILED, packed before" : "FAILED");
+    same = 0;
+}
+
+/* Weights in poisoned memory that ends at a guard page; those of the caller are overwritten then. */
+static void run_packed(pw_qplan *plan, const call_data *d) {
+    pw_qplan *packing = new_packing_plan(plan);
+    const size_t bytes = pw_qpacked_bytes(plan);
+    char *packed = pw_aligned_alloc(bytes);
+    if (!packed || bytes != pw_qpacked_bytes(packing)) exit(2);
+    memset(packed, 0xa5, bytes);
+    char *at = packed_arena.end - (bytes + 63) / 64 * 64;
+    if (at < packed_arena.start) exit(2);
+    pw_qpack(packing, d->w, now.C, 1, d->bias, 4, packed);
+    memcpy(at, packed, bytes);
+    if (packing != plan) pw_qplan_free(packing);
+    for (int64_t i = 0; i < now.K * now.C; i++) d->w[i] = (char)0xa5;
+    if (d->bias) memset(d->bias, 0xa5, (size_t)now.K * 4);
+    for (int i = 0; i < THREAD_COUNTS; i++) run(plan, at, d, thread_counts[i]);
+    run(plan, packed, d, 1);
+    if (memcmp(at, packed, bytes) != 0) same = 0;
+    free(packed);
 }
 
 static void check(void) {
-    static const int thread_counts[] = {1, 2, 5};
     if (random_below(every)) return;
     const view xv = lay_out(now.x, now.C ? now.C : 1), yv = lay_out(now.y, now.K);
     now.leading = random_below(2);
@@ -167,19 +240,13 @@ static void check(void) {
     memcpy(before, from, bytes);
     memcpy(wanted, from, bytes);
     convolve(w, bias, x, xv, wanted + (y - from), yv);
-    int same = 1;
+    const call_data d = {w, bias, x + xv.first, y + yv.first, from, before, wanted, bytes};
+    same = 1;
     cache_bytes = now.cache;
-    for (int i = 0; i < 3; i++) {
-        threads_now = thread_counts[i];
-        memcpy(from, before, bytes);
-        if (pw_qconv(kernels, &now.problem, w, now.C, 1, bias, 4, x + xv.first, y + yv.first,
-                     threads_now) != PW_OK)
-            exit(2);
-        if (memcmp(from, wanted, bytes) != 0 && same) {
-            if (failed < MOST_PRINTED) print_case("FAILED");
-            same = 0;
-        }
-    }
+    pw_qplan *plan = new_plan(&now.problem);
+    for (int i = 0; i < THREAD_COUNTS; i++) run(plan, NULL, &d, thread_counts[i]);
+    run_packed(plan, &d);
+    pw_qplan_free(plan);
     cache_bytes = 0;
     same ? passed++ : failed++;
     free(before);
@@ -272,6 +339,7 @@ int main(int argc, char **argv) {
     w_arena = new_arena(8 << 20);
     bias_arena = new_arena(1 << 16);
     y_arena = new_arena(8 << 20);
+    packed_arena = new_arena(16 << 20);
     for (int i = 0; pw_kernel_set_at(i); i++) {
         const pw_kernel_set *set = pw_kernel_set_at(i);
         if (only && strcmp(only, pw_kernel_set_name(set)) != 0) continue;

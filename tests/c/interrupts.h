@@ -124,7 +124,10 @@ static pw_status run_quantised(int threads) {
                            .hi = 255,
                            .w_zero = zeros,
                            .scale = scales};
-    return pw_qconv(pw_qkernels_at(best_set(), 0), &q, w, CHANNELS, 1, NULL, 0, x, y, threads);
+    pw_qplan *plan = pw_qplan_new(pw_qkernels_at(best_set(), 0), &q);
+    const pw_status status = pw_qconv(plan, w, CHANNELS, 1, NULL, 0, x, y, threads);
+    pw_qplan_free(plan);
+    return status;
 }
 
 static int asked, stop_at;
