@@ -1,5 +1,5 @@
-/* The functions and types that callers use. No preprocessor directives: the C compiler reads
- * this file through pointwise.h, cffi reads it as it stands. pointwise.h has the contract. */
+/* The functions and types that callers use; pointwise.h has the contract. This file has no
+ * preprocessor directives, because cffi reads it as it stands; C reads it through pointwise.h. */
 
 typedef enum {
     PW_F32,
@@ -44,17 +44,17 @@ typedef enum {
     PW_ACT_MISH
 } pw_activation;
 
-/* Interrupted: the hook said so, or forked this process; what was to be written is undefined. */
+/* PW_INTERRUPTED: the hook said so, or it forked this process; the output is undefined. */
 typedef enum { PW_OK, PW_NO_MEMORY, PW_INTERRUPTED } pw_status;
 
-/* A function that calls ask, in the caller's thread, whether to stop: some times a second, if they
- * take that long. It may itself call. NULL, as at first: none. For the whole process. */
+/* Sets a hook for the whole process: long calls ask it a few times a second, in the caller's
+ * thread, whether to stop. It may make calls of its own. NULL, the initial state: no hook. */
 void pw_set_interrupt(int (*asked)(void));
 
-/* The value of x that stands for none, in one channel. */
+/* The value of x that stands for missing data in one channel. */
 typedef struct {
-    int given;              /* else there is none */
-    unsigned char value[8]; /* of x_dtype, in the byte order of this machine; NaN: any NaN */
+    int given;              /* 0: the channel has no such value */
+    unsigned char value[8]; /* of x_dtype, in this machine's byte order; NaN stands for all NaNs */
 } pw_nodata;
 
 /* One convolution without its data. Strides are in bytes, of any sign and any value. */
@@ -62,10 +62,11 @@ typedef struct {
     pw_dtype dtype;                      /* of weights, bias and sums: PW_F32 or PW_F64 */
     pw_dtype x_dtype;                    /* of the input */
     pw_dtype y_dtype;                    /* of residual and output */
-    int x_swapped, y_swapped, r_swapped; /* in the other byte order than this machine's */
-    int components; /* 2: channels come in pairs, as complex numbers; C and K count both, x_c, */
-    ptrdiff_t x_component, y_component,
-        r_component; /* y_k, r_k lead from pair to pair, these within */
+    int x_swapped, y_swapped, r_swapped; /* not in this machine's byte order */
+    /* 2: channels come in pairs, the components of complex numbers. C and K count both; x_c, y_k
+     * and r_k lead from pair to pair, the strides below from component to component. Else 1. */
+    int components;
+    ptrdiff_t x_component, y_component, r_component;
     int64_t C, K, groups;
     int64_t P;     /* inner pixels */
     int64_t outer; /* outer axes, at most 64 */
@@ -76,80 +77,86 @@ typedef struct {
     ptrdiff_t r_k, r_p; /* residual */
     int has_residual;
     int in_place; /* y is x, element for element */
-    int bf16;     /* products of bfloat16 will do, where the CPU has them */
+    int bf16;     /* products of bfloat16 are allowed where the CPU has them */
     pw_activation activation;
-    double a, b;          /* its parameters */
+    double a, b;          /* the activation's parameters */
     const double *slopes; /* K of them, for PReLU after the activation; NULL: none */
-    pw_head head;         /* then; of argmax y has one channel */
-    /* Missing data: pixels get `fill` that have a channel whose value is that of `nodata`, or is
-     * masked by a byte that is not 0. */
-    const pw_nodata *nodata; /* of C channels; NULL: none */
+    pw_head head;         /* applied after that; with argmax y has one channel */
+    /* Missing data: a pixel gets `fill` if the value of one of its channels is that of `nodata` or
+     * is masked by a nonzero byte. */
+    const pw_nodata *nodata; /* C of them, one a channel; NULL: none */
     int has_mask;
     ptrdiff_t m_outer[64], m_c, m_p;
     double fill;
-    /* Set: a pixel gets `fill` only if it has no channel, or a smaller fraction of them than
-     * `min_valid`. For others, sums over what is there, before the bias, are multiplied by the sum of the
-     * sizes of all weights over that of the weights of what is there; where the latter alone is 0,
-     * and of a head wherever it is for one channel, there is `fill`. Pairs of channels need all. */
+    /* Set: a pixel gets `fill` only if it has no channel, or a smaller fraction of its channels
+     * than `min_valid`. For other pixels, the sum over the channels that are there, before the
+     * bias, is multiplied by a quotient: the sum of the sizes of all weights over that of these
+     * channels' weights. An output gets `fill` where only the latter is 0; with a head, the whole
+     * pixel does if that holds for one of its outputs. Not for pairs of channels: they need all
+     * channels. */
     int valid_any;
     double min_valid;
-    /* scale[c] * x + offset[c] takes the place of x, rounded once: C values each, both or none.
-     * Computed in the dtype of the sums, or in float64 where x has more bits than that; rounded to
-     * that dtype first. nodata and mask are of x itself. */
+    /* C values each, both or none: scale[c] * x + offset[c], rounded once, takes the place of x. It
+     * is computed in the dtype of the sums, or in float64 where x has more bits than that dtype;
+     * scale and offset are rounded to the dtype of the computation first. nodata and mask refer to
+     * x itself. */
     const double *scale, *offset;
 } pw_problem;
 
 typedef struct pw_kernel_set pw_kernel_set;
 typedef struct pw_plan pw_plan;
 
-/* Kernel sets that are built in, best first; NULL past the last. */
+/* The i-th of the kernel sets that are built in, best first; NULL past the last. */
 const pw_kernel_set *pw_kernel_set_at(int i);
 const char *pw_kernel_set_name(const pw_kernel_set *);
-/* Whether this CPU and its operating system run it. */
+/* Whether this CPU and its operating system support the set. */
 int pw_kernel_set_works(const pw_kernel_set *);
-/* Whether its multiply-adds are fused by an instruction. */
+/* Whether the set has an instruction for fused multiply-adds. */
 int pw_kernel_set_has_fma(const pw_kernel_set *);
 
-/* Bytes of this CPU's caches: level 1 (data), 2, 3; 0 where unknown. */
+/* Bytes of this CPU's cache of level 1 (data), 2 or 3; 0: not known. */
 int64_t pw_cache_bytes(int level);
 const char *pw_compiler(void);
 
-/* NULL: no memory. What the problem points to is copied. A plan is immutable; any number of threads may use it. */
+/* Returns NULL if there is no memory. What the problem points to is copied. A plan is immutable;
+ * any number of threads may use it at once. */
 pw_plan *pw_plan_new(const pw_kernel_set *, const pw_problem *);
 void pw_plan_free(pw_plan *);
 /* Plans with equal layouts (and dtype, C, K, groups) share packed weights. */
 int64_t pw_plan_layout(const pw_plan *);
 /* Bytes of packed weights; a buffer for them must be 64-byte aligned. */
 size_t pw_packed_bytes(const pw_plan *);
-/* What the plan decided, for humans: valid as long as the plan. */
+/* What the plan decided, for humans. The string lives as long as the plan. */
 const char *pw_plan_describe(const pw_plan *);
 
-/* w: (K, C/groups), w_k and w_c bytes apart. bias: K, step bytes apart, or NULL. */
+/* w: (K, C/groups) elements, w_k and w_c bytes apart. bias: K elements, bias_step bytes apart, or
+ * NULL. */
 void pw_pack(const pw_plan *, const void *w, ptrdiff_t w_k, ptrdiff_t w_c, const void *bias,
              ptrdiff_t bias_step, void *packed);
 pw_status pw_run(const pw_plan *, const void *packed, const void *x, const void *r,
                  const void *mask, void *y, int threads);
-/* Both in one. */
+/* Packs and runs in one call. */
 pw_status pw_conv(const pw_plan *, const void *w, ptrdiff_t w_k, ptrdiff_t w_c, const void *bias,
                   ptrdiff_t bias_step, const void *x, const void *r, const void *mask, void *y,
                   int threads);
 
-/* Sums over pixels, for the gradients of weights and bias. y, of which the problem tells only where it
- * lies, is the gradient that comes in; x_dtype is dtype. */
+/* Sums over pixels, for the gradients of weights and bias. y is the incoming gradient; the problem
+ * only tells where it lies. x_dtype is dtype. */
 typedef struct pw_gradient pw_gradient;
 
-/* Pixels that are summed at most before their sum is added to that of others. */
+/* Most pixels that are summed before their sum is added to that of other pixels. */
 enum { PW_GRADIENT_BLOCK = 512 };
 
-/* NULL: no memory. Immutable; any number of threads may use it. */
+/* Returns NULL if there is no memory. The result is immutable; any number of threads may use it. */
 pw_gradient *pw_gradient_new(const pw_kernel_set *, const pw_problem *);
 void pw_gradient_free(pw_gradient *);
 const char *pw_gradient_describe(const pw_gradient *);
-/* dw: (K, C/groups) contiguous elements; NULL where C is 0. db: K of them; NULL: not wanted. */
+/* dw: (K, C/groups) contiguous elements; NULL if C is 0. db: K contiguous elements, or NULL if they
+ * are not wanted. */
 pw_status pw_gradient_run(const pw_gradient *, const void *x, const void *y, void *dw, void *db,
                           int threads);
 
-/* One quantised convolution without its data, of bytes; strides as in pw_problem. */
+/* One quantised convolution, of bytes, without its data. Strides are as in pw_problem. */
 typedef struct {
     int64_t C, K;
     int64_t P;
@@ -159,24 +166,24 @@ typedef struct {
     ptrdiff_t x_c, x_p;
     ptrdiff_t y_k, y_p;
     int x_signed, w_signed, y_signed;
-    int x_zero, y_zero;    /* zero points, in the range of their dtypes, as lo and hi are */
+    int x_zero, y_zero;    /* zero points; these, lo and hi are in the range of their dtypes */
     int lo, hi;            /* bounds of the output */
     const int32_t *w_zero; /* K zero points of weights */
-    const float *scale;    /* K scales of sums, finite: x_scale * w_scale / y_scale */
-    int in_place;          /* y is x, element for element; C and K are PW_QCONV_IN_PLACE at most */
+    const float *scale;    /* K finite scales of sums: x_scale * w_scale / y_scale */
+    int in_place;          /* y is x, element for element; C and K are at most PW_QCONV_IN_PLACE */
 } pw_qproblem;
 
 enum { PW_QCONV_IN_PLACE = 2048 };
 
 typedef struct pw_qkernels pw_qkernels;
 
-/* Kernels of a set for quantised convolutions, best first; NULL past the last. */
+/* The i-th of a set's kernels for quantised convolutions, best first; NULL past the last. */
 const pw_qkernels *pw_qkernels_at(const pw_kernel_set *, int i);
 const char *pw_qkernels_name(const pw_qkernels *);
 int pw_qkernels_works(const pw_qkernels *);
 
-/* y = saturate(round(((w - w_zero) (x - x_zero) + bias) * scale) + y_zero), within lo and hi: sums
- * are int32, modulo 2**32, and become float32; halves are rounded to even. */
+/* y = saturate(round((sum_c (w - w_zero) (x - x_zero) + bias) * scale) + y_zero), within lo and hi.
+ * Sums are int32, modulo 2**32, and become float32; halves are rounded to even. */
 typedef struct pw_qplan pw_qplan;
 
 /* NULL: no memory. What the problem points to is copied. Immutable; any number of threads may use it. */
@@ -198,16 +205,16 @@ pw_status pw_qrun(const pw_qplan *, const void *packed, const void *x, void *y, 
 pw_status pw_qconv(const pw_qplan *, const void *w, ptrdiff_t w_k, ptrdiff_t w_c, const void *bias,
                    ptrdiff_t bias_step, const void *x, void *y, int threads);
 
-/* A plan of n >= 2 layers in one pass over the pixels: layer i + 1 reads what layer i writes, which is
- * in scratch and never whole. All have the outer axes, P and dtype in common. Only the strides of the
- * first layer's x and of the last layer's y and residual count. No pairs of channels, and nothing
- * missing. */
+/* A plan of n >= 2 layers in one pass over the pixels. Layer i + 1 reads what layer i writes to
+ * scratch, where it is never whole. The outer axes, P and dtype are the same for all layers. Only
+ * the strides of the first layer's x and of the last layer's y and residual count. There are no
+ * pairs of channels and no missing data. */
 pw_plan *pw_chain_new(const pw_kernel_set *, const pw_problem *const *layers, int n);
-/* Layer i, to pack its weights with: those of all layers are contiguous. Valid as long
- * as the chain. */
+/* The plan to pack layer i's weights with; the packed weights of all layers are contiguous. It
+ * lives as long as the chain. */
 const pw_plan *pw_chain_layer(const pw_plan *, int i);
 
-/* n plans of the same outer axes and P on one x, which is read from memory once; plans and packed
- * weights as for pw_run. No y overlaps x or another. */
+/* Runs n plans with the same outer axes and P on one x, which is read from memory once. Plans and
+ * packed weights are as for pw_run. No y overlaps x or another y. */
 pw_status pw_run_branches(const pw_plan *const *plans, const void *const *packed, int n,
                           const void *x, void *const *y, int threads);

@@ -1,22 +1,23 @@
-/* Repeats of a call: what a Python call would spend on checks that the same call has passed before.
+/* Repeats of a call, without the time that a Python call spends on checks which it passed before.
  *
  *     repeat = remember(plan, packed, owner, long, empty, x, residual, out, weight, bias)
- *     result = repeat(x, residual, out, threads)                   where packed is not 0
- *     result = repeat(x, residual, out, threads, weight, bias)     where it is
+ *     result = repeat(x, residual, out, threads)                   if packed is not 0
+ *     result = repeat(x, residual, out, threads, weight, bias)     if packed is 0
  *
  * `remember` notes type, dtype, shape and strides of the arrays of a call that was checked in full.
- * A repeat runs the plan and returns the output if its arrays are alike, the output is writeable
- * and its bytes overlap none of the inputs; otherwise it returns None and nothing has happened. It
- * holds no array, and compares what it is given each time.
+ * A repeat runs the plan and returns the output if its arrays are like those, the output is
+ * writeable and its bytes overlap no input's; otherwise it does nothing and returns None. It holds
+ * no array, and compares each time what it is given.
  *
  *     repeat = remember_branches(repeats, outs)
  *     results = repeat(x, outs, threads)                           outs: a tuple, or None
  *
- * joins repeats of one x, without residuals and with packed weights, in the same way. Outputs may
- * not overlap, but lie among each other as those of the first call did.
+ * `remember_branches` joins repeats of one x, without residuals and with packed weights, in the
+ * same way. Outputs whose bytes overlap must be as far apart as those of the first call.
  *
- * Long calls, of whatever kind, run Python's signal handlers now and then. If one raises, the call
- * is interrupted; its exception is kept until whoever sees that raises it: a repeat, or else
+ * Long calls of any kind run Python's signal handlers now and then. If a handler raises, the call
+ * is interrupted. The exception is kept until it is raised again: by the repeat that was
+ * interrupted, or by
  *
  *     raise_interruption()
  */
@@ -39,11 +40,11 @@
 enum { MOST_AXES = 8, MOST_BRANCHES = 16 };
 enum { X, R, Y, W, B, ARRAYS };
 
-/* PyErr_Fetch and PyErr_Restore, which are all that Python 3.11 has. */
+/* PyErr_Fetch and PyErr_Restore are deprecated, but Python 3.11 has nothing else. */
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
-/* Python runs handlers in the main thread only. Elsewhere to wait for the GIL would take time, and as
- * Python ends for ever. */
+/* Python runs handlers in the main thread only. In other threads, waiting for the GIL would take
+ * time, and would never end while Python shuts down. */
 static int is_main_thread(void) {
 #if defined(__linux__)
     return syscall(SYS_gettid) == getpid();
@@ -54,7 +55,7 @@ static int is_main_thread(void) {
 #endif
 }
 
-/* What a handler raised, until it is raised once more. */
+/* What a handler raised, until it is raised again. */
 static struct {
     PyObject *type, *value, *traceback;
 } kept;
@@ -68,7 +69,7 @@ static int run_handlers(void) {
     return raised;
 }
 
-/* Sets the exception of a call that was not done. */
+/* Sets the exception of a call that was not completed. */
 static void set_error(pw_status status) {
     if (status == PW_INTERRUPTED && !kept.type) {
         PyErr_SetString(PyExc_RuntimeError, "a signal's handler forked in the middle of this call; "
@@ -88,20 +89,20 @@ static PyObject *raise_interruption(PyObject *module, PyObject *nothing) {
 }
 
 typedef struct form {
-    int given; /* or None in its place */
+    int given; /* 0: None in the place of an array */
     char format;
     int ndim;
     Py_ssize_t shape[MOST_AXES], strides[MOST_AXES];
-    Py_ssize_t low, high; /* its bytes, from the first element */
+    Py_ssize_t low, high; /* where its bytes begin and end, from the first element */
 } form;
 
 typedef struct memory {
     const pw_plan *plan;
     const void *packed; /* NULL: weights come with each call */
-    int release;        /* the GIL: not worth its while for short calls */
+    int release;        /* whether to release the GIL, which does not pay for short calls */
     PyTypeObject *type; /* numpy.ndarray */
-    PyObject *owner;    /* of plan and packed */
-    PyObject *empty;    /* makes an output */
+    PyObject *owner;    /* owns plan and packed */
+    PyObject *empty;    /* a function that makes an output */
     form forms[ARRAYS];
 } memory;
 
@@ -130,7 +131,7 @@ static int note(form *f, PyObject *array, PyTypeObject *type) {
     return fits;
 }
 
-/* Weights and biases may be spelled with more axes of length 1: (K, C), (K, C, 1) and so on. */
+/* Weights and biases may have additional axes of length 1: (K, C), (K, C, 1) and so on. */
 static int has_axes(const form *f, int which, const Py_buffer *view) {
     if (which < W) return view->ndim == f->ndim;
     for (int i = f->ndim; i < view->ndim; i++)
@@ -138,7 +139,8 @@ static int has_axes(const form *f, int which, const Py_buffer *view) {
     return view->ndim >= f->ndim;
 }
 
-/* Fills `view`, which the caller releases. Weights and bias may have any strides. */
+/* Whether an array is like the one that was noted. Fills `view`, which the caller releases. Weights
+ * and bias may have any strides. */
 static int matches(const memory *m, int which, PyObject *array, Py_buffer *view) {
     const form *f = &m->forms[which];
     const size_t bytes = (size_t)f->ndim * sizeof *f->shape;
@@ -160,11 +162,11 @@ static int overlap(const form *f, const Py_buffer *a, const form *g, const Py_bu
            to + (uintptr_t)g->low < at + (uintptr_t)f->high;
 }
 
-/* Bytes of the residual that the output overlaps must be the output's own, in the same places. */
+/* Whether the output overlaps a residual that is not the output itself, element for element. */
 static int residual_hurts(const memory *m, const Py_buffer *views) {
     const form *r = &m->forms[R], *y = &m->forms[Y];
     if (!r->given) return 0;
-    /* Not so of one row that is added to many. */
+    /* One row that is added to many is not the same, even at the same address. */
     const size_t bytes = (size_t)y->ndim * sizeof *y->strides;
     const int same = views[R].buf == views[Y].buf && r->ndim == y->ndim &&
                      !memcmp(r->shape, y->shape, bytes) && !memcmp(r->strides, y->strides, bytes);
@@ -247,7 +249,7 @@ static PyObject *remember(PyObject *module, PyObject *arguments) {
     return bound;
 }
 
-/* What several repeats run as one. */
+/* Several repeats that run as one. */
 typedef struct branches {
     int n;
     int release;
@@ -255,10 +257,11 @@ typedef struct branches {
     const pw_plan *plans[MOST_BRANCHES];
     const void *packed[MOST_BRANCHES];
     PyObject *capsules[MOST_BRANCHES]; /* owners of m */
-    uintptr_t at[MOST_BRANCHES];       /* of the outputs that were known not to overlap */
+    uintptr_t at[MOST_BRANCHES];       /* addresses of outputs that are known not to overlap */
 } branches;
 
-/* Outputs as given, or new ones, into `outs`; y views them. 0: they will not do. */
+/* Puts the given outputs, or new ones, into `outs`, and their views into y. Returns 0 if they
+ * cannot be used. */
 static int find_outputs(const branches *b, PyObject *given, PyObject *outs, const Py_buffer *x,
                         Py_buffer *y) {
     if (given != Py_None && (!PyTuple_CheckExact(given) || PyTuple_Size(given) != b->n)) return 0;

@@ -1,6 +1,6 @@
 /* The peer "plain C": loops without intrinsics, written so that the compiler vectorises them, and
- * compiled with -O3 -march=native. float32, contiguous, no epilogue. Among the loop orders and tiles
- * tried with gcc 12 and clang 14 these are the fastest with either. */
+ * compiled with -O3 -march=native, for contiguous float32 without an epilogue. Of the loop orders
+ * and tiles that were tried with gcc 12 and clang 14, these are the fastest with either. */
 
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum {
-    PANEL = 1024, /* pixels whose channels stay in the level 2 cache */
+    PANEL = 1024, /* pixels whose channels stay in level 2 */
     TILE = 16,    /* output channels whose sums stay in registers */
     MAX_THREADS = 256
 };
@@ -22,7 +22,8 @@ struct job {
     int64_t begin, end; /* pixels */
 };
 
-/* Computes outputs k0 and k0 + 1 (the same one twice at the end if K is odd) of n pixels from p0. */
+/* Computes output channels k0 and k1 of n pixels from p0 on. k1 is k0 + 1, or k0 at the end of an
+ * odd K: then one result is discarded. */
 static void planar_pair(const struct job *job, int64_t k0, int64_t k1, int64_t p0, int64_t n) {
     const int64_t C = job->C, P = job->P;
     const float *u = job->w + k0 * C, *v = job->w + k1 * C;
@@ -61,7 +62,7 @@ static void *planar(void *argument) {
     return NULL;
 }
 
-/* w is (C, K rounded up to TILE) here. */
+/* Here w is (C, K rounded up to TILE). */
 static void *interleaved(void *argument) {
     const struct job *job = argument;
     const int64_t C = job->C, K = job->K, padded = (K + TILE - 1) / TILE * TILE;
@@ -90,8 +91,8 @@ static void *interleaved(void *argument) {
     return NULL;
 }
 
-/* A new thread may stay on its creator's CPU for longer than the work takes, so each gets a CPU of
- * its own: the next one after `last` that the process may use. */
+/* The next CPU after `last` that the process may use. Each thread gets its own, because a new
+ * thread may stay on its creator's CPU for longer than the work takes. */
 static int next_cpu(const cpu_set_t *allowed, int last) {
     int cpu = last;
     do cpu = (cpu + 1) % CPU_SETSIZE;
@@ -133,14 +134,14 @@ static int run(void *(*work)(void *), const struct job *whole, int threads) {
     return made == threads - 1 ? 0 : -1;
 }
 
-/* y (K, P) = w (K, C) @ x (C, P); returns 0, or -1 if threads or memory are missing. */
+/* y (K, P) = w (K, C) @ x (C, P). Returns 0, or -1 if threads cannot be started. */
 int plain_planar(const float *w, const float *x, float *y, int64_t C, int64_t K, int64_t P,
                  int threads) {
     struct job job = {w, x, y, C, K, P, 0, P};
     return run(planar, &job, threads);
 }
 
-/* y (P, K) = x (P, C) @ w.T, w (K, C). */
+/* y (P, K) = x (P, C) @ w.T, with w (K, C). Returns 0, or -1 for lack of threads or memory. */
 int plain_interleaved(const float *w, const float *x, float *y, int64_t C, int64_t K, int64_t P,
                       int threads) {
     const int64_t padded = (K + TILE - 1) / TILE * TILE;

@@ -1,6 +1,7 @@
-/* The machine's limits: fused multiply-adds on registers, and reading and writing memory in a given
- * proportion. Times are taken here, from a barrier on, so that neither Python nor the start of a
- * thread counts. Compile without auto-vectorisation: every vector is written out. */
+/* Measures the machine's limits: fused multiply-adds on registers, and reading and writing memory
+ * in a given proportion. Times are taken here, from a barrier on, so that they include neither
+ * Python nor the start of a thread. Compile without auto-vectorisation: every vector is written
+ * out. */
 
 #define _GNU_SOURCE
 #include <math.h>
@@ -80,7 +81,7 @@ static inline float32x4_t fma_neon(float32x4_t a, float32x4_t b, float32x4_t c) 
     return vfmaq_f32(c, a, b);
 }
 static inline void stream_neon_vector(float *p, float32x4_t v) {
-    /* The instruction stores two vectors, so it covers the next call too, in the same line. */
+    /* The instruction stores two vectors, so it covers the next call, in the same line, too. */
     if (((uintptr_t)p & 31) == 0)
         __asm__ volatile("stnp %q1, %q1, [%0]" : : "r"(p), "w"(v) : "memory");
 }
@@ -151,7 +152,7 @@ static int works(const char *name) {
 #endif
 }
 
-/* The i-th instruction set of this build, best first; "" if this CPU lacks it, NULL past the end. */
+/* The i-th instruction set of this build, best first; "" if the CPU lacks it, NULL past the end. */
 const char *roof_isa(int i) {
     if (i >= ISAS) return NULL;
     return works(isas[i].name) ? isas[i].name : "";
@@ -216,7 +217,8 @@ static int start(pthread_t *handle, struct member *member, const cpu_set_t *allo
     return status;
 }
 
-/* Seconds of each repeat, from the first thread's start to the last one's end; -1: no memory. */
+/* Sets `seconds` of each repeat, from the first thread's start to the last thread's end. Returns 0,
+ * or -1 for lack of memory. */
 static int run_team(void (*work)(const void *, int, int), const void *argument, int threads,
                     int repeats, double *seconds) {
     struct team team = {.work = work, .argument = argument, .threads = threads, .repeats = repeats};
@@ -265,8 +267,9 @@ static void work_fma(const void *argument, int thread, int threads) {
     job->isa->fma_loop(job->chains, job->n);
 }
 
-/* n rounds of `chains` (8, 10, 12 or 16) independent multiply-adds in each thread: the float32
- * operations of all threads, two for a multiply-add; seconds[repeats] is filled in. */
+/* Runs n rounds of `chains` (8, 10, 12 or 16) independent multiply-adds in each thread and sets
+ * seconds[repeats]. Returns the float32 operations of all threads, two for a multiply-add, or -1
+ * for lack of memory. */
 double roof_fma(int isa, int chains, int64_t n, int threads, int repeats, double *seconds) {
     struct fma_job job = {&isas[isa], chains, n};
     if (run_team(work_fma, &job, threads, repeats, seconds)) return -1;
@@ -291,8 +294,8 @@ static void work_stream(const void *argument, int thread, int threads) {
         job->isa->stream(job->traffic, job->x + 64 * x0, x1 - x0, job->y + 64 * y0, y1 - y0);
 }
 
-/* Reads x_lines cache lines at x and writes y_lines at y (64-byte aligned), `passes` times over:
- * the bytes moved; seconds[repeats] is filled in. */
+/* Reads x_lines cache lines at x and writes y_lines at y (64-byte aligned), `passes` times over,
+ * and sets seconds[repeats]. Returns the bytes moved, or -1 for lack of memory. */
 double roof_stream(int isa, const struct traffic *traffic, const void *x, int64_t x_lines, void *y,
                    int64_t y_lines, int64_t passes, int threads, int repeats, double *seconds) {
     struct stream_job job = {&isas[isa], traffic, x, y, x_lines, y_lines, passes};

@@ -1,7 +1,8 @@
-/* One instruction set's share of the roof: a template that roof.c includes once for each.
+/* Template: one instruction set's part of roof.c, which includes it once for each set.
  *
- * It wants NAME(x), TARGET (a function attribute), VEC and LANES (float32), SET1, FMA, LOAD, STORE,
- * STREAM (a non-temporal store), FENCE and KEEP (an asm operand constraint for a VEC). */
+ * The macros NAME(x), TARGET (a function attribute), VEC and LANES (float32), SET1, FMA, LOAD,
+ * STORE, STREAM (a non-temporal store), FENCE and KEEP (an asm operand constraint for a VEC) come
+ * first. */
 
 enum { NAME(per_line) = 64 / (4 * LANES) };
 
@@ -10,7 +11,7 @@ TARGET static inline __attribute__((always_inline)) void NAME(fma_chains)(int ch
     VEC factor = SET1(0.999f), term = SET1(0.001f);
     for (int i = 0; i < chains; i++) {
         sum[i] = SET1((float)i);
-        /* The compiler must not know it, or it removes a chain that starts at its fixed point. */
+        /* Hides the value: the compiler would remove a chain that starts at its fixed point. */
         __asm__ volatile("" : "+" KEEP(sum[i]));
     }
     __asm__ volatile("" : "+" KEEP(factor), "+" KEEP(term));
@@ -35,8 +36,8 @@ TARGET static inline __attribute__((always_inline)) void NAME(read_line)(const c
     }
 }
 
-/* `lines` cache lines from p on; `ahead` bytes are prefetched, none if 0. A prefetch past the
- * array touches nothing. */
+/* Reads `lines` cache lines from p on and prefetches what is `ahead` bytes ahead; 0: nothing. A
+ * prefetch past the array touches nothing. */
 TARGET static inline __attribute__((always_inline)) void NAME(read)(const char *p, int64_t lines,
                                                                     int64_t ahead) {
     const char *end = p + 64 * lines;
@@ -67,8 +68,8 @@ TARGET static inline __attribute__((always_inline)) void NAME(write)(char *p, in
             for (int i = 0; i < NAME(per_line); i++) STORE((float *)p + i * LANES, v);
 }
 
-/* Reads x and writes y, both once and in step with each other. x is cut into `streams` equal parts
- * that are read side by side, `burst` lines of each in turn. */
+/* Reads x and writes y once each, in step with each other. x is cut into `streams` equal parts that
+ * are read side by side, `burst` lines of each in turn. */
 TARGET static void NAME(stream)(const struct traffic *t, const char *x, int64_t x_lines, char *y,
                                 int64_t y_lines) {
     int64_t part = x_lines / t->streams;

@@ -1,10 +1,10 @@
-/* Template: which pixels miss a channel, by the values of x. */
+/* Template: finds pixels that miss a channel, by the values of x. */
 
-/* Every element's bit, as V_EQUAL has them. */
+/* The bits of all elements, as in v_equal. */
 enum { ALL_LANES = (1 << VW) - 1 };
 
-/* Contiguous pixels of C channels of the sums' dtype: the same steps for each, for where
- * those that miss one lie is not to be foreseen. */
+/* For contiguous pixels of C channels of the sums' dtype. The steps are the same for each pixel,
+ * because it cannot be predicted which ones miss a channel. */
 static void FN(absent_in_rows)(uint8_t *restrict flags, const char *restrict from,
                                const pw_nodata *nodata, int64_t C, int64_t n) {
     const V wanted = v_broadcast((const char *)nodata->value);
@@ -27,8 +27,9 @@ static void FN(absent_in_rows)(uint8_t *restrict flags, const char *restrict fro
     }
 }
 
-/* Sets flags[p] where pixel p has, in a channel, the missing value of that channel; NaN: where it is
- * NaN. Some pixels at once, as integers of the width of x, whose loops become vectors then. */
+/* Sets flags[p] where a channel of pixel p has its missing value; if that is NaN, where it is any
+ * NaN. Some pixels are tested at once, into integers as wide as what is compared, so that compilers
+ * vectorise the loops. */
 #define FLAG_EACH(FROM, NUMBER, EXPRESSION, STEP, TEST) \
     for (int64_t j = 0; j < count; j++) {               \
         FROM x;                                         \

@@ -1,7 +1,7 @@
-/* Template: scale * x + offset on panels, for kernels that do not compute it themselves. */
+/* Template: computes scale * x + offset on panels, for kernels that do not do so themselves. */
 
-/* The last vector of a row ends with the row: `to` may be `from`, so it is computed before what it
- * shares with the one before is stored. */
+/* The last vector of a row ends with the row and may overlap the vector before it. It is computed
+ * before that one is stored, because `to` may be `from`. */
 static void FN(affine)(pw_matrix to, pw_matrix from, const void *scale, const void *offset,
                        int64_t n_c, int64_t n_p, ptrdiff_t fetch) {
     const ptrdiff_t size = sizeof(T), step = VW * size;

@@ -1,13 +1,14 @@
-/* AVX2 and FMA: 16 vectors of 32 bytes. What its files have in common; each includes target_end.h at
- * its end. */
+/* What the files of AVX2 and FMA have in common: 16 vectors of 32 bytes. Each file includes
+ * target_end.h at its end. */
 #include <immintrin.h>
 
 #include "common.h"
 
-/* Register tiles, MR x NR: see common.h. Zen 4, one thread, in cache, of 118 GFLOP/s: planar 5 x 2 107,
- * 6 x 2 111; interleaved 6 x 2 115; transposing 8 x 1 77, 10 x 1 63 (it spills). */
+/* Register tiles, MR x NR: see common.h. One thread on Zen 4, in cache, has 118 GFLOP/s at most;
+ * there planar 5 x 2 reaches 107, 6 x 2 111; interleaved 6 x 2 115; transposing 8 x 1 77, 10 x 1 63
+ * (it spills). */
 #define PLANAR_TILES(X) X(1, 6) X(2, 4) X(3, 3) X(4, 2) X(5, 2) X(6, 2)
-/* Those that convert x, or read it in reverse. */
+/* Tiles of planar kernels that convert x or read it in reverse. */
 #define CONVERTING_TILES(X) X(3, 3) X(4, 2) X(5, 2) X(6, 2)
 #define INTERLEAVED_TILES(X) X(12, 1) X(6, 2)
 #define TRANSPOSING_TILES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
@@ -27,5 +28,5 @@
 #pragma GCC target("avx2,fma")
 #endif
 
-/* From masks + 8 - n on: ones for the first n of eight lanes. */
+/* masks + 8 - n points at a mask of the first n of eight lanes. */
 static const int32_t masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};

@@ -10,7 +10,7 @@
 #define READS_REVERSED 1
 #define TRANSPOSE 4
 
-/* The first n lanes. */
+/* Selects the first n lanes. */
 PW_INLINE __m256i mask(int n) {
     return _mm256_loadu_si256((const __m256i *)(masks + 8 - n));
 }
@@ -32,7 +32,7 @@ PW_INLINE V v_loadn(const void *p, int n) {
 PW_INLINE void v_storen(void *p, int n, V v) {
     _mm256_maskstore_ps((float *)p, mask(n), v);
 }
-/* The first n bytes, in a buffer that may be read whole. */
+/* Copies the first n bytes to a buffer that may be read whole. */
 PW_INLINE const char *load_bytes(const char *from, int n, char *buffer) {
     memcpy(buffer, from, (size_t)n);
     return buffer;
@@ -111,7 +111,7 @@ PW_INLINE V v_shift(V v) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(v), 23));
 }
 
-/* 4 x 4 elements within each 128 bits. */
+/* Transposes the 4 x 4 elements within each 128 bits. */
 PW_INLINE void transpose(V *v) {
     const __m256 a = _mm256_unpacklo_ps(v[0], v[1]), b = _mm256_unpackhi_ps(v[0], v[1]);
     const __m256 c = _mm256_unpacklo_ps(v[2], v[3]), d = _mm256_unpackhi_ps(v[2], v[3]);
@@ -136,8 +136,8 @@ PW_INLINE V transpose_loadn(const char *p, ptrdiff_t step, int n) {
     return _mm256_insertf128_ps(_mm256_castps128_ps256(load_some(p, n)), load_some(p + step, n), 1);
 }
 
-/* Pixels without gaps, of n channels. Three vectors hold each channel's elements at lanes that differ, so
- * blending gathers them and one permutation orders them. */
+/* For n = 3 channels and pixels without gaps, three vectors hold the elements of a channel in lanes
+ * that all differ. So blending gathers them, and one permutation orders them. */
 typedef struct lanes {
     __m256i split[3], merge[3];
 } lanes;
@@ -155,12 +155,12 @@ PW_INLINE void prepare_lanes(int n, lanes *to) {
     }
 }
 
-/* Lanes 0, 3, 6 of a, 1, 4, 7 of b, 2, 5 of c. */
+/* Lanes 0, 3 and 6 of a, lanes 1, 4 and 7 of b, and lanes 2 and 5 of c. */
 PW_INLINE __m256 every_third(__m256 a, __m256 b, __m256 c) {
     return _mm256_blend_ps(_mm256_blend_ps(a, b, 0x92), c, 0x24);
 }
 
-PW_INLINE __m256 unmix_pairs(__m256 v) { /* 64 bits each: 0 2 1 3 */
+PW_INLINE __m256 unmix_pairs(__m256 v) { /* reorders pairs of elements: 0 2 1 3 */
     return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8));
 }
 

@@ -8,7 +8,7 @@
 #define SUFFIX f64_avx2
 #define TRANSPOSE 4
 
-/* The first n lanes. */
+/* Selects the first n lanes. */
 PW_INLINE __m256i mask(int n) {
     return _mm256_loadu_si256((const __m256i *)(masks + 8 - 2 * n));
 }

@@ -1,19 +1,18 @@
-/* AVX-512 F, DQ, BW, VL: 32 vectors of 64 bytes. What its files have in common; each includes
- * target_end.h at its end. WITH_BF16: with
- * BF16. */
+/* What the files of AVX-512 (F, DQ, BW, VL; with WITH_BF16 also BF16) have in common: 32 vectors of
+ * 64 bytes. Each file includes target_end.h at its end. */
 #include <immintrin.h>
 
 #include "common.h"
 
-/* Register tiles, MR x NR: see common.h. Zen 4, one thread, in cache, of 118 GFLOP/s: planar 10 x 2 112,
- * 13 x 2 116, 14 x 2 108 to 113; interleaved 12 x 1 94, 12 x 2 107, 8 x 3 115, 6 x 4 116; transposing
- * 20 x 1 99. */
+/* Register tiles, MR x NR: see common.h. One thread on Zen 4, in cache, has 118 GFLOP/s at most;
+ * there planar 10 x 2 reaches 112, 13 x 2 116, 14 x 2 108 to 113; interleaved 12 x 1 94, 12 x 2
+ * 107, 8 x 3 115, 6 x 4 116; transposing 20 x 1 99. */
 #define PLANAR_TILES(X) \
     X(1, 6)             \
     X(2, 6)             \
     X(3, 6)             \
     X(4, 6) X(5, 4) X(6, 4) X(7, 3) X(8, 3) X(9, 3) X(10, 2) X(11, 2) X(12, 2) X(13, 2) X(14, 2)
-/* Those that convert x, or read it in reverse. */
+/* Tiles of planar kernels that convert x or read it in reverse. */
 #define CONVERTING_TILES(X) X(7, 3) X(8, 3) X(9, 3) X(10, 2) X(11, 2) X(12, 2) X(13, 2) X(14, 2)
 #define INTERLEAVED_TILES(X) X(12, 1) X(12, 2) X(8, 3) X(6, 4)
 #define TRANSPOSING_TILES(X)                                                                   \

@@ -1,4 +1,5 @@
-/* AVX-512 BF16: products of pairs of bfloat16, sums in float32. Only where the caller allows it. */
+/* AVX-512 BF16: products of pairs of bfloat16, with sums in float32, used only if the caller allows
+ * it. */
 #if defined(__x86_64__)
 #include "cpu/cpu.h"
 
@@ -9,11 +10,11 @@
 #define SUFFIX f32_avx512_bf16
 #include "epilogue_tmpl.h"
 
-/* Elements are pairs: channels 2c and 2c + 1 of a pixel, or of an output's weights. */
+/* Elements are pairs: channels 2c and 2c + 1 of a pixel, or of an output channel's weights. */
 #define PLANAR_FMA(w, x, sum) _mm512_dpbf16_ps(sum, (__m512bh)(w), (__m512bh)(x))
 #include "planar_tmpl.h"
 
-/* Rows of float32 to half as many of pairs, in place. */
+/* Turns rows of float32 into half as many rows of pairs, in place. */
 static void make_bf16_pairs(char *rows, ptrdiff_t step, int64_t C, int64_t n) {
     for (int64_t c = 0; c < C; c += 2) {
         const float *first = (const float *)(rows + c * step);

@@ -9,7 +9,7 @@
 #define READS_REVERSED 1
 #define TRANSPOSE 4
 
-/* 4 x 4 elements within each 128 bits. */
+/* Transposes the 4 x 4 elements within each 128 bits. */
 PW_INLINE void transpose(V *v) {
     const __m512 a = _mm512_unpacklo_ps(v[0], v[1]), b = _mm512_unpackhi_ps(v[0], v[1]);
     const __m512 c = _mm512_unpacklo_ps(v[2], v[3]), d = _mm512_unpackhi_ps(v[2], v[3]);

@@ -3,7 +3,7 @@
 #define V __m512
 #define VW 16
 
-/* The first n lanes. */
+/* Selects the first n lanes. */
 PW_INLINE __mmask16 mask(int n) {
     return (__mmask16)((1u << n) - 1);
 }

@@ -8,7 +8,7 @@
 #define SUFFIX f64_avx512
 #define TRANSPOSE 4
 
-/* The first n lanes. */
+/* Selects the first n lanes. */
 PW_INLINE __mmask8 mask(int n) {
     return (__mmask8)((1u << n) - 1);
 }
@@ -74,7 +74,7 @@ PW_INLINE V v_shift(V v) {
     return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(v), 52));
 }
 
-/* 4 x 4 elements within each 256 bits. */
+/* Transposes the 4 x 4 elements within each 256 bits. */
 PW_INLINE void transpose(V *v) {
     const __m512i low = _mm512_set_epi64(13, 12, 5, 4, 9, 8, 1, 0);
     const __m512i high = _mm512_set_epi64(15, 14, 7, 6, 11, 10, 3, 2);

@@ -1,12 +1,13 @@
-/* Pixels without gaps, of n channels, to vectors of the channels and back, with AVX-512. Its user defines
- * lane_index, an integer as wide as T, lane_mask, and
+/* Turns pixels of n channels without gaps into vectors of the channels, and back, with AVX-512. The
+ * file that includes this defines lane_index (an integer as wide as T), lane_mask, and
  *
- *     v_pick(a, index, b)               elements of a, or from VW on of b
+ *     v_pick(a, index, b)               elements of a, or of b for indices from VW on
  *     v_pick_where(v, mask, index, a)   elements of a where the mask is set, else v's
- *     v_blend(mask, a, b)               b's elements where the mask is set
+ *     v_blend(mask, a, b)               elements of b where the mask is set, else a's
  */
 
-/* Which elements of vectors 0 and 1 make a vector, or, where `late` is set, of vectors 2 and 3. */
+/* Which elements of vectors 0 and 1 make up a vector; where `late` is set, those of vectors 2 and
+ * 3. */
 typedef struct lanes {
     __m512i split[PW_MAX_FEW], merge[PW_MAX_FEW];
     lane_mask split_late[PW_MAX_FEW], merge_late[PW_MAX_FEW];

@@ -1,12 +1,12 @@
-/* Template: kernels for two layers at once, with few channels between them. The H hidden channels of
- * a vector of pixels stay in registers: each channel of x is read once for all of them, then output
- * channels are made of them, BOTTLENECK_OUT at a time.
+/* Template: bottleneck kernels, for two layers at once with few channels between them. The H hidden
+ * channels of a vector of pixels stay in registers: each channel of x is read once for all of them,
+ * then they yield output channels, BOTTLENECK_OUT at a time. x, y and r are planar.
  *
  * Weights are packed as for planar kernels: the first layer's in one block of H channels, the
- * second's in blocks of BOTTLENECK_OUT and, for what is left over, of one. Planes only.
+ * second layer's in blocks of BOTTLENECK_OUT channels, and of one channel for those left over.
  */
 
-/* U output channels from k on, of weights w. m: elements in the vector. */
+/* Computes U output channels from k on, with weights w. m: elements in the vector. */
 PW_INLINE void bottleneck_out(const pw_ukernel_args *t, int64_t k, ptrdiff_t at, const T *w, int H,
                               int U, int m, const V *h) {
     V s[BOTTLENECK_OUT];

@@ -1,7 +1,7 @@
-/* Template: between the dtypes of arrays and T, the dtype of the sums. Loops are plain C, which the
- * compiler makes vectors of; element by element, as arrays need not be aligned.
+/* Template: converts between the dtypes of arrays and T, the dtype of the sums. Loops are plain C,
+ * which the compiler vectorises. They copy element by element, because arrays need not be aligned.
  *
- * On the way out integers are rounded to the nearest, half to even, and saturate; NaN becomes 0.
+ * Stored integers are rounded to nearest, half to even, and saturate; NaN becomes 0.
  */
 
 #define EACH_OF(TO, FROM, TO_STEP, FROM_STEP, EXPRESSION) \
@@ -12,8 +12,9 @@
         memcpy(target + j_ * (TO_STEP), &y, sizeof y);    \
     }
 
-/* Three strides that are known make vectors: none between elements, one as of complex numbers or
- * every other pixel, and elements in reverse, as of a flipped image. */
+/* Compilers vectorise loops whose strides they know, so three strides have loops of their own:
+ * contiguous elements, every other element (components of complex numbers, every other pixel), and
+ * elements in reverse (a flipped image). */
 #define CONVERT(NAME, TO, FROM, EXPRESSION)                                        \
     static void FN(NAME)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j,   \
                          ptrdiff_t fetch) {                                        \
@@ -52,12 +53,12 @@ CONVERT(load_i64, T, int64_t, (T)x)
 CONVERT(load_f16, T, uint16_t, (T)from_f16(x))
 CONVERT(load_bf16, T, uint16_t, (T)from_bf16(x))
 
-/* Between the byte orders, within one dtype. */
+/* Change the byte order, within one dtype. */
 CONVERT(swap_2, uint16_t, uint16_t, __builtin_bswap16(x))
 CONVERT(swap_4, uint32_t, uint32_t, __builtin_bswap32(x))
 CONVERT(swap_8, uint64_t, uint64_t, __builtin_bswap64(x))
 
-/* Rows 2i and 2i + 1 of `to` from the pairs of row i. */
+/* Splits the pairs of row i of `from` into rows 2i and 2i + 1 of `to`. */
 static void FN(split)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j, ptrdiff_t fetch) {
     for (int64_t i = 0; i < n_i; i++, to.at += 2 * to.i, from.at += from.i) {
         T *restrict first = (T *)to.at, *restrict second = (T *)(to.at + to.i);
@@ -86,11 +87,12 @@ static void FN(merge)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j) {
     }
 }
 
-/* Whole numbers as wide as T. */
+/* Integers as wide as T. */
 typedef __typeof__(_Generic((T)0, float: (int32_t)0, double: (int64_t)0)) whole;
 
-/* Up to BLOCK elements to the nearest whole numbers from lo to hi; room for whole vectors. Numbers
- * under 2^22, or 2^51, appear in the last bits of a sum with 1.5 * 2^23 (2^52). */
+/* Rounds up to BLOCK elements to the nearest integers from lo to hi. `to` has room for whole
+ * vectors. Numbers under 2^22 (or 2^51) appear in the last bits of their sum with 1.5 * 2^23 (or
+ * 1.5 * 2^52). */
 PW_INLINE void round_block(whole *to, const char *from, ptrdiff_t step, int64_t n, T lo, T hi) {
     const T magic = sizeof(T) == 4 ? (T)0x1.8p23 : (T)0x1.8p52;
     whole zero;
@@ -139,7 +141,7 @@ PW_INLINE void round_block(whole *to, const char *from, ptrdiff_t step, int64_t 
             }                                                                               \
     }
 
-/* All their range, which only fills of labels have where the sums are float. */
+/* Stores integers over their full range, which only fills of labels use if sums are float. */
 #define STORE_WIDE(NAME, TO, LO, HI)                                                    \
     STORE_INTEGER(NAME##_near, TO, LO, HI)                                              \
     CONVERT(NAME##_far, TO, T,                                                          \
@@ -164,7 +166,7 @@ STORE_WIDE(store_i32, int32_t, INT32_MIN, INT32_MAX)
 CONVERT(store_u64, uint64_t, T, to_u64((double)x))
 CONVERT(store_i64, int64_t, T, to_i64((double)x))
 
-/* Planes that lie on lines, past the caches. */
+/* Copies planes past the caches; those of `to` start at cache lines. */
 static void FN(stream)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j) {
     for (int64_t i = 0; i < n_i; i++, to.at += to.i, from.at += from.i) {
         const int64_t whole = n_j / VW * VW, size = sizeof(T);
@@ -174,7 +176,7 @@ static void FN(stream)(pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j) {
     }
 }
 
-/* Elements of a row, of so many bytes, where flags are set. */
+/* Replaces elements of WHOLE's size in a row where flags are set. */
 #define FILL(NAME, WHOLE)                                                                      \
     static void FN(NAME)(char *restrict row, const uint8_t *restrict flags, const void *value, \
                          int64_t n) {                                                          \

@@ -1,7 +1,8 @@
 /* Template: activations of vectors.
  *
- * One fixed sequence of IEEE operations each, so that every kernel set gives the same bits. Series
- * are Taylor's, long enough for half an ulp on their reduced range; errors add up to a few ulp.
+ * Each is one fixed sequence of IEEE operations, so that every kernel set gives the same bits.
+ * Series are Taylor's, long enough for half an ulp on their reduced range; errors add up to a few
+ * ulp. Where a comment gives two numbers, the second, in parentheses, is that of float64.
  */
 
 PW_INLINE V v_of(double x) {
@@ -18,16 +19,17 @@ PW_INLINE V v_clamp(V x, V lo, V hi) {
     return v_min(hi, v_max(lo, x));
 }
 
-/* 2^(n + offset) for an integer n, the sum in [-126, 127] or [-1022, 1023]: adding 1.5 * 2^23 + bias
- * (or 2^52) leaves the biased exponent in the lowest bits. */
+/* 2^(n + offset) for an integer n, where n + offset is in [-126, 127] (or [-1022, 1023]): adding
+ * 1.5 * 2^23 (or 1.5 * 2^52) + bias + offset leaves the biased exponent in the lowest bits. */
 PW_INLINE V v_power_of_2(V n, int offset) {
     const T magic = sizeof(T) == 4 ? (T)(0x1.8p23 + 127 + offset) : (T)(0x1.8p52 + 1023 + offset);
     return v_shift(v_add(n, v_of(magic)));
 }
 
-/* x = n ln 2 + r, |r| <= ln(2)/2; returns n and exp(r) - 1. |x| stays under 2^10 or 2^7. */
+/* x = n ln 2 + r, |r| <= ln(2)/2; returns n, and exp(r) - 1 as `fraction`. |x| is under 2^7 (or
+ * 2^10). */
 PW_INLINE V v_exp_parts(V x, V *fraction) {
-    /* ln 2 in two parts; the first ends in zeros enough for n * ln2_hi to be exact. */
+    /* ln 2 in two parts, the first of which ends in enough zeros for n * ln2_hi to be exact. */
     const T ln2_hi = sizeof(T) == 4 ? (T)0x1.62e4p-1 : (T)0x1.62e42fefa38p-1;
     const T ln2_lo = sizeof(T) == 4 ? (T)0x1.7f7d1cf79abcap-20 : (T)0x1.ef35793c7673p-45;
     const T magic = sizeof(T) == 4 ? (T)0x1.8p23 : (T)0x1.8p52;
@@ -54,7 +56,7 @@ PW_INLINE V v_exp_parts(V x, V *fraction) {
     return n;
 }
 
-/* exp(x), which overflows to infinity; where it is under 2^-125 (or 2^-1021) it stays there. */
+/* exp(x), which overflows to infinity. For x under -86 (or -707) it stays what it is there. */
 PW_INLINE V v_exp_up(V x) {
     const T lo = sizeof(T) == 4 ? -86 : -707, hi = sizeof(T) == 4 ? 89 : 710;
     V fraction;
@@ -63,7 +65,8 @@ PW_INLINE V v_exp_up(V x) {
     return v_add(half, half);
 }
 
-/* exp(x) 2^30 (or 2^60) for x up to 20; under -105 (or -747), where exp(x) rounds to 0, it stays. */
+/* 2^30 (or 2^60) exp(x) for x up to 20. For x under -105 (or -747), where exp(x) rounds to 0, it
+ * stays what it is there. */
 PW_INLINE V v_exp_scaled(V x) {
     const int offset = sizeof(T) == 4 ? 30 : 60;
     const T lo = sizeof(T) == 4 ? -105 : -747;
@@ -77,9 +80,10 @@ PW_INLINE V v_exp_down(V x) {
     return v_mul(v_exp_scaled(x), v_of(sizeof(T) == 4 ? (T)0x1p-30 : (T)0x1p-60));
 }
 
-/* exp(x) for x up to 20, as exp_down has it, where many results are subnormal or 0. A product that
- * underflows costs Intel CPUs some 150 cycles, a sum nothing: beside 2^-126 (or 2^-1022) a product
- * is rounded as it would be alone, and the difference is exact. */
+/* What v_exp_down computes, for where many results are subnormal or 0. A product that underflows
+ * costs Intel CPUs some 150 cycles, a sum costs nothing. So the product is computed as
+ * part of a sum with 2^-126 (or 2^-1022), where it is rounded as it would be alone; taking that
+ * number off again is exact. */
 PW_INLINE V v_exp_far_down(V x) {
     const T normal = sizeof(T) == 4 ? (T)0x1p-126 : (T)0x1p-1022;
     const T unit = sizeof(T) == 4 ? (T)0x1p-30 : (T)0x1p-60;
@@ -89,7 +93,8 @@ PW_INLINE V v_exp_far_down(V x) {
     return v_where_positive(v_sub(large, least), over, under);
 }
 
-/* exp(x) - 1 for x at which it neither overflows nor matters that it ends near -1. */
+/* exp(x) - 1 for x up to 80. Below -30 (or -60), where it is as good as -1, it stays what it is
+ * there. */
 PW_INLINE V v_expm1(V x) {
     V fraction;
     const V n = v_exp_parts(v_clamp(x, v_of(sizeof(T) == 4 ? -30 : -60), v_of(80)), &fraction);
@@ -139,14 +144,14 @@ PW_INLINE V v_log1p(V u) {
     return v_fma(v_mul(q, z), v_add(s, s), v_add(s, s));
 }
 
-/* PyTorch's: x itself from its threshold of 20 on. */
+/* PyTorch's softplus, which is x itself above its threshold of 20. */
 PW_INLINE V v_softplus(V x) {
     const V soft = v_add(v_max(v_of(0), x), v_log1p(v_exp_down(v_sub(v_of(0), v_abs(x)))));
     return v_where_positive(v_sub(x, v_of(20)), x, soft);
 }
 
-/* x tanh(log(1 + e)), e = exp(x): (1+e)^2 - 1 = e (e + 2) =: n, and tanh = n / (n + 2), which is 1
- * to the last bit from x = 20 on. */
+/* x tanh(log(1 + e)) with e = exp(x). As (1 + e)^2 - 1 = e (e + 2) =: n, tanh is n / (n + 2), which
+ * is 1 to the last bit from x = 20 on. */
 PW_INLINE V v_mish(V x) {
     const V e = v_exp_down(v_min(v_of(20), x)), n = v_mul(e, v_add(e, v_of(2)));
     return v_mul(x, v_div(n, v_add(n, v_of(2))));
@@ -159,14 +164,14 @@ PW_INLINE V v_gelu(V x) {
     const int n = sizeof(T) == 4 ? sizeof erfcx_f32 / sizeof *erfcx_f32
                                  : sizeof erfcx_f64 / sizeof *erfcx_f64;
     const V u = v_mul(v_min(v_of(40), v_abs(x)), v_of(0.70710678118654752));
-    /* One division for two, by both denominators. */
+    /* One division, by both denominators, in the place of two. */
     const V u4 = v_add(u, v_of(4)), u1 = v_fma(v_of(2), u, v_of(1)),
             inverse = v_div(v_of(1), v_mul(u4, u1));
     const V t = v_mul(v_sub(u, v_of(4)), v_mul(inverse, u1));
     V p = v_of(sizeof(T) == 4 ? (T)erfcx_f32[0] : (T)erfcx_f64[0]);
     PW_UNROLL
     for (int i = 1; i < n; i++) p = v_fma(p, t, v_of(sizeof(T) == 4 ? (T)erfcx_f32[i] : (T)erfcx_f64[i]));
-    /* u^2 = x^2 / 2 rounds by up to u^2 ulp: what is lost comes back to first order. */
+    /* Rounding u^2 = x^2 / 2 shifts exp by up to u^2 ulp; `lost` corrects that to first order. */
     const V y = v_min(v_of(40), v_abs(x));
     const V square = v_mul(y, y), lost = v_fma(y, y, v_sub(v_of(0), square));
     V e = v_exp_down(v_mul(square, v_of(-0.5)));
@@ -180,7 +185,7 @@ PW_INLINE V v_sloped(V slope, V x) {
     return v_where_positive(x, x, v_mul(slope, x));
 }
 
-/* Activates v[0..n) in place: all that kernels do not do in registers. */
+/* Activates v[0..n) in place, by those activations that kernels do not compute in registers. */
 PW_NOINLINE void FN(activate)(V *v, int n, const pw_epilogue *epilogue) {
     const V a = v_of(epilogue->a);
 #define EACH(expression)          \
@@ -207,13 +212,13 @@ PW_NOINLINE void FN(activate)(V *v, int n, const pw_epilogue *epilogue) {
     case PW_ACT_NONE:
     case PW_ACT_RELU:
     case PW_ACT_RELU6:
-    case PW_ACT_CLIP: return; /* in registers */
+    case PW_ACT_CLIP: return; /* computed in registers */
     }
 #undef EACH
 }
 
-/* Activates n x width sums, s[i * step + j]. Those that `activate` takes are copied to memory: were
- * their own address given away, they could not live in registers before. */
+/* Activates n x width sums, s[i * step + j]. `activate` gets copies of them: if the address of the
+ * sums themselves were passed on, they could not live in registers before. */
 PW_INLINE void activate_sums(V *s, int n, int width, int step, const pw_epilogue *epilogue) {
     if (epilogue->activation == PW_ACT_CLIP) {
         const V lo = v_set1((T)epilogue->a), hi = v_set1((T)epilogue->b);

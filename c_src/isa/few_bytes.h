@@ -1,4 +1,4 @@
-/* Parts of vectors, where there are no masked loads and stores. */
+/* Copies parts of vectors where there are no masked loads and stores. */
 #ifndef PW_ISA_FEW_BYTES_H
 #define PW_ISA_FEW_BYTES_H
 
@@ -6,7 +6,7 @@
 
 #include "macros.h"
 
-/* The first n < 32 bytes, and no others; in two copies of a known size, which may overlap. */
+/* Copies the first n < 32 bytes and no others, as two blocks of a known size, which may overlap. */
 PW_INLINE void copy_few_bytes(char *to, const char *from, int n) {
 #define TWO(size)                                     \
     if (n >= size) {                                  \

@@ -1,8 +1,9 @@
-/* Template: kernels for up to PW_MAX_FEW channels in and out, as colours have, whose pixels lie
- * one behind the other without gaps. VW pixels at a time are taken apart into channels in registers
- * and put together again: memory is read and written in whole vectors. */
+/* Template: few_channels kernels, for contiguous pixels of up to PW_MAX_FEW channels in and out,
+ * such as colours. VW pixels at a time are taken apart into channels in registers and put together
+ * again, so that memory is read and written in whole vectors. */
 
-/* Pixels from p on to the vectors v[n] of their channels, and back. */
+/* Loads VW pixels of n channels from p on into the vectors v[n] of the channels; put_together
+ * stores such vectors. */
 PW_INLINE void take_apart(const char *p, int n, const lanes *lanes, V *v) {
     V loaded[PW_MAX_FEW];
     PW_UNROLL

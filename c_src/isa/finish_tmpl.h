@@ -1,8 +1,8 @@
-/* Template: what is made of all channels of a pixel: panels of K planes by n pixels in scratch, whose
- * rows are whole vectors long. Every pixel's result depends on its own channels only.
+/* Template: heads and rescaling, on panels of K planes by n pixels in scratch, whose rows are whole
+ * vectors long. The result of a pixel depends on its own channels only.
  */
 
-/* pw_rescale: each step is rounded. */
+/* A pw_rescale, in which each step is rounded. */
 static void FN(rescale)(char *y, const char *sizes, const void *total, const void *bias,
                         const char *r, int64_t n, const pw_epilogue *epilogue, const void *slope) {
     const V all = v_broadcast(total), b = v_broadcast(bias);
@@ -18,17 +18,18 @@ static void FN(rescale)(char *y, const char *sizes, const void *total, const voi
     }
 }
 
-/* NaN may get lost, but not in what follows: a sum over all channels has it. */
+/* The maximum may lose a NaN, but the sum over all channels that follows has it. */
 PW_INLINE V largest(const char *y, ptrdiff_t step, int64_t K) {
     V most = v_load(y);
     for (int64_t k = 1; k < K; k++) most = v_max(v_load(y + k * step), most);
     return most;
 }
 
-/* Divides K vectors by d > 0. A division takes as long as ten multiply-adds and more. `exact` says that
- * one rounds to the nearest and that nothing underflows or overflows on the way of its replacement:
- * 1 / d and two corrections, the second of which rounds as the division does (Markstein, 1990), for
- * the reciprocal is correctly rounded and the quotient within a unit in the last place by then. */
+/* Divides K vectors by d > 0. A division takes as long as ten multiply-adds or more. `exact` says
+ * that results are rounded to nearest, and that nothing underflows or overflows in what replaces
+ * the division: 1 / d and two corrections, the second of which rounds as the division does
+ * (Markstein, 1990), because the reciprocal is correctly rounded and the quotient is within a unit
+ * in the last place by then. */
 PW_INLINE void divide_all(char *y, ptrdiff_t step, int64_t K, V d, int exact) {
     if (VW == 1 || !exact) {
         for (int64_t k = 0; k < K; k++) v_store(y + k * step, v_div(v_load(y + k * step), d));
@@ -44,10 +45,10 @@ PW_INLINE void divide_all(char *y, ptrdiff_t step, int64_t K, V d, int exact) {
     }
 }
 
-/* What exp makes of y - most: something normal that is far from underflowing, or 0, for all of it? Then
- * it takes half the operations. */
+/* Whether every exp(y - most) is either a normal number far from underflow, or 0. Then exp takes
+ * half the operations. */
 PW_INLINE int is_all_or_nothing(const char *y, ptrdiff_t step, int64_t K, V most) {
-    /* 2^-100 and half the least number, or 2^-900. */
+    /* exp(some) is about 2^-100 (or 2^-900), exp(none) less than half the least number. */
     const T some = sizeof(T) == 4 ? -69 : -624, none = sizeof(T) == 4 ? -105 : -747;
     const T middle = (some + none) / 2, reach = (some - none) / 2;
     V nearest = v_of(reach);
@@ -58,16 +59,16 @@ PW_INLINE int is_all_or_nothing(const char *y, ptrdiff_t step, int64_t K, V most
     return v_equal(nearest, v_of(reach)) == ALL_LANES;
 }
 
-/* exp(x) for x up to 20 of which that is so. */
+/* exp(x) for x up to 20, if it is_all_or_nothing. */
 PW_INLINE V v_exp_or_0(V x) {
     const V least = v_of(sizeof(T) == 4 ? -70 : -625);
     V fraction;
     const V n = v_exp_parts(v_max(least, x), &fraction);
     const V power = v_mul(v_add(v_of(1), fraction), v_power_of_2(n, 0));
-    return v_where_positive(v_sub(least, x), v_of(0), power); /* NaN stays */
+    return v_where_positive(v_sub(least, x), v_of(0), power); /* NaN stays NaN */
 }
 
-/* What exp makes of y - most, in place if `keep`; their sum. */
+/* Returns the sum of all exp(y - most); if `keep`, they replace y. */
 PW_INLINE V exp_all(char *y, ptrdiff_t step, int64_t K, V most, int near, int keep) {
     V sum = v_set1(0);
     for (int64_t k = 0; k < K; k++) {
@@ -105,14 +106,14 @@ static void FN(log_softmax)(char *y, ptrdiff_t step, int64_t K, int64_t n) {
     }
 }
 
-/* Whether v is 0, or its size within [2^-e, 2^e]: a bit for each element. */
+/* A bit for each element: whether it is 0 or its size is within [2^-e, 2^e]. */
 PW_INLINE unsigned v_within(V v, int e) {
     const V size = v_abs(v);
     return v_equal(v_clamp(size, v_of(ldexp(1, -e)), v_of(ldexp(1, e))), size) |
            v_equal(v, v_of(0));
 }
 
-/* Norms under 1e-12 count as that, as PyTorch has it. */
+/* Norms under 1e-12 count as 1e-12, as in PyTorch. */
 static void FN(l2_normalize)(char *y, ptrdiff_t step, int64_t K, int64_t n) {
     const int nearest = fegetround() == FE_TONEAREST;
     for (int64_t p = 0; p < n; p += VW, y += VW * sizeof(T)) {
@@ -129,7 +130,7 @@ static void FN(l2_normalize)(char *y, ptrdiff_t step, int64_t K, int64_t n) {
     }
 }
 
-/* Into the first row: the first of equal channels, or the first that is NaN. */
+/* Writes to the first row. The first of equal channels wins, and so does the first that is NaN. */
 static void FN(argmax)(char *y, ptrdiff_t step, int64_t K, int64_t n) {
     for (int64_t p = 0; p < n; p += VW, y += VW * sizeof(T)) {
         V best = v_load(y), label = v_set1(0), k = v_set1(0);

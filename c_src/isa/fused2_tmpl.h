@@ -1,13 +1,14 @@
-/* Template: kernels for two layers at once, of which the second has few channels. Vectors run over
- * pixels; the K sums of the second layer stay in registers while hidden channels come and go,
- * FUSED2_HIDDEN at a time: C multiply-adds and the activation make one, K more use it up.
+/* Template: fused2 kernels, for two layers at once, the second of which has few output channels.
+ * Vectors run over pixels. The K sums of the second layer stay in registers while hidden channels
+ * come and go, FUSED2_HIDDEN at a time: C multiply-adds and the activation make one, K more use it
+ * up.
  *
- * The first layer's weights are packed as for planar kernels of FUSED2_HIDDEN channels and, for what is
- * left over, of one.
+ * The first layer's weights are packed as for planar kernels of FUSED2_HIDDEN channels, and of one
+ * channel for those left over.
  */
 
-/* U hidden channels from w on, added with their weights `out` to the sums. m: elements in the last
- * vector. */
+/* Computes U hidden channels with weights w and adds them, times the weights `out`, to the sums s.
+ * m: elements in the last vector. */
 PW_INLINE void fused2_add(const pw_fused2 *p, const char *x, ptrdiff_t x_c, const T *w,
                           const T *out, int U, int K, int NR, int m, int fetch,
                           V (*s)[PLANAR_NR_MAX]) {
@@ -87,7 +88,7 @@ PW_INLINE void fused2_planar_run(const pw_fused2 *p, int K, int NR) {
 }
 
 #if defined(TRANSPOSE)
-/* n channels of VW pixels, or of the first `rows` of them, to vectors of pixels `to_step` apart. */
+/* Loads n channels of VW pixels, or of the first `rows`, into vectors to_step bytes apart. */
 PW_INLINE void fused2_load(const char *x, ptrdiff_t x_p, int64_t n, int rows, char *to,
                                   ptrdiff_t to_step) {
     for (int64_t c = 0; c < n; c += TRANSPOSE, x += TRANSPOSE * sizeof(T)) {
@@ -102,7 +103,7 @@ PW_INLINE void fused2_load(const char *x, ptrdiff_t x_p, int64_t n, int rows, ch
     }
 }
 
-/* Interleaved: NR vectors of pixels from p on, transposed on their way in and out. */
+/* Interleaved: NR vectors of pixels from `pixel` on, transposed on their way in and out. */
 PW_INLINE void fused2_interleaved_tile(const pw_fused2 *p, int64_t pixel, int K, int NR, int rows) {
     const pw_ukernel_args *t = &p->t;
     T x[PW_FUSED2_CHANNELS][FUSED2_NR_MAX * VW];
@@ -131,7 +132,7 @@ PW_INLINE void fused2_interleaved_tile(const pw_fused2 *p, int64_t pixel, int K,
 }
 
 #if defined(HAS_LANES)
-/* The same without gaps between pixels, of C and K <= PW_MAX_FEW channels. */
+/* The same for pixels without gaps, of C <= PW_MAX_FEW channels in and K <= PW_MAX_FEW out. */
 PW_INLINE void fused2_few_channels_tile(const pw_fused2 *p, int64_t pixel, int C, int K, int NR,
                                    const lanes *in, const lanes *out) {
     const pw_ukernel_args *t = &p->t;

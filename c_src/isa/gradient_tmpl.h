@@ -1,7 +1,7 @@
-/* Template: kernels of sums over pixels (gradient/run.c): dot products of planes, and the panels that
- * interleaved kernels read in the place of weights. */
+/* Template: dots kernels, dot products of planes, which are sums over pixels (gradient/run.c). The
+ * panels that interleaved kernels read there in the place of weights come from turn_tmpl.h. */
 
-/* Lanes of n vectors added up: the same order for each. */
+/* Adds up the lanes of each of n vectors, in the same order for all. */
 PW_INLINE void add_lanes(const V *s, int n, T *sums) {
 #if defined(TRANSPOSE)
     PW_UNROLL
@@ -32,7 +32,7 @@ PW_INLINE void add_lanes(const V *s, int n, T *sums) {
 #endif
 }
 
-/* Vectors run over pixels. For each: A + B loads, A * B multiply-adds. */
+/* Vectors run over pixels. Each vector takes A + B loads and A * B multiply-adds. */
 PW_INLINE void dots_run(const pw_dots *t, int A, int B) {
     V s[DOTS_A * DOTS_B], a[DOTS_A];
     const char *from_a[DOTS_A], *from_b[DOTS_B];

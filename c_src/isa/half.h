@@ -1,4 +1,4 @@
-/* Floats of 16 bits. Selections instead of branches, so that loops of them become vectors. */
+/* Floats of 16 bits. Conversions select instead of branching, so that compilers vectorise loops. */
 #ifndef PW_ISA_HALF_H
 #define PW_ISA_HALF_H
 
@@ -21,14 +21,15 @@ static inline float from_bf16(uint16_t h) {
     return float_of_bits((uint32_t)h << 16);
 }
 
-/* The exponents' biases, 15 and 127, differ by 112; a product puts subnormal numbers right too. */
+/* The exponents' biases, 15 and 127, differ by 112. A product corrects that for subnormal numbers
+ * too. */
 static inline float from_f16(uint16_t h) {
     const uint32_t size = h & 0x7fffu, sign = (uint32_t)(h & 0x8000u) << 16;
     const uint32_t bits = bits_of_float(float_of_bits(size << 13) * 0x1p112f);
     return float_of_bits(bits | sign | (size >= 0x7c00u ? 0x7f800000u : 0u));
 }
 
-/* Rounded to odd, so that a second rounding, to 16 bits, gives what a single one would have. */
+/* Rounds to odd, so that a second rounding, to 16 bits, gives what a single one would have. */
 static inline float to_odd(double x) {
     const float near = (float)x;
     const double back = near;
@@ -42,7 +43,7 @@ static inline uint16_t to_bf16(float x) {
     return (uint16_t)(x != x ? bits >> 16 | 0x40u : rounded);
 }
 
-/* Subnormal results: adding 0.5, whose last bit is worth as much as theirs, rounds them. */
+/* Adding 0.5 rounds subnormal results: its last bit is worth as much as theirs. */
 static inline uint16_t to_f16(float x) {
     const uint32_t bits = bits_of_float(x), size = bits & 0x7fffffffu, sign = bits >> 16 & 0x8000u;
     const uint32_t normal = (size - (112u << 23) + 0xfffu + (size >> 13 & 1u)) >> 13;

@@ -1,11 +1,11 @@
 /* Template: interleaved kernels. Vectors run over output channels; a tile is MR pixels x NR
- * vectors, its sums in registers. For each input channel: NR loads of weights, MR broadcasts of
- * x, which may have any strides, MR * NR multiply-adds. */
+ * vectors, with its sums in registers. An input channel takes NR loads of weights, MR broadcasts of
+ * x, which may have any strides, and MR * NR multiply-adds. */
 
 #define INTERLEAVED_MR_MAX 12
 
 #if defined(TRANSPOSE)
-/* Sums s[MR][NR] to planes of y: TRANSPOSE pixels of VW channels at a time are transposed. */
+/* Stores sums s[MR][NR] to planes of y, transposing TRANSPOSE pixels of VW channels at a time. */
 PW_NOINLINE void FN(transposed_finish)(const pw_ukernel_args *t, int64_t p, int MR, int NR,
                                        const V *s) {
     for (int j = 0; j < NR; j++) {
@@ -22,7 +22,8 @@ PW_NOINLINE void FN(transposed_finish)(const pw_ukernel_args *t, int64_t p, int 
 }
 #endif
 
-/* Residual, activation, store of MR rows; m: channels in the last vector. */
+/* Adds the residual to MR rows of sums, activates and stores them, or puts unfinished sums back to
+ * acc. m: channels in the last vector. */
 PW_INLINE void interleaved_finish(const pw_ukernel_args *t, int64_t p, int MR, int NR,
                                       V (*s)[PW_MAX_NR]) {
     const ptrdiff_t step = VW * sizeof(T);
@@ -77,8 +78,9 @@ PW_INLINE void interleaved_finish(const pw_ukernel_args *t, int64_t p, int MR, i
     }
 }
 
-/* MR pixels from p on. `even`: x is one run of pixels; three of them share an address register then,
- * for twelve would not leave enough: 16 channels 92 -> 112 GFLOP/s on Zen 4, 32 104 -> 114. */
+/* Computes MR pixels from p on. `even`: x is one run of pixels, three of which then share an
+ * address register; twelve registers would not leave enough. On Zen 4, that took 16 channels from
+ * 92 to 112 GFLOP/s, and 32 from 104 to 114. */
 PW_INLINE void interleaved_tile(const pw_ukernel_args *t, int64_t p, int MR, int NR, int even, int fetch) {
     const ptrdiff_t step = VW * sizeof(T);
     V s[INTERLEAVED_MR_MAX][PW_MAX_NR];
@@ -97,7 +99,7 @@ PW_INLINE void interleaved_tile(const pw_ukernel_args *t, int64_t p, int MR, int
         find_pixels(t, p, MR, row);
     const char *w = t->w;
     ptrdiff_t at = 0;
-    /* Rows are contiguous if x is to be fetched: so many bytes are done with each c. */
+    /* If x is fetched, its rows are contiguous, so each c uses up MR * x_c bytes of it. */
     const char *ahead = t->x + p * x_p + t->prefetch;
     const int far = t->prefetch >= PW_FAR;
     for (int64_t c = t->C; c > 0; c--, at += x_c, w += NR * step) {
@@ -124,7 +126,7 @@ PW_INLINE void interleaved_tile(const pw_ukernel_args *t, int64_t p, int MR, int
     interleaved_finish(t, p, MR, NR, s);
 }
 
-/* The last, fewer pixels. */
+/* Computes the last pixels, which are fewer than a tile's. */
 PW_INLINE void interleaved_rest(const pw_ukernel_args *t, int64_t p, int MR, int NR) {
     if (t->row_pixels)
         interleaved_tile(t, p, MR, NR, 0, 0);

@@ -22,7 +22,7 @@
 #include "bottleneck_tmpl.h"
 #endif
 
-/* Entries of the table below. */
+/* These make the entries of the table below. */
 #define PLANAR(MR, NR) [MR] = FN(planar_##MR),
 #define PLANAR_NR(MR, NR) [MR] = NR,
 #define PLANAR_U8(MR, NR) [MR] = FN(planar_##MR##_u8),

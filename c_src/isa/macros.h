@@ -1,4 +1,4 @@
-/* How kernels are written, of any kind. */
+/* Macros for kernels of all kinds. */
 #ifndef PW_ISA_MACROS_H
 #define PW_ISA_MACROS_H
 
@@ -6,7 +6,7 @@
 #define PW_NOINLINE static __attribute__((noinline))
 #define PW_PASTE_(a, b) a##_##b
 #define PW_PASTE(a, b) PW_PASTE_(a, b)
-/* Loops over registers: unrolled whole, so that the arrays they walk become registers. */
+/* Unrolls a loop fully, so that the arrays it walks become registers. */
 #if defined(__clang__)
 #define PW_UNROLL _Pragma("clang loop unroll(full)")
 #else

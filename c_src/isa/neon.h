@@ -1,5 +1,5 @@
-/* Advanced SIMD of AArch64: 32 vectors of 16 bytes. What its files have in common. There are no masked
- * loads: the first elements of a vector go through a buffer. */
+/* What the files of AArch64's Advanced SIMD have in common: 32 vectors of 16 bytes. There are no
+ * masked loads and stores, so the first elements of a vector go through a buffer. */
 #include <arm_neon.h>
 
 #include "common.h"
@@ -10,7 +10,7 @@
     X(2, 6)             \
     X(3, 6)             \
     X(4, 6) X(5, 4) X(6, 4) X(7, 3) X(8, 3) X(9, 3) X(10, 2) X(11, 2) X(12, 2) X(13, 2) X(14, 2)
-/* Those that convert x, or read it in reverse. */
+/* Tiles of planar kernels that convert x or read it in reverse. */
 #define CONVERTING_TILES(X) X(7, 3) X(8, 3) X(9, 3) X(10, 2) X(11, 2) X(12, 2) X(13, 2) X(14, 2)
 #define INTERLEAVED_TILES(X) X(12, 1) X(12, 2) X(8, 3) X(6, 4)
 #define TRANSPOSING_TILES(X)                                                                   \

@@ -1,8 +1,8 @@
-/* Template: planar kernels. Vectors run over pixels; a tile is MR channels x NR vectors, its sums
- * in registers, its weights broadcast. For each input channel: NR loads of x, MR broadcasts,
- * MR * NR multiply-adds. */
+/* Template: planar kernels. Vectors run over pixels; a tile is MR channels x NR vectors, with its
+ * sums in registers and its weights broadcast. An input channel takes NR loads of x, MR broadcasts
+ * and MR * NR multiply-adds. */
 
-/* Sums v[k * NR + j] of pixels that miss a channel. */
+/* Replaces sums v[k * NR + j] of pixels that miss a channel by `fill`. */
 PW_NOINLINE void FN(fill_gaps)(const pw_ukernel_args *t, ptrdiff_t at, int MR, int NR, int m,
                                V *v) {
     const V fill = v_set1((T)t->fill);
@@ -13,7 +13,8 @@ PW_NOINLINE void FN(fill_gaps)(const pw_ukernel_args *t, ptrdiff_t at, int MR, i
     }
 }
 
-/* Sums to y (or back to acc): residual, activation, store. m: elements in the last vector. */
+/* Adds the residual to the sums, activates them and stores them to y, or puts unfinished sums back
+ * to acc. m: elements in the last vector. */
 PW_INLINE void planar_finish(const pw_ukernel_args *t, ptrdiff_t at, int MR, int NR, int m,
                              V (*s)[PLANAR_NR_MAX]) {
     const ptrdiff_t step = VW * sizeof(T);
@@ -50,7 +51,7 @@ PW_INLINE void planar_finish(const pw_ukernel_args *t, ptrdiff_t at, int MR, int
             for (int j = 0; j < NR; j++) s[k][j] = v_sloped(slope, s[k][j]);
         }
     if (t->gaps) {
-        /* As for activations: registers are for what comes before. */
+        /* Copies, as for activations: so the sums can live in registers before. */
         V v[PW_MAX_MR * PLANAR_NR_MAX];
         PW_UNROLL
         for (int k = 0; k < MR; k++)
@@ -81,11 +82,11 @@ PW_INLINE void planar_finish(const pw_ukernel_args *t, ptrdiff_t at, int MR, int
     }
 }
 
-/* What a kernel reads x as: the dtype of the sums, integers that it converts, or pixels in reverse, as
- * those of a flipped image. */
+/* How a kernel reads x: in the dtype of the sums, as integers that it converts, or with its pixels
+ * in reverse, as in a flipped image. */
 typedef enum { X_SAME, X_U8, X_U16, X_I16, X_REVERSED } x_kind;
 
-/* From pixel to pixel. */
+/* Bytes from pixel to pixel. */
 PW_INLINE ptrdiff_t x_size(x_kind kind) {
     const ptrdiff_t size = sizeof(T);
     return kind == X_SAME ? size : kind == X_REVERSED ? -size : kind == X_U8 ? 1 : 2;
@@ -119,12 +120,12 @@ PW_INLINE V x_loadn(x_kind kind, const char *p, int n) {
     }
 }
 
-/* The sum's multiply-add; bf16 kernels have their own. */
+/* The multiply-add of the sums; bf16 kernels define their own. */
 #if !defined(PLANAR_FMA)
 #define PLANAR_FMA(w, x, sum) v_fma(w, x, sum)
 #endif
 
-/* The tile at byte `at` of the rows of sums; of its last vector the first m elements. */
+/* Computes the tile at byte `at` of the rows of sums. m: elements in the last vector. */
 PW_INLINE void planar_tile(const pw_ukernel_args *t, ptrdiff_t at, int MR, int NR, int m,
                            pw_ahead *ahead, x_kind kind) {
     const ptrdiff_t step = VW * sizeof(T), size = x_size(kind);
@@ -145,8 +146,8 @@ PW_INLINE void planar_tile(const pw_ukernel_args *t, ptrdiff_t at, int MR, int N
         for (int j = 0; j < NR; j++) {
             const char *from = x + j * VW * size;
             v[j] = m < VW && j == NR - 1 ? x_loadn(kind, from, m) : x_load(kind, from);
-            /* Into level 2: three times as fast as into level 1 on Zen 4, where few misses of
-             * level 1 can be under way. */
+            /* Into level 2: on Zen 4, three times as fast as into level 1, which can have few
+             * misses under way. */
             if (ahead && j * VW * size % PW_CACHE_LINE == 0)
                 __builtin_prefetch(ahead->at + j * VW * size, 0, 2);
         }
@@ -169,7 +170,7 @@ PW_INLINE void planar_tile(const pw_ukernel_args *t, ptrdiff_t at, int MR, int N
     planar_finish(t, at, MR, NR, m, s);
 }
 
-/* The last, partial tile: `left` pixels, more than (NR-1) vectors of them and less than NR. */
+/* Computes the last `left` pixels: more than NR - 1 vectors of them, and NR at most. */
 PW_INLINE void planar_rest(const pw_ukernel_args *t, ptrdiff_t at, int MR, int NR, int64_t left,
                            x_kind kind) {
     const int m = (int)(left - (int64_t)(NR - 1) * VW);

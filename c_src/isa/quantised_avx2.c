@@ -1,5 +1,5 @@
-/* Quantised kernels of AVX2: 16-bit pairs, whose products vpmaddwd adds exactly; of bytes,
- * vpmaddubsw would saturate. */
+/* Quantised kernels of AVX2. Lanes are pairs of 16-bit numbers, whose products vpmaddwd adds
+ * exactly; vpmaddubsw, which adds products of bytes, would saturate. */
 #if defined(__x86_64__)
 #include <immintrin.h>
 #include <string.h>
@@ -19,7 +19,8 @@
 PW_INLINE __m256i round_avx2(__m256i v, __m256 scale) {
     return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(v), scale));
 }
-/* What is too large would become the least int32, as does what is too small. */
+/* The conversion turns numbers that are too large into the least int32, as it does those that are
+ * too small; so large products are limited first. */
 PW_INLINE __m256i round_any_avx2(__m256i v, __m256 scale) {
     const __m256 product = _mm256_mul_ps(_mm256_cvtepi32_ps(v), scale);
     return _mm256_cvtps_epi32(_mm256_min_ps(product, _mm256_set1_ps(65536)));

@@ -1,4 +1,4 @@
-/* Quantised kernels of AVX-512: four bytes of each lane at once with VNNI, else 16-bit pairs. */
+/* Quantised kernels of AVX-512. Lanes are four bytes with VNNI, else pairs of 16-bit numbers. */
 #if defined(__x86_64__)
 #include <immintrin.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 #pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,prefer-vector-width=512")
 #endif
 
-/* Takes element 4 i + l of a vector of 32-bit elements to i + 4 l, and back. */
+/* Moves element 4 i + l of a vector of 32-bit elements to i + 4 l; doing so twice restores them. */
 PW_INLINE __m512i across_lanes(__m512i v) {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     return _mm512_permutexvar_epi32(order, v);
@@ -24,7 +24,8 @@ PW_INLINE __m512i across_lanes(__m512i v) {
 PW_INLINE __m512i round_avx512(__m512i v, __m512 scale) {
     return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(v), scale));
 }
-/* What is too large would become the least int32, as does what is too small. */
+/* The conversion turns numbers that are too large into the least int32, as it does those that are
+ * too small; so large products are limited first. */
 PW_INLINE __m512i round_any_avx512(__m512i v, __m512 scale) {
     const __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(v), scale);
     return _mm512_cvtps_epi32(_mm512_min_ps(product, _mm512_set1_ps(65536)));

@@ -1,5 +1,5 @@
-/* Quantised kernels of AArch64: four bytes of each lane at once where the CPU has sdot, else their
- * products, of 16 bits, widened as they are added. */
+/* Quantised kernels of AArch64. Where the CPU has sdot, it adds the products of a lane's four
+ * bytes; else their 16-bit products are widened as they are added. */
 #if defined(__aarch64__)
 #include <arm_neon.h>
 #include <string.h>
@@ -49,7 +49,7 @@ PW_INLINE void spread_bytes(char *to, const uint8x16_t *rows) {
     vst4q_u8((uint8_t *)to, four);
 }
 
-/* Two products of int8 would fit 16 bits, but for (-128)**2 twice. */
+/* The sum of two products of int8 fits 16 bits, except if both are (-128)**2, so it is widened. */
 PW_INLINE int32x4_t widening_dot(int32x4_t sum, int32x4_t x, int32x4_t w) {
     const int8x16_t a = vreinterpretq_s8_s32(x), b = vreinterpretq_s8_s32(w);
     const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(b)));
@@ -102,7 +102,7 @@ PW_INLINE int32x4_t widening_dot(int32x4_t sum, int32x4_t x, int32x4_t w) {
 #pragma GCC target("arch=armv8.2-a+dotprod")
 #endif
 
-/* Not by its intrinsic, which some compilers declare only for a whole file. */
+/* Assembly, because some compilers declare the intrinsic only if a whole file has the target. */
 PW_INLINE int32x4_t sdot(int32x4_t sum, int32x4_t x, int32x4_t w) {
     __asm__("sdot %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(x), "w"(w));
     return sum;

@@ -1,4 +1,4 @@
-/* Quantised kernels in plain C: one lane at a time. */
+/* Quantised kernels in plain C, whose vectors are single lanes of four bytes. */
 #include <math.h>
 #include <string.h>
 
@@ -66,7 +66,7 @@ PW_INLINE void store_bytes(char *to, int n, uint32_t bytes) {
     copy_few_bytes(to, (const char *)&bytes, n);
 }
 
-/* Four rows of four bytes, transposed. */
+/* Transposes four rows of four bytes. */
 PW_INLINE void spread_bytes(char *to, const uint32_t *rows) {
     for (int i = 0; i < 4; i++)
         for (int c = 0; c < 4; c++) to[i * 4 + c] = ((const char *)&rows[c])[i];

@@ -1,23 +1,25 @@
-/* Template: quantised kernels. The file that includes it defines these macros; vectors are Q_VW
- * lanes, or the bytes of four times as many pixels or channels.
+/* Template: quantised kernels. The file that includes it defines the macros below. A vector has
+ * Q_VW lanes, or the bytes of 4 * Q_VW pixels or channels.
  *
- *     Q_SUFFIX Q_NAME Q_SET Q_WORKS   of the table pw_qkernels_<suffix>: its kernel set, and whether
- *                                     the CPU runs it
- *     Q_LANES Q_VW
+ *     Q_SUFFIX Q_NAME Q_SET Q_WORKS   of the table pw_qkernels_<suffix>: its suffix, its name, its
+ *                                     kernel set, and a function: whether the CPU runs it
+ *     Q_LANES Q_VW                    the numbers in lanes (pw_qlanes), lanes in a vector
  *     Q_V Q_F Q_B                     vectors of int32, of float, of 4 * Q_VW bytes
  *     Q_SET1(i) Q_LOAD(p) Q_STORE(p, v) Q_ADD(a, b) Q_SUB(a, b) Q_MUL(a, b)
- *     Q_SUM4(to, v)                   the sums of the lanes of each of Q_V v[4]
+ *     Q_SUM4(to, v)                   stores the four sums of the lanes of Q_V v[4]
  *     Q_DOT(sum, x, w)                sum + the products of each lane's numbers, modulo 2**32
  *     QF_SET1(f) QF_LOAD(p)
  *     Q_ROUND(v, scale)               v * scale in float, rounded, halves to even
- *     Q_ROUND_ANY(v, scale)           the same; beyond int32, what saturates in the same direction
- *     Q_PACK(v, zero) Q_BOUND(b, output)      Q_V v[4] to bytes, and these within bounds and flipped
+ *     Q_ROUND_ANY(v, scale)           the same; beyond int32, a number that saturates alike
+ *     Q_PACK(v, zero)                 Q_V v[4], plus zero, saturated to bytes
+ *     Q_BOUND(b, output)              bytes kept within output's bounds, then flipped
  *     QB_SET1(byte) QB_XOR(a, b) QB_LOAD(p) QB_STORE(p, b) QB_STREAM(p, b)
- *     QB_LOADN(p, n) QB_STOREN(p, n, b)       the first n < 4 * Q_VW bytes, nothing behind them
- *     Q_SPREAD(to, rows, zero)        a Q_B of each channel of a group to four vectors of lanes
- *     Q_DEPTH                         channels of a group: 4, or 2 for lanes of 16 bits
- *     Q_KR_MAX Q_NV_MAX Q_ROWS(NV)    channels of a planar tile, vectors of an interleaved one and
- *                                     pixels to go with them
+ *     QB_LOADN(p, n) QB_STOREN(p, n, b)       the first n < 4 * Q_VW bytes; no others are touched
+ *     Q_SPREAD(to, rows, zero)        a Q_B of each channel of a group into four vectors of lanes
+ *     Q_DEPTH                         channels of a group: 4, or 2 for lanes of 16-bit numbers
+ *     Q_KR_MAX                        most channels of a planar tile
+ *     Q_NV_MAX Q_ROWS(NV)             most vectors of an interleaved tile, and the pixels of a tile
+ *                                     of NV vectors
  */
 #define QN(name) PW_PASTE(name, Q_SUFFIX)
 #define Q_BYTES (Q_VW * PW_Q_LANE)
@@ -29,7 +31,7 @@ PW_INLINE int32_t QN(lane)(const char *at) {
     return lane;
 }
 
-/* A vector of sums for one of x, before any product of this pass. */
+/* A vector of sums before the first product of this pass: the bias, or what acc holds. */
 PW_INLINE Q_V QN(begin)(const pw_qtile *t, Q_V bias, const int32_t *acc) {
     return t->first ? bias : Q_LOAD(acc);
 }
@@ -43,7 +45,7 @@ PW_INLINE void QN(store)(char *y, int n, int stream, Q_B bytes) {
         QB_STORE(y, bytes);
 }
 
-/* NV vectors of sums to bytes. */
+/* Turns NV vectors of sums into bytes. */
 PW_INLINE Q_B QN(finish)(const pw_qtile *t, const Q_V *s, int NV, const Q_F *scales) {
     Q_V v[4];
     if (t->output.in_reach) {
@@ -102,7 +104,7 @@ PW_INLINE void QN(planar_run)(const pw_qtile *t, int KR) {
     }
 }
 
-/* Sums of pixel p to y, or back to acc. */
+/* Stores the sums of pixel p to y, or back to acc. */
 PW_INLINE void QN(interleaved_finish)(const pw_qtile *t, int p, const Q_V *s, int NV) {
     Q_F scales[4];
     if (!t->last) {
@@ -115,7 +117,7 @@ PW_INLINE void QN(interleaved_finish)(const pw_qtile *t, int p, const Q_V *s, in
     QN(store)(t->y + p * t->y_step, t->channels, 0, QN(finish)(t, s, NV, scales));
 }
 
-/* R pixels from p on; of them the last is repeated past the first `rows`. */
+/* Computes the first `rows` of R pixels from p on; the last of these stands in for the rest. */
 PW_INLINE void QN(interleaved_tile)(const pw_qtile *t, int p, int rows, int R, int NV) {
     const char *w = t->w, *x[Q_ROWS_MAX];
     const ptrdiff_t x_g = t->x_g;
@@ -153,7 +155,8 @@ PW_INLINE void QN(interleaved_run)(const pw_qtile *t, int R, int NV) {
         QN(interleaved_tile)(t, p, t->n - p < R ? t->n - p : R, R, NV);
 }
 
-/* R pixels from p on: each sum's lanes are groups of channels, which are added up in the end. */
+/* Computes R pixels from p on. The lanes of a sum are groups of channels, which are added up at the
+ * end. */
 PW_INLINE void QN(dot_pixels)(const pw_qtile *t, int p, int R) {
     const char *x = t->x + p * t->x_p;
     int32_t sums[4][Q_BYTES] = {{0}};
@@ -227,7 +230,7 @@ static void QN(stage)(pw_qbytes bytes, char *to, ptrdiff_t to_g, const char *x, 
 }
 
 #if Q_DEPTH == 4
-/* Four rows at a time, the last repeated. */
+/* Sums four rows at a time. Past the last of n, the first of the four is summed again. */
 PW_INLINE void QN(sum_rows)(const char *lanes, ptrdiff_t step, int64_t bytes, int64_t n,
                             int32_t *to, int are_x) {
     const Q_V ones = Q_SET1(0x01010101);

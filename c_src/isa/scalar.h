@@ -1,5 +1,5 @@
-/* Plain C: one element at a time, fused by the C library where the CPU cannot. What its files have in
- * common. */
+/* What the files of plain C have in common: vectors are single elements, and the C library fuses
+ * multiply-adds where the CPU cannot. */
 #include "common.h"
 
 /* Register tiles, MR x NR: see common.h. */

@@ -1,4 +1,4 @@
-/* The kernel sets: what each instruction set has for float32 and float64. */
+/* The kernel sets: the kernels of each instruction set for float32 and float64. */
 #include "cpu/cpu.h"
 #include "isa/types.h"
 

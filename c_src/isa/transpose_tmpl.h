@@ -1,12 +1,13 @@
-/* Template: groups, which are TRANSPOSE elements of each of up to VW rows, and their transposition: what
- * stands in the way between sums whose vectors run one way and memory that runs the other. With
- * TRANSPOSE = 4 and rows r0, r1, ... of elements 0 1 2 3:
+/* Template: loads, transposes and stores groups of TRANSPOSE elements of each of up to VW rows, for
+ * sums whose vectors run across the rows of memory. With TRANSPOSE = 4 and rows r0, r1, ... of
+ * elements 0 1 2 3:
  *
  *     loaded       r0: 0 1 2 3 | r4: 0 1 2 3 | ...     r1: 0 1 2 3 | r5: ...      r2 ...  r3 ...
  *     transposed   0: r0 r1 r2 r3 | r4 r5 r6 r7 | ...  1: r0 r1 r2 r3 | ...       2: ...  3: ...
  */
 
-/* n <= TRANSPOSE elements of each of `rows` <= VW rows, loaded as G_LOAD does; the rest is 0. */
+/* Loads n <= TRANSPOSE elements of each of `rows` <= VW rows, in transpose_load's order; the rest
+ * is 0. */
 PW_NOINLINE void FN(rows_load_some)(const char *p, ptrdiff_t step, int rows, int n, V *v) {
     T part[TRANSPOSE][VW] = {{0}};
     for (int i = 0; i < rows; i++)
@@ -18,7 +19,7 @@ PW_NOINLINE void FN(rows_load_some)(const char *p, ptrdiff_t step, int rows, int
 PW_NOINLINE void FN(rows_store_some)(char *p, ptrdiff_t step, int rows, int n, const V *v) {
     T part[TRANSPOSE][VW];
     for (int j = 0; j < TRANSPOSE; j++) v_store((char *)part[j], v[j]);
-    /* Where rows are contiguous, what is written past one's end is the next ones'. */
+    /* If rows are contiguous, what is written past the end of one is overwritten by the next. */
     const int contiguous = step == n * (ptrdiff_t)sizeof(T);
     for (int i = 0; i < rows; i++) {
         const T *from = &part[i % TRANSPOSE][i / TRANSPOSE * TRANSPOSE];
@@ -40,8 +41,8 @@ PW_INLINE void rows_load(const char *p, ptrdiff_t step, int rows, int n, V *v) {
                           : transpose_loadn(p + j * step, TRANSPOSE * step, n);
 }
 
-/* Sums v, still to be transposed into rows, to bytes y_at of y: residual, activation, store. slopes: of
- * the rows' elements. */
+/* Transposes sums v into rows, adds the residual, activates them and stores them from byte y_at of
+ * y on. slopes: one for each element of a row. */
 PW_INLINE void rows_store(const pw_ukernel_args *t, ptrdiff_t y_at, ptrdiff_t y_step, ptrdiff_t r_at,
                                 ptrdiff_t r_step, int rows, int n, const T *slopes, V *v) {
     transpose(v);

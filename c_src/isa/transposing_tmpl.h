@@ -1,8 +1,10 @@
-/* Template: interleaved kernels for few output channels, or for what fills no vector.
+/* Template: transposing kernels: interleaved, for few output channels, or for those that fill no
+ * vector.
  *
- * Vectors run over pixels, as in planar kernels; rows of x are transposed in registers on their
- * way in, TRANSPOSE channels of VW pixels at a time (groups_tmpl.h), and sums on their way out, unless y is
- * planar. So no lane idles, whatever the number of channels. Input channels must be contiguous.
+ * Vectors run over pixels, as in planar kernels. Rows of x are transposed in registers on their way
+ * in, TRANSPOSE channels of VW pixels at a time (transpose_tmpl.h), and sums on their way out,
+ * unless y is planar. So no lane idles, whatever the number of channels. Input channels must be
+ * contiguous.
  */
 
 PW_INLINE void transposing_finish(const pw_ukernel_args *t, int64_t p, int MR, int rows, V *s) {
@@ -31,7 +33,7 @@ PW_INLINE void transposing_finish(const pw_ukernel_args *t, int64_t p, int MR, i
     }
 }
 
-/* VW pixels from p on, or only the first `rows` of them. */
+/* Computes VW pixels from p on, or only the first `rows` of them. */
 PW_INLINE void transposing_tile(const pw_ukernel_args *t, int64_t p, int MR, int rows, int fetch) {
     const ptrdiff_t group = TRANSPOSE * sizeof(T), x_p = t->x_p;
     V s[TRANSPOSING_MR_MAX], x[TRANSPOSE];
@@ -41,7 +43,7 @@ PW_INLINE void transposing_tile(const pw_ukernel_args *t, int64_t p, int MR, int
                         : v_load(t->acc + p * t->acc_step + k * VW * (ptrdiff_t)sizeof(T));
     const T *w = t->w;
     const char *from = t->x + p * x_p, *ahead = from + t->prefetch;
-    /* Lines of y too: stores that wait for theirs would hold up the next tile. */
+    /* Fetches lines of y too: stores that wait for their lines would hold up the next tile. */
     if (fetch && !t->transposed)
         for (ptrdiff_t i = 0; i < VW * t->y_step; i += PW_CACHE_LINE)
             __builtin_prefetch(t->y + p * t->y_step + i, 1, 3);
@@ -71,7 +73,8 @@ PW_INLINE void transposing_tile(const pw_ukernel_args *t, int64_t p, int MR, int
         }
     }
     if (left) {
-        /* Fewer channels than a group are left: they end a whole one, where there are as many. */
+        /* Fewer channels than a group's are left. The group that is loaded ends with them and
+         * starts with channels that are done, if there are so many. */
         int i = 0;
         if (t->C >= TRANSPOSE) {
             i = TRANSPOSE - (int)left;
@@ -79,7 +82,7 @@ PW_INLINE void transposing_tile(const pw_ukernel_args *t, int64_t p, int MR, int
             w -= i * MR;
             if (scale) scale -= i, offset -= i;
         }
-        /* As many may be read where contiguous rows follow. */
+        /* Whole groups may also be read past the end of rows where contiguous rows follow. */
         const int contiguous = x_p == t->C * (ptrdiff_t)sizeof(T) && p + VW < t->n;
         const int whole = t->C >= TRANSPOSE || (contiguous && 2 * t->C >= TRANSPOSE);
         rows_load(from, x_p, rows, whole ? TRANSPOSE : (int)left, x);

@@ -1,7 +1,7 @@
-/* Template: planes and rows of channels turned into each other (groups_tmpl.h); pw_turn says what is
- * written past an end. */
+/* Template: turns planes and rows of channels into each other (transpose_tmpl.h). See pw_turn for
+ * what is written past an end. */
 
-/* A panel of planes: TRANSPOSE pixels of VW channels at a time are transposed. */
+/* Makes a panel of planes; TRANSPOSE pixels of VW channels at a time are transposed. */
 static void FN(panel_of_planes)(const char *from, ptrdiff_t from_c, int channels, int64_t n,
                                 char *to, ptrdiff_t to_p) {
     const ptrdiff_t size = sizeof(T);
@@ -39,7 +39,7 @@ static void FN(panel_of_planes)(const char *from, ptrdiff_t from_c, int channels
     }
 }
 
-/* A panel of pixels whose channels are contiguous. */
+/* Makes a panel of pixels whose channels are contiguous. */
 static void FN(panel_of_rows)(const char *from, ptrdiff_t from_p, int channels, int64_t n,
                               char *to, ptrdiff_t to_p) {
     const ptrdiff_t step = VW * sizeof(T);
@@ -50,7 +50,7 @@ static void FN(panel_of_rows)(const char *from, ptrdiff_t from_p, int channels, 
     }
 }
 
-/* Planes of pixels whose channels are contiguous; whole vectors, past n too. */
+/* Makes planes of pixels whose channels are contiguous, in whole vectors, past n too. */
 static void FN(planes_of_rows)(const char *from, ptrdiff_t from_p, int channels, int64_t n,
                                char *to, ptrdiff_t to_c) {
     const ptrdiff_t size = sizeof(T);
@@ -77,7 +77,8 @@ static void FN(planes_of_rows)(const char *from, ptrdiff_t from_p, int channels,
 #endif
 }
 
-/* Rows of the channels of planes. A last group of fewer channels takes some of the one before it. */
+/* Makes rows of channels of planes. If the last group would have fewer channels, it starts with
+ * some of the group before it. */
 static void FN(rows_of_planes)(const char *from, ptrdiff_t from_c, int channels, int64_t n,
                                char *to, ptrdiff_t to_p) {
     const ptrdiff_t size = sizeof(T);

@@ -1,4 +1,4 @@
-/* The nearest integers of 64 bits, half to even; they saturate, and NaN is 0. */
+/* Rounds to the nearest 64-bit integer, half to even. Results saturate; NaN becomes 0. */
 #ifndef PW_ISA_WHOLE_H
 #define PW_ISA_WHOLE_H
 

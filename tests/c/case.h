@@ -1,5 +1,5 @@
-/* A case of checkasm: its shape and layouts, its arrays between guard pages, and what must come
- * out of it. */
+/* A case of checkasm: its shape and layouts, its arrays between guard pages, and its expected
+ * results. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ typedef enum {
     INTERLEAVED_PADDED,
     STRIDED,
     EVERY_SECOND,
-    ODD_BYTES, /* strides that are no multiple of an element */
+    ODD_BYTES, /* strides that are not multiples of an element */
     REVERSED,
     REVERSED_INTERLEAVED,
     WRITABLE_LAYOUTS,
@@ -29,7 +29,7 @@ static const char *const layout_names[] = {
     "planar",       "planar-padded", "interleaved", "interleaved-padded",   "strided",
     "every-second", "odd-bytes",     "reversed",    "reversed-interleaved", "one-pixel"};
 
-/* How rows of P pixels lie to each other. */
+/* Where rows of P pixels lie relative to each other. */
 typedef enum {
     ONE_RUN,
     ROWS_APART,
@@ -51,21 +51,21 @@ typedef struct {
     row_kind x_rows, y_rows, r_rows;
     residual_kind residual;
     int bias, in_place;
-    int affine;  /* of x there is scale * x + offset */
-    int leading; /* arrays lie behind a guard page, else before one */
-    int skew;    /* bytes between them and that page */
+    int affine;  /* scale * x + offset takes the place of x */
+    int leading; /* arrays come right after a guard page, else right before one */
+    int skew;    /* bytes between an array and that page */
     pw_activation activation;
     double a, b;
-    int64_t cache_bytes; /* that the plan is told of; 0: those there are */
+    int64_t cache_bytes; /* cache size that the plan is told; 0: the real one */
 } test_case;
 
-/* Where an array's elements lie: strides, extent and offset of the first element, in bytes. */
+/* Where an array's elements lie: strides, offset of the first element and extent, in bytes. */
 typedef struct {
     ptrdiff_t outer, c, row, p, first;
     size_t bytes;
 } view;
 
-/* The scales and offsets of the case at hand. */
+/* Scales and offsets of the current case. */
 enum { MOST_CHANNELS = 1 << 17 };
 static double scales[MOST_CHANNELS], offsets[MOST_CHANNELS];
 
@@ -73,7 +73,7 @@ static arena x_arena, w_arena, bias_arena, r_arena, y_arena, packed_arena;
 static char *expected;
 static const test_case *now;
 
-/* In [-1, 1), with as many bits as a float64 has. */
+/* A number in [-1, 1) with as many bits as a float64 has. */
 static double random_value(void) {
     return (double)(random_bits() >> 11) / 4503599627370496.0 - 1.0;
 }
@@ -82,8 +82,8 @@ static ptrdiff_t size_of(pw_dtype dtype) {
     return dtype == PW_F32 ? 4 : 8;
 }
 
-/* Exact sums and products of two float32 need at most 53 bits or round innocuously, so rounding
- * a float64 result once more gives that of float32. */
+/* A sum or product of two float32 either needs at most 53 bits or rounds innocuously, so rounding
+ * the float64 result once more gives the float32 result. */
 static double rounded(pw_dtype dtype, double value) {
     return dtype == PW_F32 ? (double)(float)value : value;
 }
@@ -107,7 +107,7 @@ static void store(pw_dtype dtype, char *at, double value) {
         memcpy(at, &value, sizeof value);
 }
 
-/* scale * x + offset, rounded once; x has more bits than the sums where it alone is float64. */
+/* scale * x + offset, rounded once. A float64 x may have more bits than the sums. */
 static double term(int64_t c, double x) {
     if (!now->affine) return rounded(now->dtype, x);
     if (now->x_dtype == PW_F64) return rounded(now->dtype, fma(scales[c], x, offsets[c]));
@@ -155,7 +155,7 @@ static view lay_out(layout l, row_kind rows, pw_dtype dtype, int64_t channels) {
     return v;
 }
 
-/* Where pixel i of all rows lies, from the first of its outer index and channel. */
+/* Offset of pixel i of all rows from the first pixel of its outer index and channel. */
 static ptrdiff_t pixel(view v, int64_t i) {
     return i / now->P * v.row + i % now->P * v.p;
 }
@@ -187,7 +187,7 @@ typedef struct {
     pw_problem problem;
 } data;
 
-/* The specification: writes to `expected`, which has the extent of y. */
+/* The specification. It writes to `expected`, which has the extent of y. */
 static void convolve(const data *d) {
     const pw_dtype T = now->dtype;
     const int64_t C = now->C / now->groups, K = now->K / now->groups;
@@ -266,14 +266,14 @@ static void prepare(data *d) {
     d->w = place(w_arena, (size_t)(K * C) * size);
     d->bias = now->bias ? place(bias_arena, (size_t)K * size) : NULL;
     for (int64_t i = 0; i < K * C; i++) store(now->dtype, d->w + i * size, random_value());
-    /* A lane that is computed but not used must not leak into one that is: inf * 0 would show. */
+    /* Lanes that are computed but not used must not leak into others: inf * 0 would show. */
     if (random_below(4) == 0)
         store(now->dtype, d->w + random_below((int)(K * C)) * (ptrdiff_t)size, INFINITY);
     for (int64_t k = 0; d->bias && k < K; k++)
         store(now->dtype, d->bias + k * size, random_value());
     for (int64_t c = 0; now->affine && c < now->C; c++) {
         scales[c] = random_below(9) ? random_value() : 0;
-        /* Not both 0: an infinite weight would make NaN of it, of which each CPU has its own bits. */
+        /* Not both are 0: with an infinite weight that gives NaN, whose bits depend on the CPU. */
         offsets[c] = scales[c] == 0 || random_below(9) ? random_value() : 0;
         if (random_below(4) == 0) offsets[c] *= 1e4;
     }

@@ -1,6 +1,7 @@
-/* Chains of two and three layers against their layers one after another, on every kernel set of this
- * CPU: every output channel count that kernels of two layers have, every tail, planar and
- * interleaved, with gaps and without. Outputs are poisoned first and compared with everything around them.
+/* Compares chains of two and three layers with their layers run one after another, on every kernel
+ * set of this CPU: every number of output channels that fused2 kernels have, every tail, planar and
+ * interleaved, with and without gaps. Outputs are poisoned first and compared together with
+ * everything around them.
  *
  *     chains [seed] [n: runs every nth case, drawn at random]
  */
@@ -22,14 +23,14 @@ static int random_below(int n) {
 /* Which layers have a bias. */
 static int has_bias[MOST_LAYERS];
 
-/* Caches of a size that a case draws, so that layers are fused or not, and outputs streamed or not. */
+/* Each case draws a cache size, so that layers are fused or not and outputs streamed or not. */
 static int64_t cache_bytes;
 int64_t __wrap_pw_cache_bytes(int level);
 int64_t __wrap_pw_cache_bytes(int level) {
     return level == 3 ? cache_bytes / 4 : cache_bytes;
 }
 
-/* Small values, of which none has a poisoned one's bytes. */
+/* Writes small values, none of which has the bytes of the poison. */
 static void fill(char *to, int64_t n, pw_dtype dtype) {
     for (int64_t i = 0; i < n; i++) {
         const double value = (random_below(2001) - 1000) / 1024.0;
@@ -45,14 +46,14 @@ static char x[ROOM], r[ROOM], y[ROOM], expected[ROOM], hidden[2][ROOM];
 static char weights[MOST_LAYERS][ROOM], biases[MOST_LAYERS][1024];
 static double scales[MOST_LAYERS][64], offsets[MOST_LAYERS][64];
 
-/* Channels and pixels are `gap` elements further apart than they have to be. */
+/* Puts channels, or interleaved pixels, `gap` elements further apart than necessary. */
 static void lay_out(int interleaved, int64_t n, int64_t P, ptrdiff_t size, int gap,
                     ptrdiff_t *channel, ptrdiff_t *pixel) {
     *channel = interleaved ? size : (ptrdiff_t)(P + gap) * size;
     *pixel = interleaved ? (ptrdiff_t)(n + gap) * size : size;
 }
 
-/* Packs the weights of all layers into one block, of exactly their size; the caller frees it. */
+/* Packs the weights of all layers into one block of exactly their size, which the caller frees. */
 static void *pack_layers(const pw_plan *chain, const pw_problem *layers, int n) {
     size_t bytes = 0;
     void *packed;

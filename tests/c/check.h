@@ -1,5 +1,5 @@
-/* Checks of one case: its plan runs with one thread and with several, and the results are compared
- * to the bit. Counts what plans did. */
+/* Checks one case: its plan runs with one thread and with several, and the results are compared bit
+ * by bit. Also counts what plans did. */
 #include <inttypes.h>
 
 #include "conv/plan.h"
@@ -7,7 +7,7 @@
 
 enum { MOST_PRINTED = 20, MOST_SCRATCH = 1 << 20, CONVERSIONS = 3000 };
 
-/* What plans do, and in how many cases: a kernel or path that no case takes is not tested. */
+/* What plans may do. The cases that do it are counted, because what no case does is not tested. */
 typedef enum {
     BY_PLANAR,
     BY_INTERLEAVED,
@@ -101,7 +101,7 @@ static void run(const pw_plan *plan, const data *d, void *packed, int threads) {
     char *y = d->y + d->yv.first;
     pw_status status;
     threads_now = threads;
-    if (threads == 1) { /* packs by itself */
+    if (threads == 1) { /* pw_conv packs by itself */
         status = pw_conv(plan, d->w, w_k, size, d->bias, size, x, d->r0, NULL, y, threads);
     } else {
         pw_pack(plan, d->w, w_k, size, d->bias, size, packed);
@@ -180,7 +180,7 @@ static void check(const test_case *t) {
     prepare(&d);
     d.r0 = t->residual == NO_RESIDUAL ? NULL : d.r + d.rv.first;
 
-    /* With its margin on the side that has no guard page. */
+    /* y, with its margin on the side that has no guard page. */
     char *from = t->leading ? d.y - t->skew : d.y - MARGIN;
     const size_t bytes = d.yv.bytes + MARGIN + (size_t)t->skew;
     char *before = malloc(bytes), *wanted = malloc(bytes);
@@ -216,7 +216,8 @@ static void check(const test_case *t) {
     free(wanted);
 }
 
-/* Activations beyond the exact ones: the same bits as the last kernel set, which is scalar. */
+/* Checks all activations, not only the exact ones: the bits must be those of the scalar set, the
+ * last one. */
 static void check_activation(const test_case *t) {
     static const double special[] = {0.0,   -0.0,   INFINITY, -INFINITY, NAN,
                                      1e-40, -1e-40, 3e38,     -3e38};

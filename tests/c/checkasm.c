@@ -17,7 +17,7 @@
 #include "convert_check.h"
 #include "gradient.h"
 
-/* Whether to leave out a case of a quick kind, when the whole run has to be brief. */
+/* Whether to skip a quick case, in a run that has to be brief. */
 static int rarely(void) {
     return every >= 5 && random_below(every) != 0;
 }
@@ -26,7 +26,7 @@ static row_kind random_rows(int kinds) {
     return random_below(3) ? (row_kind)random_below(kinds) : ONE_RUN;
 }
 
-/* Shapes are given; everything else about a case is drawn at random. */
+/* Checks a given shape. Everything else about the case is drawn at random. */
 static void check_rows(pw_dtype dtype, layout x, layout y, int64_t C, int64_t K, int64_t P,
                        int64_t rows) {
     static const pw_activation exact[] = {PW_ACT_NONE, PW_ACT_RELU, PW_ACT_RELU6, PW_ACT_CLIP,
@@ -80,14 +80,14 @@ static void check_small(pw_dtype dtype, layout x, layout y) {
     static const int64_t some_K[] = {1, 3, 10, 20, 33};
     for (int64_t K = 1; K <= 70; K++) /* every tail of K */
         check_shape(dtype, x, y, 1 + random_below(9), K, 1 + random_below(40));
-    for (int64_t P = 1; P <= 140; P++) /* of P */
+    for (int64_t P = 1; P <= 140; P++) /* every tail of P */
         check_shape(dtype, x, y, 1 + random_below(5), some_K[random_below(5)], P);
-    for (int64_t C = 1; C <= 70; C++) /* and of C, with as many outputs for in_place */
+    for (int64_t C = 1; C <= 70; C++) /* every tail of C, sometimes with K = C for in_place */
         check_shape(dtype, x, y, C, random_below(2) ? C : 1 + random_below(24),
                     1 + random_below(20));
 }
 
-/* Deep sums, planes 4 KiB apart, enough work for several threads. */
+/* Deep sums, planes 4 KiB apart, and enough work for several threads. */
 static void check_large(pw_dtype dtype, layout x, layout y) {
     static const struct {
         int64_t C, K, P;
@@ -110,12 +110,12 @@ static void check_deep(pw_dtype dtype) {
             check_shape(dtype, sources[random_below(5)], PLANAR, C, K, P);
             if (C * K < 40000) check_rows(dtype, sources[random_below(5)], PLANAR, C, K, P, 3);
         }
-    for (int64_t P = 1; P <= 70; P++) /* every tail of P with every one of K */
+    for (int64_t P = 1; P <= 70; P++) /* every tail of P, with random tails of K */
         check_shape(dtype, sources[random_below(5)], PLANAR, 20 + random_below(90),
                     1 + random_below(70), P);
 }
 
-/* Rows of all lengths, contiguous in the output or not. */
+/* Rows of all lengths, which are contiguous in the output or not. */
 static void check_row_by_row(pw_dtype dtype, layout x, layout y) {
     for (int64_t P = 1; P <= 40; P++) {
         check_rows(dtype, x, y, 1 + random_below(70), 1 + random_below(70), P,
@@ -124,7 +124,7 @@ static void check_row_by_row(pw_dtype dtype, layout x, layout y) {
     }
 }
 
-/* Pixels of 1..4 channels without gaps: every tail of P, every pair of C and K. */
+/* Pixels of 1..4 channels without gaps: every tail of P and every pair of C and K. */
 static void check_dense(pw_dtype dtype) {
     for (int64_t P = 1; P <= 140; P++)
         for (int i = 0; i < (P <= 70 ? 16 : 4); i++)
@@ -144,12 +144,12 @@ static void check_dense(pw_dtype dtype) {
                              .y = INTERLEAVED};
         check(&t);
     }
-    /* Enough for threads and for prefetching. */
+    /* Enough pixels for threads and for prefetching. */
     for (int i = 0; i < 4; i++)
         check_shape(dtype, INTERLEAVED, INTERLEAVED, 4, 1 + i, 70000 + random_below(100));
 }
 
-/* Windows of many planes: of rows that start in the middle of a line every other time, each is fetched
+/* Windows of many planes. Every other row starts in the middle of a cache line; each is fetched
  * while the row before it is computed. */
 static void check_windows(pw_dtype dtype) {
     static const row_kind kinds[] = {ROWS_APART, ROWS_BACKWARDS, EVERY_SECOND_ROW};
@@ -176,8 +176,8 @@ static void check_windows(pw_dtype dtype) {
     }
 }
 
-/* Past the caches, rows of whole lines: where streaming stores may set in; some pixels before the
- * first of them, and behind the last. */
+/* Outputs larger than the caches, in rows of whole cache lines: there stores may be streamed, with
+ * some pixels before the first whole line and after the last. */
 static void check_streaming(pw_dtype dtype) {
     const int size = (int)size_of(dtype), line = 64 / size;
     for (int i = 0; i < 60; i++) {
@@ -198,8 +198,8 @@ static void check_streaming(pw_dtype dtype) {
                        .activation = PW_ACT_RELU,
                        .affine = random_below(3) == 0,
                        .cache_bytes = 1024};
-        if (i % 3 == 0) t.P = line * 700, t.C = 40; /* panels of staged x, the first with a head */
-        if (i % 3 == 1) t.C = 900, t.K = 1, t.x = PLANAR; /* sums that wait between passes */
+        if (i % 3 == 0) t.P = line * 700, t.C = 40;       /* staged panels, the first unaligned */
+        if (i % 3 == 1) t.C = 900, t.K = 1, t.x = PLANAR; /* sums kept between passes */
         if (i % 3 == 2) t.rows = line * (1 + random_below(3)), t.P = 1 + random_below(50);
         check(&t);
         t.x = INTERLEAVED;
@@ -210,7 +210,7 @@ static void check_streaming(pw_dtype dtype) {
     }
     check_windows(dtype);
     if (every > 1) return;
-    /* Caches as they are. */
+    /* With this machine's caches. */
     const int64_t cache = pw_cache_bytes(3), largest = 40 << 20;
     const int64_t bytes = (cache > 0 && cache < largest ? cache : largest) * 5 / 8;
     const test_case t = {.dtype = dtype,
@@ -229,7 +229,7 @@ static void check_streaming(pw_dtype dtype) {
     check(&t);
 }
 
-/* Kernels of every kind, because each ends in a way of its own. */
+/* Covers every kind of kernel, because each has its own code for what follows the sums. */
 static void check_activations(pw_dtype dtype) {
     static const struct {
         int64_t C, K;

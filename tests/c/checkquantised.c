@@ -30,7 +30,7 @@ typedef struct {
     int64_t cache;
 } test_case;
 
-/* Where elements lie: strides, offset of the first, extent. */
+/* Where an array's elements lie: strides, offset of the first element and extent. */
 typedef struct {
     ptrdiff_t outer, c, p, first;
     size_t bytes;
@@ -98,7 +98,7 @@ static int random_byte(int is_signed) {
     return random_below(256) - (is_signed ? 128 : 0);
 }
 
-/* The definition: writes to `y`. */
+/* The definition. It writes to `y`. */
 static void convolve(const char *w, const char *bias, const char *x, view xv, char *y, view yv) {
     const pw_qproblem *q = &now.problem;
     for (int64_t o = 0; o < now.outer; o++)
@@ -118,7 +118,7 @@ static void convolve(const char *w, const char *bias, const char *x, view xv, ch
             }
 }
 
-/* What a case leaves open is drawn at random. */
+/* Draws at random what a case leaves open. */
 static void draw(pw_qproblem *q, view xv, view yv) {
     const double usual = 60 / (70.0 * 70 * sqrt((double)now.C + 1));
     const int wild = random_below(8) == 0, same_zero = random_below(4),
@@ -228,7 +228,7 @@ static void check(void) {
     char *bias = now.bias ? place(bias_arena, (size_t)now.K * 4) : NULL;
     char *y = place(y_arena, yv.bytes);
     char *x = now.problem.in_place ? y : place(x_arena, xv.bytes);
-    if (!now.leading) w++; /* its last byte, so that none of it comes after the weights */
+    if (!now.leading) w++; /* the spare byte comes first, so that none comes after the weights */
     for (int64_t i = 0; i < now.K * now.C; i++) w[i] = (char)random_bits();
 
     char *from = now.leading ? y - now.skew : y - MARGIN;
@@ -260,7 +260,7 @@ static void check_shape(layout x, layout y, int64_t C, int64_t K, int64_t P, int
     check();
 }
 
-/* Every tail of pixels, of output and of input channels. */
+/* Every tail of pixels, of output channels and of input channels. */
 static void check_tails(layout x, layout y) {
     for (int64_t P = 1; P <= 140; P++)
         check_shape(x, y, 1 + random_below(9), 1 + random_below(20), P, 1 + random_below(2));
@@ -271,8 +271,8 @@ static void check_tails(layout x, layout y) {
     check_shape(x, y, 0, 7, 20, 1);
 }
 
-/* Many channels: pixels left over go to dot kernels, sums wait between passes, weights that fill
- * vectors are read where they are. */
+/* Many channels: leftover pixels go to dot kernels, sums are kept between passes, and weights that
+ * fill vectors are read in place. */
 static void check_deep(layout x, layout y) {
     static const int64_t depths[] = {64, 128, 255, 256, 320, 1000, 2048, 2049, 4096, 4100, 9001};
     for (int i = 0; i < 11; i++) {
@@ -293,8 +293,8 @@ static void check_large(layout x, layout y) {
     check_shape(x, y, 5000, 1040, 1 + random_below(9), 1);
 }
 
-/* Slices of the channels that begin within a tile, for dot kernels, which read past the last of
- * them. */
+/* Slices of the channels that begin within a tile, for dot kernels, which read past the last
+ * channel of a slice. */
 static void check_parts(void) {
     for (int i = 0; i < 12; i++) {
         const int64_t K = 300 + random_below(MOST_K - 300);
@@ -304,7 +304,8 @@ static void check_parts(void) {
     check_shape(PLANAR, PLANAR, 640, 1533, 5, 1);
 }
 
-/* Past the caches, planes of whole lines; some pixels before the first and behind the last. */
+/* Planes larger than the caches, of whole cache lines, with some pixels before the first whole line
+ * and after the last. */
 static void check_streaming(void) {
     for (int i = 0; i < 40; i++) {
         memset(&now, 0, sizeof now);

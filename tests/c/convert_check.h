@@ -1,6 +1,6 @@
-/* Dtypes, byte orders, pairs of channels, PReLU, heads and missing data: every kernel set against the
- * scalar one, bit by bit, between guard pages. The scalar one has all arrays in this machine's byte
- * order. What the values should be is tested from Python. */
+/* Compares every kernel set with the scalar one, bit by bit, between guard pages: dtypes, byte
+ * orders, pairs of channels, PReLU, heads and missing data. The scalar set gets all arrays in this
+ * machine's byte order. What the values should be is tested from Python. */
 #include "base/math.h"
 #include "check.h"
 
@@ -13,9 +13,9 @@ typedef struct {
     int swaps[3]; /* x, y, r */
 } conversion;
 
-static test_case place_only; /* where arrays lie; `now` for messages and for place() */
+static test_case place_only; /* where arrays lie; becomes `now`, for place() and messages */
 
-/* Planes or pixels of n channels, with gaps or without; returns the bytes. */
+/* Draws a layout of n channels, planar or interleaved, with or without gaps; returns its bytes. */
 static size_t lay_out_plainly(int64_t n, int64_t P, ptrdiff_t size, ptrdiff_t *c, ptrdiff_t *p) {
     const ptrdiff_t gap = random_below(2) * size * random_below(9);
     if (random_below(2)) {
@@ -36,7 +36,7 @@ static pw_dtype random_store(pw_dtype sums) {
     }
 }
 
-/* Missing values: elements of x; some channels have none. */
+/* Draws missing values from the elements of x; some channels get none. */
 static void draw_nodata(conversion *v, const char *x) {
     const pw_problem *p = &v->problem;
     for (int64_t c = 0; c < p->C; c++) {
@@ -63,7 +63,7 @@ static void swap_elements(const pw_problem *p, pw_dtype dtype, char *at, int64_t
         }
 }
 
-/* The bits of a NaN are not compared: compilers may put either of two addends first. */
+/* Gives all NaNs the same bits. They depend on which of two addends the compiler puts first. */
 static void make_nan_plain(pw_dtype dtype, char *at, int swapped) {
     static const struct {
         pw_dtype dtype;
@@ -99,7 +99,7 @@ static void draw_problem(conversion *v) {
     p->C = parts * (1 + random_below(large ? 6 : 30));
     p->K = parts * (1 + random_below(large ? 6 : 30));
     p->P = 1 + random_below(large ? 9000 : 150);
-    if (large && random_below(2)) { /* of whole lines, for stores past the caches */
+    if (large && random_below(2)) { /* whole cache lines, for stores past the caches */
         p->P = pw_round_up(p->P, 16);
         place_only.cache_bytes = 1024;
         if (random_below(2)) p->y_dtype = p->dtype;
@@ -138,7 +138,7 @@ static void draw_problem(conversion *v) {
     p->scale = v->scale, p->offset = v->offset;
 }
 
-/* Numbers, of which integers use all their range. */
+/* Fills with random numbers; integers use their full range. */
 static void fill_with(pw_dtype dtype, char *at, size_t bytes) {
     for (size_t i = 0; i + pw_size(dtype) <= bytes; i += pw_size(dtype)) {
         double value = random_value() * 100;
@@ -167,14 +167,14 @@ static void check_conversion(void) {
     char *mask = p->has_mask ? place(packed_arena, v.m_bytes) : NULL;
     fill_with(p->x_dtype, x, v.x_bytes);
     fill_with(p->dtype, w, (size_t)(p->K * p->C) * size);
-    if (random_below(3) == 0) /* pixels may miss all channels that count */
+    if (random_below(3) == 0) /* so that pixels may miss all channels of nonzero weight */
         for (int64_t i = 0; i < p->K * p->C; i++)
             if (random_below(2)) memset(w + (size_t)i * size, 0, size);
     if (bias) fill_with(p->dtype, bias, (size_t)p->K * size);
     if (r) fill_with(p->y_dtype, r, v.r_bytes);
     const int some = random_below(3) == 0 ? 5000 : 20;
     for (size_t i = 0; mask && i < v.m_bytes; i++) mask[i] = (char)(random_below(some) == 0);
-    if (mask && random_below(3) == 0) memset(mask, 1, v.m_bytes / 2); /* panels of no others */
+    if (mask && random_below(3) == 0) memset(mask, 1, v.m_bytes / 2); /* whole panels are masked */
     if (p->components == 1 && random_below(3) == 0) draw_nodata(&v, x);
     char *wanted = malloc(v.y_bytes);
     static const int threads[] = {1, 1, 3};

@@ -1,5 +1,5 @@
-/* Checks of gradients: sums over pixels against those of a wider type, the bits with several threads,
- * and which kernels and paths took part. */
+/* Checks gradients: compares sums over pixels with sums in a wider type, compares their bits with
+ * several threads, and counts which kernels and paths took part. */
 #include "gradient/plan.h"
 
 typedef enum {
@@ -36,15 +36,16 @@ static void count_ways(const pw_gradient *plan) {
 static void check_ways(void) {
     const int vectors = strcmp(pw_kernel_set_name(set), "scalar") != 0;
     for (int i = 0; i < WAYS_TO_SUM; i++) {
-        if (!vectors && i == SUMMED_SWAPPED) continue; /* as good unswapped */
+        if (!vectors && i == SUMMED_SWAPPED) continue; /* swapping gains nothing there */
         if (summed[i]) continue;
         printf("FAILED: no gradient was summed: %s\n", ways_to_sum[i]);
         failed++;
     }
 }
 
-/* The sum over channels c and k of a group; c < 0: over ones. With the rounding errors of products and
- * sums, as in Dot2 of Ogita, Rump and Oishi, "Accurate sum and dot product", 2005. */
+/* The sum over pixels of the products of channels k of y and c of x, of group g; c < 0: ones take
+ * the place of x. `low` collects the rounding errors of products and sums, as in Dot2 of Ogita,
+ * Rump and Oishi, "Accurate sum and dot product", 2005. `size`: the sum of the products' sizes. */
 static void sum_up(const data *d, int64_t g, int64_t k, int64_t c, double *sum, double *size) {
     const int64_t C = now->C / now->groups, K = now->K / now->groups;
     double high = 0, low = 0;
@@ -88,7 +89,7 @@ static int64_t count_wrong(const data *d, const pw_gradient *plan, const char *d
     return wrong;
 }
 
-/* Reverses the bytes of all elements, which must not overlap. */
+/* Reverses the bytes of every element. Elements must not overlap. */
 static void swap_all(char *to, view v, int64_t channels) {
     const ptrdiff_t size = size_of(now->dtype);
     for (int64_t o = 0; o < now->outer; o++)
@@ -103,12 +104,12 @@ static void swap_all(char *to, view v, int64_t channels) {
             }
 }
 
-/* Results are aligned to their elements. */
+/* Unlike place(), keeps results aligned to their elements. */
 static char *place_result(arena a, size_t bytes) {
     return now->leading ? a.start : a.end - bytes;
 }
 
-/* Gradients of weights and bias, or of the bias alone. */
+/* Checks the gradients of weights and bias, or that of the bias alone. */
 static void check_gradient(const test_case *t, int weights) {
     static const int threads[] = {1, 2, 3, 7};
     now = t;
@@ -119,7 +120,7 @@ static void check_gradient(const test_case *t, int weights) {
     d.y = place(y_arena, d.yv.bytes);
     fill(t->dtype, d.x, d.xv, t->C);
     fill(t->dtype, d.y, d.yv, t->K);
-    /* Lanes that are padded, or of other channels, must not leak: inf * 0 would show. */
+    /* Lanes of padding or of other channels must not leak: inf * 0 would show. */
     if (random_below(4) == 0)
         store(t->dtype, d.x + d.xv.first + random_below((int)t->C) * d.xv.c, INFINITY);
     const int may_swap = t->x != ONE_PIXEL && t->x_rows != SAME_ROW && t->y != ONE_PIXEL;
@@ -214,7 +215,7 @@ static void check_gradient_scratch(pw_dtype dtype) {
     }
 }
 
-/* Every tail of K, C and P; every pair of layouts; rows joined and not. */
+/* Tails of K, C and P; every pair of layouts; rows that can be joined, and rows that cannot. */
 static void check_gradients(pw_dtype dtype) {
     static const struct {
         int64_t C, K, P;

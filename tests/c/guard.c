@@ -1,9 +1,10 @@
-/* Memory in the place of malloc, calloc and posix_memalign, which the linker renames: each block ends
- * at a page without access, and begins as close after another as whole pages allow. So a read past
- * our own blocks is found too, not only past the caller's arrays.
+/* Takes the place of malloc, calloc, posix_memalign and free, which the linker renames. Each block
+ * ends at a page without access, and begins as close after another such page as whole pages allow.
+ * So reads past our own blocks are found too, not only those past the caller's arrays.
  *
- * Between a block and the page after it lie as few bytes as its alignment permits. They, and those
- * before it, hold a pattern, which is checked when the block is freed; then its pages are unmapped.
+ * Between a block and the page after it are as few bytes as its alignment permits. They and the
+ * bytes before it hold a pattern, which is checked when the block is freed; then its pages are
+ * unmapped.
  */
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
 #include <pthread.h>
@@ -17,7 +18,7 @@
 enum { PATTERN = 0xa7, LISTS = 256 };
 
 typedef struct block {
-    char *at, *pages; /* `pages`: the one in front, then those of the block, then the one behind */
+    char *at, *pages; /* `pages`: a page without access, the block's pages, another without */
     size_t bytes, length;
     struct block *next;
 } block;

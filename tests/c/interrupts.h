@@ -1,5 +1,5 @@
-/* Long calls of every kind stop when the hook says so, and calls of the hook itself leave them
- * alone. */
+/* Checks that long calls of every kind stop when the hook says so, and that what the hook does
+ * leaves them alone. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +24,7 @@ int64_t __wrap_pw_cache_bytes(int level) {
     return cache_bytes ? cache_bytes : __real_pw_cache_bytes(level);
 }
 
-/* The monotonic clock advances by seconds, so that each look at it leads to a question. */
+/* Each look at the monotonic clock advances it by a second, so that the hook is asked each time. */
 static atomic_long looks;
 int __real_clock_gettime(clockid_t clock, struct timespec *time);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *time);
@@ -40,7 +40,7 @@ static float scales[CHANNELS];
 static int32_t zeros[CHANNELS];
 _Alignas(64) static char packed[1 << 16];
 
-/* Pixels of x lie apart, so that it is staged in scratch. */
+/* The pixels of x are not contiguous, so that it is staged. */
 static pw_problem problem(int64_t C, int64_t K) {
     return (pw_problem){.components = 1,
                         .C = C,
@@ -83,7 +83,7 @@ static pw_status run_chain(int threads) {
     return status;
 }
 
-/* Its weights are too large for these caches: layer by layer. */
+/* The weights are too large for these caches, so batches of pixels go through layer after layer. */
 static pw_status run_batches(int threads) {
     cache_bytes = 4096;
     const pw_status status = run_chain(threads);
@@ -132,7 +132,7 @@ static pw_status run_quantised(int threads) {
 
 static int asked, stop_at;
 
-/* A hook that overwrites much scratch: it must not be that of the call which it interrupts. */
+/* A hook that overwrites much scratch, which must not be that of the call it interrupts. */
 static int ask(void) {
     char *scratch = pw_thread_scratch(8 << 20);
     expect(scratch != NULL, "a hook gets scratch");
@@ -146,8 +146,8 @@ static const struct {
 } kinds[] = {{"convolution", convolve},  {"chain", run_chain},       {"batches", run_batches},
              {"branches", run_branches}, {"gradient", run_gradient}, {"quantised", run_quantised}};
 
-/* Until its hook is asked: on a busy machine other threads may do all before the caller looks at the
- * clock twice. */
+/* Runs until the hook is asked: on a busy machine other threads may do all the work before the
+ * caller looks at the clock twice. */
 static pw_status run_asking(int kind, int threads, int stop) {
     pw_status status = PW_OK;
     asked = 0, stop_at = stop;
@@ -170,7 +170,7 @@ static void check_kind(int kind) {
         expect(!memcmp(y, wanted, sizeof y), "a call goes on after its hook");
         expect(run_asking(kind, threads, 1) == PW_INTERRUPTED, "a call is interrupted");
         expect(asked == 1, "once");
-        /* With more threads the others may have done the rest while the hook was asked. */
+        /* With more threads, the others may have done the rest while the hook was running. */
         if (threads == 1) expect(memcmp(y, wanted, sizeof y) != 0, "before it is complete");
     }
     if (failed) printf("    %s\n", kinds[kind].name);

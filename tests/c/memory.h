@@ -1,4 +1,4 @@
-/* Memory between guard pages, random bits, and caches of any size; for the programs that check. */
+/* For test programs: memory between guard pages, random bits, and caches of any size. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,8 +36,8 @@ static int random_below(int n) {
     return (int)(random_bits() % (uint64_t)n);
 }
 
-/* In the place of pw_cache_bytes, which the linker renames: with small caches, small cases too are
- * stored past them and summed in passes. */
+/* Takes the place of pw_cache_bytes, which the linker renames. With small caches, small cases too
+ * are stored past them and summed in passes. */
 int64_t __real_pw_cache_bytes(int level);
 int64_t __wrap_pw_cache_bytes(int level);
 static int64_t cache_bytes;

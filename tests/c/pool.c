@@ -1,4 +1,5 @@
-/* Threads respect their callers' rounding, CPUs, signals and memory; and there are few.
+/* Checks that threads respect their callers' rounding, CPUs, signals and memory, and that they are
+ * few.
  *
  *     pool [brief: for emulators, which are slow and do not fork]
  */
@@ -15,8 +16,8 @@
 
 #include "interrupts.h"
 
-/* None until a check asks for it: clang links the runtime of the sanitizers into the program, which
-   takes a key of its own before main. */
+/* 0 until a check sets it, because clang links the sanitizers' runtime into the program, which
+ * takes a key of its own before main. */
 static int keys_to_refuse;
 int __real_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
 int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
@@ -29,7 +30,7 @@ static void wait_ms(long ms) {
     nanosleep(&time, NULL);
 }
 
-/* A job that so many threads have to join, each of which notes what it finds. */
+/* A job that `threads` threads have to join. Each notes what it finds. */
 enum { MOST = 64 };
 typedef struct {
     int threads;
@@ -80,7 +81,7 @@ static void *use_and_end(void *key) {
     return NULL;
 }
 
-/* Destructors of keys made later run later. */
+/* The destructor of a key made later runs later, when the thread's scratch has been freed. */
 static void check_destructors(void) {
     pthread_key_t key;
     pthread_t thread;
@@ -120,7 +121,7 @@ static int is_within(const cpu_set_t *inner, const cpu_set_t *outer) {
     return CPU_EQUAL(&both, inner);
 }
 
-/* Each CPU alone, then all of them again. */
+/* Allows each CPU alone, then all of them again. */
 static void check_cpus(void) {
     cpu_set_t all, one;
     sched_getaffinity(0, sizeof all, &all);
@@ -152,7 +153,7 @@ static int threads_of_process(void) {
 }
 
 static void check_numbers(void) {
-    const int threads = 5; /* no more than there are for one CPU */
+    const int threads = 5; /* as many as there are for one CPU, the caller's included */
     const meeting m = meet_in(threads);
     for (int i = 0; i < threads; i++) {
         expect(m.numbers[i] >= 0 && m.numbers[i] < threads, "the lowest numbers are taken");
