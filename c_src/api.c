@@ -1,5 +1,5 @@
-/* A pw_plan is one convolution or a chain of them. Only this file tells them apart: what is below is
- * handed the one or the other. */
+/* A pw_plan is one convolution or a chain of them. Only this file tells them apart: the functions
+ * that it calls are for one or the other. */
 #include "chain/plan.h"
 #include "chain/run.h"
 #include "conv/plan.h"

@@ -4,7 +4,7 @@
 
 #include "pointwise.h"
 
-/* Bytes to outer index number `index`, in C order. */
+/* Bytes from the first outer index to number `index`, in C order. */
 ptrdiff_t pw_outer_offset(const pw_problem *, const ptrdiff_t *strides, int64_t index);
 
 #endif

@@ -16,7 +16,7 @@ static inline int64_t pw_ceil_div(int64_t a, int64_t b) {
 static inline int64_t pw_round_up(int64_t a, int64_t b) {
     return pw_ceil_div(a, b) * b;
 }
-/* The last digit of a number to base n, which the number loses. In most small calls all are 0, and a
+/* Removes the last digit to base n from a number and returns it. In most small calls n is 1, and a
  * division takes 15 to 90 cycles. */
 static inline int64_t pw_take_digit(int64_t *number, int64_t n) {
     if (n == 1) return 0;

@@ -1,4 +1,4 @@
-/* Memory of threads, kept from call to call and freed as a thread ends. */
+/* Scratch memory, which each thread keeps from call to call. It is freed as the thread ends. */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,7 +11,7 @@ enum { LINE = 64 };
 
 static _Thread_local pw_scratch kept;
 
-/* One more than the key, whose destructor frees what is kept; 0: there is none yet. */
+/* The key plus 1; 0: there is no key yet. Its destructor frees what is kept. */
 static atomic_uintptr_t key_and_one;
 
 void *pw_aligned_alloc(size_t bytes) {
@@ -19,14 +19,15 @@ void *pw_aligned_alloc(size_t bytes) {
     return posix_memalign(&memory, LINE, bytes) ? NULL : memory;
 }
 
-/* As a thread ends. Destructors of other keys may call once more, and find that nothing is kept. */
+/* Runs as a thread ends. Destructors of other keys may still call the library, and must then find
+ * nothing kept. */
 static void forget(void *memory) {
     free(memory);
     kept = (pw_scratch){0};
 }
 
-/* Whether there is a key; where none is left a later call tries again. Two threads may make one at
- * once, of which one is given back. */
+/* Finds or makes the key. 0: no key was free; a later call tries again. Two threads may make one at
+ * once; then one of the two is deleted. */
 static int find_key(pthread_key_t *key) {
     uintptr_t found = atomic_load(&key_and_one);
     if (!found) {
@@ -62,7 +63,7 @@ void pw_take_scratch_back(pw_scratch aside) {
     pthread_key_t key;
     if (kept.memory && aside.memory && find_key(&key)) {
         free(kept.memory);
-        /* Never refused: the key has had a value in this thread. */
+        /* Cannot fail, because the key has had a value in this thread. */
         pthread_setspecific(key, aside.memory);
     }
     if (aside.memory) kept = aside;

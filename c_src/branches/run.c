@@ -1,5 +1,5 @@
-/* Several plans on one x. A thread takes a panel of pixels to each of them before it goes on to
- * the next panel, so that x comes from memory for the first of them only. */
+/* Runs several plans on one x. A thread takes a panel of pixels through each of them before it goes
+ * on to the next panel, so that x comes from memory only for the first plan. */
 #include "base/layout.h"
 #include "base/math.h"
 #include "base/scratch.h"
@@ -10,7 +10,7 @@
 
 enum {
     PANEL_STEP = 192,
-    /* Less x than this stays in the caches from plan to plan. */
+    /* A smaller x stays in the caches from plan to plan. */
     TOGETHER_FROM_BYTES = 1 << 20,
 };
 
@@ -20,12 +20,12 @@ typedef struct call {
     int n;
     const char *x;
     void *const *y;
-    int64_t panel, panels; /* pixels, number of them in a row of P */
+    int64_t panel, panels; /* pixels of a panel; panels of one outer index */
     size_t scratch;
     pw_shares shares;
 } call;
 
-/* The panel as plan i has it: its own output may be aligned elsewhere. */
+/* Runs plan i on the panel, cut as its own output is aligned: others may be aligned elsewhere. */
 static void run_branch_panel(const call *call, int i, int64_t panel, int64_t outer, char *scratch) {
     const pw_plan *plan = call->plans[i];
     const pw_problem *p = &plan->problem;
@@ -57,8 +57,8 @@ static void run_branch_items(void *argument, int number) {
 }
 
 /* Whether panels pay: x is too large for the caches, all weights stay in level 2, and there are
- * panels enough for all threads. More output than input that goes through the caches pays only in
- * long runs: 8 -> 8, 8, 8 interleaved lost 12%. */
+ * enough panels for all threads. More output through the caches than input pays only in long runs:
+ * 8 -> 8, 8, 8 interleaved lost 12%. */
 static int together(const pw_plan *const *plans, int n, int threads) {
     const pw_problem *p = &plans[0]->problem;
     const int64_t pixels = plans[0]->outer * p->P;
@@ -78,7 +78,7 @@ static int together(const pw_plan *const *plans, int n, int threads) {
 
 pw_status pw_run_branches(const pw_plan *const *plans, const void *const *packed, int n,
                           const void *x, void *const *y, int threads) {
-    call call; /* not cleared: most of it is shares that are not used */
+    call call; /* not cleared: most of it is unused shares */
     call.scratch = 0;
     double multiply_adds = 0;
     for (int i = 0; i < n; i++) {
@@ -99,8 +99,8 @@ pw_status pw_run_branches(const pw_plan *const *plans, const void *const *packed
     threads = pw_worth_threads(multiply_adds, threads);
     const int64_t pixel = p->C * (int64_t)pw_size(p->x_dtype);
     call.plans = plans, call.packed = packed, call.n = n, call.x = x, call.y = y;
-    /* x of a panel stays in level 2 beside the weights. Zen 4: 128 to 512 KiB within 3%, 16 KiB cost
-     * 10 to 30%. */
+    /* x of a panel stays in level 2 beside the weights. Zen 4: 128 to 512 KiB were within 3%, 16
+     * KiB cost 10 to 30%. */
     call.panel = pw_max(pw_level_2_bytes() / 4 / pixel / PANEL_STEP, 1) * PANEL_STEP;
     if (threads > 1) {
         const int64_t pixels =

@@ -1,4 +1,4 @@
-/* Plans for layers one after another: see chain.h. */
+/* Plans chains: see chain/plan.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,23 +13,23 @@
 enum {
     LINE = 64,
     PAGE = 4096,
-    /* Hidden channels of a panel, of a batch. Zen 4, panels of 32 to 256 KiB: within 2%, but for few
-     * channels, of which 32 KiB cost 8%: memory is read in pieces then. */
+    /* Bytes of hidden channels of a panel, and of a batch. Zen 4: panels of 32 to 256 KiB were
+     * within 2%, but 32 KiB cost 8% with few channels, because memory is then read in pieces. */
     PANEL_BYTES = 128 << 10,
     BATCH_BYTES = 2 << 20,
-    /* Pixels of a panel: a multiple of what planar and interleaved kernels take at once. */
+    /* Panels are multiples of it, and it is one of what planar and interleaved kernels take. */
     PANEL_STEP = 96,
-    /* Fewer steps of pixels are left to be shared out layer by layer, by channels too. */
+    /* Chains of fewer steps of pixels are shared out layer by layer, by channels too. */
     FEWEST_STEPS = 24,
-    /* Two layers at once: input channels, pixels of a panel, how far ahead rows are fetched. */
+    /* fused2: most input channels, pixels of a panel, bytes that rows are fetched ahead. */
     PAIR_MOST_CHANNELS = 32,
     PAIR_PANEL = 3072,
     AHEAD_PAIR = 4096,
-    /* The most that other kernels fetch ahead of a panel, in each plane. */
+    /* Most bytes that other kernels fetch ahead of a panel, in each plane. */
     MOST_AHEAD = 2048,
 };
 
-/* Hidden channels are laid out as the kernels of the last layer want to read them. */
+/* Whether hidden channels are interleaved, because kernels of the last layer want to read that. */
 static int wants_interleaved(const pw_problem *first, const pw_problem *last) {
     const ptrdiff_t size = (ptrdiff_t)pw_size(last->y_dtype);
     if (last->P == 1) return 1;
@@ -41,7 +41,7 @@ static double weight_bytes(const pw_problem *p) {
     return (double)p->K * (double)(1 + p->C / p->groups) * (double)pw_size(p->dtype);
 }
 
-/* The most hidden bytes of a pixel that two layers in a row leave in scratch. */
+/* Most hidden bytes of a pixel that two consecutive layers leave in scratch. */
 static int64_t pixel_bytes(const pw_problem *const *layers, int n) {
     int64_t most = 0;
     for (int i = 0; i + 1 < n; i++)
@@ -49,7 +49,7 @@ static int64_t pixel_bytes(const pw_problem *const *layers, int n) {
     return most * (int64_t)pw_size(layers[0]->dtype);
 }
 
-/* Layer i as a problem of its own whose hidden channels have the strides given. */
+/* The strides of hidden channels. */
 typedef struct strides {
     ptrdiff_t channel, pixel;
 } strides;
@@ -60,10 +60,11 @@ static strides hidden_strides(const pw_chain *chain, int64_t channels, int64_t r
                               : (strides){(ptrdiff_t)room * size, size};
 }
 
+/* Layer i as a problem of its own, with `room` pixels in a plane of hidden channels. */
 static pw_problem layer_problem(const pw_chain *chain, const pw_problem *layer, int i,
                                 int64_t room) {
     pw_problem p = *layer;
-    p.in_place = 0; /* all of x has been read before y is written, pixel by pixel */
+    p.in_place = 0; /* all of x is read before y is written, pixel by pixel */
     if (i > 0) {
         const strides x = hidden_strides(chain, p.C, room);
         p.x_dtype = p.dtype, p.x_swapped = 0;
@@ -77,7 +78,7 @@ static pw_problem layer_problem(const pw_chain *chain, const pw_problem *layer, 
     return p;
 }
 
-/* Rows of y that follow one another are one, whatever those of x. */
+/* Merges rows of y that follow one another into one, wherever those of x are. */
 static void merge_chain_rows(pw_chain *chain) {
     pw_problem *p = &chain->whole;
     const int64_t last = p->outer - 1;
@@ -97,8 +98,8 @@ static int is_plain(const pw_plan *plan) {
            !plan->slopes && !plan->flags && !plan->bf16_pairs && !plan->affine;
 }
 
-/* The kernel for both of two layers whose plans, as plan_panels made them, read and write in place;
- * or NULL. */
+/* The kernel for both of two layers, or NULL. Their plans, made by plan_panels, must read and write
+ * in place. */
 static pw_fused2_kernel find_fused2(pw_chain *chain) {
     const pw_plan *first = chain->layers[0], *last = chain->layers[1];
     const pw_problem *whole = &chain->whole;
@@ -178,12 +179,12 @@ static int plan_panels(pw_chain *chain, const pw_kernel_set *set, const pw_probl
         if (i > 0) {
             p.outer = i + 1 < chain->n ? 0 : chain->whole.outer;
             p.P = i + 1 < chain->n ? chain->panel : chain->whole.P;
-            /* Its x has no rows that it might merge. */
+            /* Keeps the plan from merging rows, which x in scratch does not have. */
             if (p.outer > 0 && p.y_outer[p.outer - 1] == p.P * p.y_p) p.y_outer[p.outer - 1] = 0;
         }
         pw_plan *plan = chain->layers[i] = pw_plan_new(set, &p);
         if (!plan) return 0;
-        /* Only x comes from memory, and only y goes there. */
+        /* Only the first layer's x comes from memory, and only the last one's y goes there. */
         if (i > 0) plan->prefetch = plan->run = 0;
         if (plan->run > 1) { /* panels are too short */
             plan->run = 1;
@@ -200,7 +201,7 @@ static int plan_panels(pw_chain *chain, const pw_kernel_set *set, const pw_probl
     return chain->fused2 ? plan_pair(chain, set) : 1;
 }
 
-/* Which axis batches divide, so that one holds as many pixels as BATCH_BYTES. */
+/* Chooses the axis that batches divide, so that one has as many pixels as fit BATCH_BYTES. */
 static void choose_batches(pw_chain *chain, const pw_problem *const *layers) {
     const pw_problem *whole = &chain->whole;
     const int64_t wanted = pw_max(BATCH_BYTES / pixel_bytes(layers, chain->n), PANEL_STEP);
@@ -217,7 +218,7 @@ static void choose_batches(pw_chain *chain, const pw_problem *const *layers) {
     chain->batches = pw_ceil_div(extent, chain->most);
 }
 
-/* Pixels of the last outer axis and of P that are one run everywhere become one axis. */
+/* Merges the last outer axis and P as long as their pixels are one run in every array. */
 static void merge_axes(pw_problem *p) {
     for (int64_t last; (last = p->outer - 1) >= 0; p->outer--) {
         if (p->P == 1 || p->x_outer[last] != p->P * p->x_p || p->y_outer[last] != p->P * p->y_p ||
@@ -247,14 +248,16 @@ static pw_problem batch_problem(const pw_chain *chain, const pw_problem *layer, 
     return p;
 }
 
-/* The same plan, and packed weights, for `count` indices of its first axis of pixels, not `most`. */
+/* A copy of a plan for the same packed weights, with `count` indices of its first axis of pixels.
+ * The plan itself has `most`. */
 static pw_plan *shortened(const pw_plan *plan, int64_t count, int64_t most) {
     const size_t bytes = sizeof *plan + (size_t)plan->n_blocks * sizeof *plan->blocks;
     pw_plan *copy = malloc(bytes);
     if (!copy) return NULL;
     memcpy(copy, plan, bytes);
-    copy->constants = NULL; /* the other's, which is freed with this one, */
-    copy->present = NULL;   /* as is this */
+    /* Owned by the plan, which is freed together with its copy. */
+    copy->constants = NULL;
+    copy->present = NULL;
     int64_t *extent = copy->problem.outer ? &copy->problem.outer_n[0] : &copy->problem.P;
     *extent = *extent / most * count;
     copy->outer = pw_product(copy->problem.outer_n, copy->problem.outer);

@@ -1,4 +1,4 @@
-/* Runs chains: see chain.h. */
+/* Runs chains: see chain/plan.h. */
 #include "chain/run.h"
 #include "base/layout.h"
 #include "base/math.h"
@@ -8,7 +8,7 @@
 #include "conv/run.h"
 #include "threads/shares.h"
 
-/* One call of a fused chain. An item is a panel of one outer index. */
+/* One call of a fused chain. An item is a panel of pixels of one outer index. */
 typedef struct call {
     const pw_chain *chain;
     const char *packed, *x, *r;
@@ -17,7 +17,7 @@ typedef struct call {
     pw_shares shares;
 } call;
 
-/* The first layer, where its plan does not know that x goes on at its next row. */
+/* Runs the first layer row by row, because its plan does not know that x has rows. */
 static void run_rows(const pw_chain *chain, pw_strip strip, char *scratch) {
     const pw_plan *plan = chain->layers[0];
     const char *x = strip.x;
@@ -30,7 +30,7 @@ static void run_rows(const pw_chain *chain, pw_strip strip, char *scratch) {
     }
 }
 
-/* Two layers at once. strip: of the second, but for x. */
+/* Runs two layers at once. The strip is the second layer's, except for x. */
 static void run_fused2(const pw_chain *chain, pw_strip strip, const char *packed, int64_t prefix) {
     const pw_problem *whole = &chain->whole;
     const pw_plan *first = chain->layers[0], *last = chain->layers[1];
@@ -72,7 +72,7 @@ static void run_chain_panel(const call *call, int64_t index, char *scratch) {
     const pw_chain *chain = call->chain;
     const pw_problem *whole = &chain->whole;
     const int64_t panel = index % call->panels, outer = index / call->panels;
-    /* The first panel takes the prefix on top. */
+    /* The first panel has the prefix in addition. */
     const int64_t from = panel ? call->prefix + panel * call->panel : 0;
     const int64_t to = pw_min(whole->P, call->prefix + (panel + 1) * call->panel);
     pw_strip strip = {.packed = call->packed, .pixels = to - from};
@@ -120,7 +120,7 @@ static void run_chain_items(void *argument, int number) {
 
 static pw_status run_fused(const pw_chain *chain, const void *packed, const void *x, const void *r,
                            void *y, int threads) {
-    call call; /* not cleared: most of it is shares that are not used */
+    call call; /* not cleared: most of it is unused shares */
     call.chain = chain, call.packed = packed, call.x = x, call.r = r, call.y = y;
     call.prefix = pw_unaligned_prefix(chain->layers[chain->n - 1], y);
     call.panel = chain->panel;
@@ -151,7 +151,7 @@ static pw_status run_batch(const pw_chain *chain, int shorter, const char *packe
 
 static pw_status run_batches(const pw_chain *chain, const char *packed, const char *x,
                              const char *r, char *y, char *hidden, int threads) {
-    pw_problem before = chain->whole; /* the axes before that of the batches */
+    pw_problem before = chain->whole; /* the axes before the one that batches divide */
     const int64_t axis = chain->axis, most = chain->most;
     const int is_P = axis == before.outer;
     const ptrdiff_t x_step = is_P ? before.x_p : before.x_outer[axis],
@@ -179,7 +179,7 @@ pw_status pw_run_chain(const pw_chain *chain, const void *packed, const void *x,
     char *scratch = NULL;
     if (chain->bytes && !(scratch = pw_thread_scratch(chain->bytes))) return PW_NO_MEMORY;
     if (!chain->fused)
-        /* The layers' own scratch comes first, and they find that there is enough. */
+        /* Layers use the start of this scratch, which does not move: they find it large enough. */
         return run_batches(chain, packed, x, r, y, scratch + chain->bytes - chain->hidden, threads);
     return run_fused(chain, packed, x, r, y, threads);
 }

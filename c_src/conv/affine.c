@@ -1,13 +1,13 @@
-/* scale * x + offset, rounded once, on its way to scratch. */
+/* Computes scale * x + offset, rounded once, as x is copied to scratch. */
 #include "conv/affine.h"
 #include "base/math.h"
 #include "conv/copy.h"
 #include "conv/plan.h"
 
 enum {
-    /* Pixels of a channel at once. */
+    /* Pixels of a channel that are computed in float64 at once. */
     BLOCK = 64,
-    /* What the next panel takes is fetched while this one is computed. */
+    /* A row of the next panel of at most so many bytes is fetched while this one is computed. */
     MOST_FETCHED = 20 << 10,
 };
 
@@ -16,7 +16,7 @@ static ptrdiff_t affine_fetch_distance(const pw_matrix *x, int64_t n) {
     return bytes > 0 && bytes <= MOST_FETCHED ? bytes : 0;
 }
 
-/* In float64 by blocks of pixels, then rounded to float32. */
+/* Computes in float64, by blocks of pixels, and rounds to float32. */
 static void from_wide(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t c, int64_t n_c,
                       int64_t n) {
     const pw_convert load = plan->wide->load[x.dtype], store = plan->kernels->load[PW_F64];

@@ -1,4 +1,4 @@
-/* What a plan keeps of a problem's numbers, as kernels read them. */
+/* Copies of a problem's constants in its plan, as kernels read them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "conv/plan.h"
 
 enum {
-    /* Slopes that kernels read past the last. */
+    /* Slopes past the last that kernels may read. */
     PAD = PW_MAX_NR * 16,
 };
 

@@ -1,12 +1,12 @@
-/* What a plan keeps of a problem's numbers, as kernels read them. */
+/* Copies of a problem's constants in its plan, as kernels read them. */
 #ifndef PW_CONV_CONSTANTS_H
 #define PW_CONV_CONSTANTS_H
 
 #include "conv/plan.h"
 
-/* Copies of what the problem points to, for the caller may free it. 0: no memory. */
+/* Copies what the problem points to, because the caller may free it. 0: no memory. */
 int pw_keep_constants(pw_plan *);
-/* `fill` as sums are stored, in the dtype and byte order of y. */
+/* Converts `fill`, as sums are when they are stored, to the dtype and byte order of y. */
 void pw_keep_fill(pw_plan *);
 
 #endif

@@ -1,4 +1,4 @@
-/* Elements of arrays, of either byte order, on their way to scratch and back. */
+/* Copies elements of arrays, of either byte order, to scratch and back. */
 #include "conv/copy.h"
 #include "base/math.h"
 
@@ -13,7 +13,7 @@ static int is_contiguous(const pw_matrix *m, int64_t n_j) {
     return m->j == size && m->i == n_j * size;
 }
 
-/* An array of the other byte order, by way of some elements in this machine's. */
+/* Copies an array of the other byte order, through a block of elements in this machine's. */
 static void copy_swapped(pw_convert convert, pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j,
                          ptrdiff_t fetch) {
     _Alignas(LINE) char block[SWAPPED * sizeof(double)];
@@ -39,7 +39,7 @@ static void copy_swapped(pw_convert convert, pw_matrix to, pw_matrix from, int64
     }
 }
 
-/* All rows as one where both matrices are contiguous. */
+/* Takes all rows as one where both matrices are contiguous. */
 void pw_copy(pw_convert convert, pw_matrix to, pw_matrix from, int64_t n_i, int64_t n_j,
              ptrdiff_t fetch) {
     if (is_contiguous(&to, n_j) && is_contiguous(&from, n_j)) n_j *= n_i, n_i = 1;

@@ -1,6 +1,6 @@
-/* Missing data: which pixels miss a channel, and what they get. Flags come from x itself, as the
- * array has it, before kernels read it. Planar kernels fill such pixels in registers; what others
- * make of them is written over. */
+/* Missing data: flags pixels that miss a channel, and fills them. Flags come from x itself, as the
+ * array has it, before kernels read it. Planar kernels, and transposing ones that write planes, may
+ * fill such pixels in registers; what others make of them is overwritten. */
 #include "conv/missing.h"
 #include "base/math.h"
 #include "conv/copy.h"
@@ -10,7 +10,7 @@
 
 enum {
     LINE = 64,
-    /* Elements that are compared at once, or turned to this machine's byte order; the latter's bytes. */
+    /* Elements that are swapped to this machine's byte order, then compared; and their bytes. */
     AT_ONCE = 512,
     BLOCK = AT_ONCE * 8,
 };
@@ -50,7 +50,7 @@ static int is_any_set(const uint8_t *flags, int64_t n) {
     return some != 0;
 }
 
-/* Pixels whose channels are contiguous and miss the same value. */
+/* Flags pixels whose channels are contiguous and have one missing value in common. */
 static void flag_contiguous(const pw_plan *plan, pw_matrix x, const pw_nodata *nodata,
                             uint8_t *flags, int64_t n) {
     const pw_absent_in_rows absent = plan->kernels->absent_in_rows[x.dtype];
@@ -93,7 +93,7 @@ static void flag_nodata(const pw_plan *plan, pw_matrix x, const pw_nodata *nodat
     }
 }
 
-/* Bytes of the mask that are not 0. */
+/* Sets flags where bytes of the mask are not 0. */
 static void flag_masked(const char *mask, ptrdiff_t step, uint8_t *restrict flags, int64_t n) {
     if (step == 1)
         for (int64_t j = 0; j < n; j++) flags[j] |= mask[j] != 0;
@@ -125,7 +125,7 @@ const char *pw_gaps(const pw_plan *plan, const uint8_t *flags, int64_t n, char *
     return to.at;
 }
 
-/* The n channels of a pixel; a size that is known makes a store of each. */
+/* Fills the n channels of a pixel. A memcpy of a size known at compile time is a single store. */
 static void fill_pixel(char *y, ptrdiff_t step, int64_t n, const void *value, size_t size) {
 #define FILL_EACH(SIZE) \
     for (int64_t k = 0; k < n; k++) memcpy(y + k * step, value, SIZE)

@@ -6,19 +6,19 @@
 
 typedef enum { PW_NONE_MISSING, PW_SOME_MISSING, PW_ALL_MISSING } pw_missing;
 
-/* Sets flags[j], of n, where pixel from + j misses a channel of the plan's group: by its values, x
- * being the group's first channel c at the first pixel of P, or by the mask (NULL: none), likewise
- * at the first pixel. */
+/* Sets flags[j], j < n, if pixel from + j misses a channel of the group, by its values or by the
+ * mask (NULL: none); else clears it. x begins at the first pixel of P and the group's first
+ * channel, which is c; the mask begins at the first pixel of P and channel 0. */
 pw_missing pw_flag_missing(const pw_plan *, pw_matrix x, int64_t c, const char *mask, int64_t from,
                            int64_t n, uint8_t *flags);
-/* Sets flags[j], of n, where pixel j of x misses one of C channels, as `nodata` has them. */
+/* Sets flags[j], j < n, if pixel j of x has the missing value of one of C channels. */
 void pw_flag_absent(const pw_plan *, pw_matrix x, const pw_nodata *nodata, int64_t C,
                     uint8_t *flags, int64_t n);
-/* The flags of n pixels in scratch, as planar kernels want them. */
+/* Converts the flags of n pixels to what planar kernels read, in scratch. */
 const char *pw_gaps(const pw_plan *, const uint8_t *flags, int64_t n, char *scratch);
-/* n elements of a row of y become plan->fill where flags are set. */
+/* Sets n elements of a row of y to plan->fill where flags are set. */
 void pw_fill_row(const pw_plan *, char *row, const uint8_t *flags, int64_t n);
-/* n pixels of y, of so many channels, become plan->fill where flags are set. */
+/* Sets n pixels of y, of `channels` channels, to plan->fill where flags are set. */
 void pw_fill_missing(const pw_plan *, pw_matrix y, int64_t channels, const uint8_t *flags,
                      int64_t n);
 

@@ -1,4 +1,4 @@
-/* Chooses passes, panels, stores and what is fetched ahead, for a plan that has its blocks. */
+/* Chooses passes, panels, stores and prefetching for a plan whose blocks have been cut. */
 #include "conv/passes.h"
 #include "base/math.h"
 #include "base/scratch.h"
@@ -12,49 +12,54 @@ enum {
     LINE = 64,
     /* A tile of x that stays in a 32 KiB level 1 cache beside weights and sums. */
     TILE_BYTES = 16 << 10,
-    /* x of one pass over a planar tile: past it, C goes in passes. 16 KiB cost 6%, 64 and 128 were
-     * as good. */
+    /* Most bytes of x in one pass over a planar tile; C is cut into passes accordingly. 16 KiB cost
+     * 6%, 64 and 128 were as good. */
     PASS_BYTES = 40 << 10,
-    /* Planes of a pass that are a multiple of a page apart: no more than level 1 has ways where
-     * there is little to compute. Zen 4: 64x512x512-2 4.1 -> 2.3 ms, 224x1000x1024-10 53 -> 47. */
+    /* Most planes of a pass if planes are a multiple of a page apart: FEW_ALIASED, as many as level
+     * 1 has ways, if there is little to compute, else MANY_ALIASED. Zen 4: 64x512x512-2 4.1 -> 2.3
+     * ms, 224x1000x1024-10 53 -> 47. */
     PAGE = 4096,
     FEW_ALIASED = 8,
     MANY_ALIASED = 64,
     ALIASED_FROM_BYTES = 8 << 20,
-    /* Each of up to four regions: 1 MiB of scratch in all. Pixels in them come in multiples of
-     * LEAST_PANEL, a whole vector, and have a line to spare for those before y is aligned. */
+    /* Bytes of each of up to four regions: 1 MiB of scratch in all. Pixels in them come in
+     * multiples of LEAST_PANEL, a whole vector, with a line to spare for the unaligned prefix. */
     REGION_BYTES = 256 << 10,
     LEAST_PANEL = 16,
-    /* The same for interleaved pixels that are staged as one row: level 1 holds it. */
+    /* The same for interleaved pixels that are staged as one row, so that level 1 holds the row. */
     CONTIGUOUS_REGION_BYTES = 20 << 10,
-    /* Sums in scratch that a head reads again, or that are turned into pixels. Zen 4, 12 and 50 channels
-     * of float32: 16 to 64 KiB were equal, 128 cost softmax a tenth. Cascade Lake, 50 x 600 x 600 -> 20 of
-     * planes to pixels: 256 KiB 16.9 ms, 64 13.9, 32 14.1. */
+    /* The same for sums that a head reads again, or that are turned into pixels. Zen 4, 12 and 50
+     * channels of float32: 16 to 64 KiB were equal, 128 cost softmax 10%. Cascade Lake, 50 x 600 x
+     * 600 -> 20 from planes to pixels: 256 KiB 16.9 ms, 64 13.9, 32 14.1. */
     FINISH_BYTES = 64 << 10,
-    /* Likewise of tiles, beside x. */
+    /* The same for sums of tiled plans, which share the cache with x. */
     FINISH_TILES_BYTES = 16 << 10,
-    /* Less x than this comes from level 2, without prefetching. */
+    /* A smaller x comes from level 2, without prefetching. */
     PREFETCH_FROM_BYTES = 512 << 10,
-    /* How far ahead. Zen 4, 50 x 600 x 600 -> 20, one thread: in each plane, 256 to 2048 bytes
-     * were equal (6.7 ms; without 10.8); along rows of pixels, transposing kernels 7.4 ms from 5/4 of
-     * their tile on (2048: 8.9, without: 13.5). */
+    /* How far ahead planar kernels fetch, in each plane. Zen 4, 50 x 600 x 600 -> 20, one thread:
+     * 256 to 2048 bytes were equal (6.7 ms; without 10.8). */
     AHEAD_PLANAR = 512,
-    /* Many planes are fetched in runs of so many bytes, where level 2 has room for them. */
-    MANY_BROADCAST = 32, /* of which interleaved kernels read a few pixels each */
+    /* Many planes are fetched in runs of LEAST_RUN_BYTES to RUN_BYTES, where level 2 has room for
+     * them: more than MANY_BROADCAST for interleaved kernels, which read a few pixels of each. */
+    MANY_BROADCAST = 32,
     RUN_BYTES = 2048,
     LEAST_RUN_BYTES = 1024,
+    /* How far ahead transposing kernels fetch, along rows of pixels. The same case took 7.4 ms from
+     * 5/4 of their tile on (2048 bytes 8.9, without 13.5). */
     AHEAD_ROWS = 4096,
-    /* From so many bytes of a tile on x is fetched far, for level 1 cannot hold two: 224 -> 6
-     * channels 40 -> 69 GFLOP/s, 224 -> 30 73 -> 98; 103 -> 9 lost by it (68 -> 57). */
+    /* Tiles of x of so many bytes or more are fetched PW_FAR ahead, as level 1 cannot hold two: 224
+     * -> 6 channels went from 40 to 69 GFLOP/s, 224 -> 30 from 73 to 98; 103 -> 9 lost by it
+     * (68 to 57). */
     FAR_ROWS = 8192,
-    /* Interleaved kernels: 103 -> 14 58 GFLOP/s from 1024 bytes on, 93 from 8192, 95 far; 103 -> 32
-     * 78, 109, 105; with AVX2 103 -> 9 26, 40, 56. Shorter pixels: 32 -> 32 107, 107, 102. */
+    /* How far ahead interleaved kernels fetch; from FAR_PIXEL bytes a pixel on PW_FAR. GFLOP/s with
+     * 1024 bytes, 8192, PW_FAR: 103 -> 14 channels 58, 93, 95; 103 -> 32 78, 109, 105; 103 -> 9
+     * with AVX2 26, 40, 56; of shorter pixels, 32 -> 32 107, 107, 102. */
     AHEAD_INTERLEAVED = 8192,
     FAR_PIXEL = 384,
     AHEAD_FEW = 4096,
-    /* What is made of a sum, in multiply-adds: an activation. */
+    /* What finishing a sum costs, in multiply-adds: that of an activation. */
     OUTPUT_WORK = 16,
-    /* Where the machine does not tell. */
+    /* Level 3, where the machine does not report it. */
     DEFAULT_CACHE_BYTES = 16 << 20,
 };
 
@@ -62,21 +67,21 @@ static int64_t planar_tile(const pw_plan *plan) {
     return plan->kernels->planar_nr[plan->blocks[0].channels] * plan->kernels->vector;
 }
 
-/* Packed weights of one interleaved block and pass: a part of level 2. 24 KiB, for level 1, cost 3%
- * in deep layers and a third where x comes from memory, which is read in pieces then. */
+/* Most bytes of packed weights for one interleaved block and pass: a part of level 2. 24 KiB, for
+ * level 1, cost 3% in deep layers, and a third if x comes from memory, then read in pieces. */
 static int64_t pass_weight_bytes(void) {
     return pw_level_2_bytes() * 3 / 16;
 }
 
-/* Planes from memory whose pixels all fall into the same sets of the caches. */
+/* Whether planes come from memory and their pixels fall into the same sets of the caches. */
 static int is_aliased(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const int64_t bytes = plan->outer * p->C * p->P * (int64_t)pw_size(p->x_dtype);
     return !plan->stage_x && p->x_c % PAGE == 0 && bytes >= ALIASED_FROM_BYTES;
 }
 
-/* What a row in scratch has past a panel: room for the head and, where rows of x may end anywhere, for
- * a vector that is written past the last. */
+/* What a row in scratch has beside a panel: room for the unaligned prefix and, where rows of x may
+ * end anywhere, for a vector that is written past the end. */
 static int64_t spare_bytes(const pw_plan *plan) {
     return plan->row_pixels ? 2 * LINE : LINE;
 }
@@ -86,7 +91,7 @@ static void choose_passes(pw_plan *plan) {
     int64_t most; /* channels in a pass */
     if (plan->interleaved) {
         plan->step = pw_transposing_channels(plan) || plan->few_channels ? 48 : 24;
-        /* A multiple of every kernel's rows, as is 48; tiles' panels are of few pixels. */
+        /* 96 and 48 are multiples of all kernels' rows. Panels of tiled plans have few pixels. */
         plan->tile_pixels = plan->tiled ? plan->step : 96;
         most = pw_max(64, pass_weight_bytes() / (plan->blocks[0].width * size));
     } else {
@@ -107,7 +112,7 @@ static void choose_passes(pw_plan *plan) {
     }
 }
 
-/* Interleaved pixels without gaps: a panel of them is staged as one row, however short. */
+/* Whether interleaved pixels leave no gaps, so that a panel is staged as one row, however short. */
 static int stages_contiguous(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const ptrdiff_t size = (ptrdiff_t)pw_size(p->x_dtype);
@@ -115,23 +120,23 @@ static int stages_contiguous(const pw_plan *plan) {
            (p->C == 1 || p->x_c == size) && p->x_p == (ptrdiff_t)plan->C * size;
 }
 
-/* Pixels at once, for so many channels of them to stay within so many bytes. */
+/* Bounds the panel so that `channels` channels of its pixels stay within `bytes`. */
 static void bound_panel(pw_plan *plan, int64_t channels, int64_t bytes) {
     const int64_t size = (int64_t)pw_size(plan->problem.dtype);
     channels = pw_max(channels, 1);
     const int64_t spare = spare_bytes(plan), least = channels * (LINE + spare);
     const int64_t pixels = (pw_max(bytes, least) / channels - spare) / size;
-    /* Whole tiles, or else what kernels take at once. */
+    /* Whole tiles, or, if there is no room for one, multiples of what kernels take at once. */
     const int64_t unit = pixels >= plan->tile_pixels ? plan->tile_pixels : plan->step;
     const int64_t most = pw_max(pixels / unit * unit, LEAST_PANEL);
     plan->panel = pw_min(plan->panel, most / LEAST_PANEL * LEAST_PANEL);
 }
 
-/* As few splits of the blocks as there may be for none to have more than `width` channels. */
+/* The fewest splits of the blocks of which none has more than `width` channels. */
 static int fewest_k_splits(const pw_plan *plan, int64_t width) {
     const pw_block *last = &plan->blocks[plan->n_blocks - 1];
     int64_t n = pw_ceil_div(last->at + last->width, width);
-    /* Blocks are of unequal width by one vector at most, so a split may exceed its share. */
+    /* Blocks differ in width, the first being the widest, so a split may exceed its share. */
     while (n > 1 && pw_ceil_div(plan->n_blocks, n) * plan->blocks[0].width > width) n++;
     return (int)pw_min(n, plan->n_blocks);
 }
@@ -141,8 +146,8 @@ static int fetches(const pw_plan *plan) {
     return plan->outer * p->C * p->P * (int64_t)pw_size(p->dtype) >= PREFETCH_FROM_BYTES;
 }
 
-/* Whether a row of each plane, of so many bytes at most, is best fetched while the row before it is computed:
- * of many planes, or of small images, whose planes are contiguous. */
+/* Whether the next row of each plane, of at most `most` bytes, is best fetched while this one is
+ * computed: if there are many planes, or if images are small and their planes contiguous. */
 static int fetches_next(const pw_plan *plan, int64_t most) {
     const pw_problem *p = &plan->problem;
     const int64_t size = (int64_t)pw_size(p->x_dtype);
@@ -152,12 +157,13 @@ static int fetches_next(const pw_plan *plan, int64_t most) {
     return p->x_c == p->P * size || (plan->C > PW_MANY_PLANES && row >= LEAST_RUN_BYTES);
 }
 
-/* Runs that planar kernels fetch, of which panels are whole numbers then. */
+/* Chooses the runs in which planes are fetched. Panels shorter than a row of P become multiples of
+ * a run. */
 static void choose_run(pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const int64_t tile = plan->step * (int64_t)pw_size(p->x_dtype);
     const int is_planar = !plan->interleaved || p->x_p == (ptrdiff_t)pw_size(p->x_dtype);
-    /* A single pixel may have a stride of 0, and no pixel follows it. */
+    /* Nothing follows a single pixel, and its stride may be 0. */
     if (p->P == 1 || !is_planar || plan->stage_x || plan->row_pixels || !fetches(plan)) return;
     plan->run = !plan->interleaved;
     const int64_t fits = pw_level_2_bytes() / 4 / plan->C;
@@ -167,7 +173,7 @@ static void choose_run(pw_plan *plan) {
     }
     if (plan->C <= (plan->interleaved ? MANY_BROADCAST : PW_MANY_PLANES) || is_aliased(plan))
         return;
-    /* What the last run of a row would fetch is the next row's, if there is one. */
+    /* The last run of a row fetches the next row's; runs are shorter if there is no next row. */
     const int64_t pixels = pw_min(plan->panel, p->P / (plan->outer > 1 ? 2 : 8));
     int64_t run = 1;
     while (2 * run * tile <= pw_min(RUN_BYTES, fits) && 2 * run * plan->step <= pixels) run *= 2;
@@ -176,7 +182,7 @@ static void choose_run(pw_plan *plan) {
     if (plan->panel < p->P) plan->panel -= plan->panel % (run * plan->step);
 }
 
-/* Pixels and channels at once, so that each region of scratch stays within its bytes. */
+/* Bounds the pixels and channels computed at once, so that each region stays within its bytes. */
 static void lay_out_scratch(pw_plan *plan) {
     const int64_t size = (int64_t)pw_size(plan->problem.dtype);
     const int sums = plan->c_pass < plan->C || plan->tiled,
@@ -190,8 +196,9 @@ static void lay_out_scratch(pw_plan *plan) {
         width = pw_min(width, pw_max(widest, most));
     }
     plan->k_splits = fewest_k_splits(plan, width);
-    /* Brief enough for a call to be interrupted between two of them; of whole lines. */
-    const int64_t products = plan->present ? 3 : 1; /* of a pixel that misses a channel */
+    /* Panels are whole lines, and so brief that a call can stop between two of them. */
+    /* A pixel that misses a channel takes two more products. */
+    const int64_t products = plan->present ? 3 : 1;
     const int64_t brief = PW_ITEM_WORK / (products * plan->K * (plan->C + OUTPUT_WORK));
     plan->panel = pw_min(plan->problem.P, pw_round_up(pw_max(brief, 1), 4 * plan->step));
     if (per_channel || plan->stage_x || plan->flags) {
@@ -199,7 +206,7 @@ static void lay_out_scratch(pw_plan *plan) {
         const int64_t most = contiguous ? CONTIGUOUS_REGION_BYTES : REGION_BYTES;
         if (plan->stage_x) bound_panel(plan, plan->c_pass, most);
         const int reads_sums = plan->has_pixel_epilogue || (plan->planes && plan->stage_y);
-        /* x that is looked at before it is computed with comes from the cache then. */
+        /* x is searched for missing values first; kernels then read it from the cache. */
         if (plan->problem.nodata) bound_panel(plan, plan->C, most);
         if (plan->present) bound_panel(plan, plan->y_channels, most);
         bound_panel(plan, per_channel ? width : 1,
@@ -227,7 +234,7 @@ int pw_worth_streaming(int64_t out, int64_t in) {
     return out > cache / 2 || (in && out + in > cache);
 }
 
-/* Streaming stores: for an output that will not stay in the cache, of whole aligned lines. */
+/* Whether to stream: y will not stay in the cache, and its lines can be written whole. */
 static int may_stream(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const int from_scratch = plan->has_pixel_epilogue && p->y_dtype == p->dtype &&
@@ -242,8 +249,8 @@ static int may_stream(const pw_plan *plan) {
                               plan->few_channels ? pixels * p->C : 0);
 }
 
-/* What is fetched ahead at least: of pixels of so many bytes the next panel, where memory would wait
- * for a head, or the search for missing data. */
+/* Raises `ahead` to the next panel, `pixel` bytes a pixel, if memory would otherwise wait for a
+ * head or for the search for missing data. */
 static ptrdiff_t at_least_panel(const pw_plan *plan, ptrdiff_t ahead, ptrdiff_t pixel) {
     const pw_problem *p = &plan->problem;
     const int waits = (plan->has_pixel_epilogue || p->nodata) && plan->outer * p->P > plan->panel;
@@ -263,7 +270,7 @@ static ptrdiff_t choose_prefetch(const pw_plan *plan) {
         const ptrdiff_t run = plan->run > 1 ? plan->run * plan->step * pixel : AHEAD_PLANAR;
         return at_least_panel(plan, run, pixel);
     }
-    /* Rows of x and y are contiguous, else there is no telling what comes next. */
+    /* There is no telling what comes next unless rows of x and y are contiguous. */
     const ptrdiff_t row = (ptrdiff_t)plan->y_channels * (ptrdiff_t)pw_size(p->y_dtype);
     if (p->x_c != size || p->x_p != plan->C * size) return 0;
     if (!plan->transposing_to_planes && p->y_p != row) return 0;
@@ -274,7 +281,8 @@ static ptrdiff_t choose_prefetch(const pw_plan *plan) {
     return at_least_panel(plan, ahead, p->x_p);
 }
 
-/* Rows of as many bytes as planar kernels have in scratch, and fetch. */
+/* Whether planar kernels fetch the next panel's rows of x: these have as many bytes as the planes
+ * in scratch that the kernels read meanwhile. */
 static int fetches_rows(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype);

@@ -5,22 +5,22 @@
 #include "conv/plan.h"
 
 enum {
-    /* What it costs to transpose x, in channels that transposing kernels could compute: what is left over
-     * of whole vectors goes to them only where padding costs more. */
+    /* The cost of transposing x, in channels of transposing kernels. Channels left over from whole
+     * vectors go to these kernels only if padding would cost more. */
     ROWS_CHANNELS = 4,
     TRANSPOSE = 4, /* channels that kernels transpose at once */
-    /* What staging an element of x costs, and transposing a vector of sums. */
+    /* The cost of staging an element of x, and of transposing a vector of sums. */
     GATHER_CYCLES = 1,
     FINISH_CYCLES = 8,
-    /* What transposing kernels take to transpose a vector of x. 50 x 600 x 600 -> 20 of interleaved pixels to
-     * planes: 16.4 -> 12.2 ms on a Cascade Lake, 12.1 -> 8.8 on an Emerald Rapids, against panels of x
-     * that are turned into planes first. */
+    /* The cost of transposing a vector of x in transposing kernels. Compared with panels of x that
+     * are turned into planes first, 50 x 600 x 600 -> 20 from interleaved pixels to planes went
+     * from 16.4 to 12.2 ms on a Cascade Lake, from 12.1 to 8.8 on an Emerald Rapids. */
     TURN_CYCLES = 5,
     PAGE = 4096,
     /* Shorter rows of a window are staged, longer ones read in place. */
     LEAST_ROW_BYTES = 1024,
-    /* Fewer channels do not pay for making pairs of x. Zen 4: 50 x 600 x 600 -> 20 6.8 -> 9.5 ms,
-     * 256 x 56 x 56 -> 64 0.89 -> 0.57, 64 x 56 x 56 -> 256 0.91 -> 0.51. */
+    /* With fewer output channels it does not pay to make pairs of x. Zen 4: 50 x 600 x 600 -> 20
+     * 6.8 -> 9.5 ms, 256 x 56 x 56 -> 64 0.89 -> 0.57, 64 x 56 x 56 -> 256 0.91 -> 0.51. */
     BF16_PAIRS_FROM = 48,
 };
 
@@ -28,8 +28,8 @@ static double smaller(double a, double b) {
     return a < b ? a : b;
 }
 
-/* Whether pixels of the last outer axis and of P are one run in y and the residual: of `row`
- * pixels in x then. */
+/* Whether pixels of the last outer axis and of P are one run in y and the residual. In x they may
+ * be in rows of P pixels. */
 static int has_rows(const pw_problem *p) {
     const int64_t last = p->outer - 1;
     return last >= 0 && p->P > 1 && !p->in_place && !p->has_mask &&
@@ -47,8 +47,8 @@ static void merge_rows(pw_plan *plan) {
 }
 
 /* Whether rows of many planes from memory are better copied, each in one go, than read by kernels,
- * a tile of each at a time; y is one run then, and may go past the caches. A window of 600 x 600 of
- * 50 planes, to 20, on a Cascade Lake: 29.6 -> 18.5 ms. */
+ * a tile of each at a time. y is then one run, which may be stored past the caches. A window of 600
+ * x 600 of 50 planes, to 20, went from 29.6 to 18.5 ms on a Cascade Lake. */
 static int wants_runs(const pw_plan *plan, int64_t rows) {
     const pw_problem *p = &plan->problem;
     const int64_t pixels = plan->outer * p->P, size = (int64_t)pw_size(p->dtype);
@@ -56,8 +56,8 @@ static int wants_runs(const pw_plan *plan, int64_t rows) {
            p->P * size < LEAST_ROW_BYTES && pw_worth_streaming(pixels * p->K * size, 0);
 }
 
-/* Whether transposing kernels can read x, or a staged copy, and have registers for all channels. Pixels that lie
- * pages apart are better turned in a panel, which fetches those beside them. */
+/* Whether transposing kernels can read x, or a staged copy, and have registers for all channels. A
+ * panel is better for pixels that lie pages apart: it fetches their neighbours too. */
 static int turns_in_registers(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const ptrdiff_t x_size = (ptrdiff_t)pw_size(p->x_dtype) * p->components;
@@ -65,8 +65,8 @@ static int turns_in_registers(const pw_plan *plan) {
            (plan->C == 1 || p->x_c == x_size) && p->x_p > -PAGE && p->x_p < PAGE;
 }
 
-/* How to write planes: planar kernels, in place or from staged rows, or interleaved ones where
- * pixels do not fill vectors. By cycles of multiply-adds. */
+/* Chooses the kernels that write planes, by their cycles: planar ones, in place or from staged
+ * rows; transposing ones; or interleaved ones, where pixels do not fill vectors. */
 static void choose_planes(pw_plan *plan, int x_planar) {
     const pw_problem *p = &plan->problem;
     const int64_t vector = plan->kernels->vector, rows = has_rows(p) ? p->outer_n[p->outer - 1] : 1;
@@ -93,7 +93,7 @@ static void choose_planes(pw_plan *plan, int x_planar) {
     }
 }
 
-/* Few channels whose pixels leave no gaps, each array one run. */
+/* Whether there are few channels, and the pixels of each array are one run without gaps. */
 static int has_few_channels(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype), C = (ptrdiff_t)plan->C,
@@ -121,7 +121,7 @@ const pw_ukernel *pw_converters_of(const pw_plan *plan) {
                              : plan->kernels->planar_of[p->x_dtype];
 }
 
-/* Whether there are such kernels for all blocks. */
+/* Whether all blocks can have kernels of pw_converters_of. */
 static int has_converters(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const int64_t n = pw_ceil_div(plan->K, plan->kernels->planar_mr_max), least = plan->K / n;
@@ -130,7 +130,7 @@ static int has_converters(const pw_plan *plan) {
            p->components == 1 && (p->x_dtype == p->dtype || !pw_is_reversed(p));
 }
 
-/* Whether there are products of bfloat16 for planes as they are. */
+/* Whether planar kernels of products of bfloat16 are wanted, available and worth it. */
 static int has_bf16_pairs(const pw_plan *plan, int x_planar) {
     const pw_problem *p = &plan->problem;
     const pw_bf16_kernels *pairs = plan->kernels->bf16;
@@ -138,8 +138,9 @@ static int has_bf16_pairs(const pw_plan *plan, int x_planar) {
            pairs && pairs->works();
 }
 
-/* Cycles for a vector of pixels, where a vector of multiply-adds is one; of AVX-512 on Zen 4, within
- * 5% from 13 to 224 channels. Transposing kernels transpose x and y, best by TRANSPOSE channels. */
+/* Cycles of transposing kernels for a vector of pixels, if a vector of multiply-adds is one: within
+ * 5% for AVX-512 on Zen 4, from 13 to 224 channels. They transpose x and y,
+ * best by TRANSPOSE channels at a time. */
 static double rows_cycles(int64_t C, int64_t K) {
     return (double)(C * (K + 1)) + 60 + (K % TRANSPOSE ? 60 : 0) + (C % TRANSPOSE ? 40 : 0);
 }
@@ -157,7 +158,7 @@ int64_t pw_transposing_channels(const pw_plan *plan) {
     if (!kernels->transposing_mr_max || !adjacent || plan->transposed || plan->row_pixels ||
         plan->few_channels)
         return 0;
-    /* They take whole vectors of pixels: few pixels would leave their lanes idle. */
+    /* Transposing kernels take vectors of pixels: too few pixels would leave lanes idle. */
     if (p->P < kernels->vector) return 0;
     if (plan->K <= kernels->transposing_mr_max)
         return rows_cycles(plan->C, plan->K) < padded_cycles(plan) ? plan->K : 0;
@@ -165,7 +166,7 @@ int64_t pw_transposing_channels(const pw_plan *plan) {
     return left + ROWS_CHANNELS <= kernels->vector ? left : 0;
 }
 
-/* Sums in planes in scratch, of planes. */
+/* Plans for a pixel epilogue: planar kernels leave their sums in planes in scratch. */
 static void choose_finish(pw_plan *plan, int x_planar) {
     const pw_problem *p = &plan->problem;
     plan->planes = plan->stage_y = 1;
@@ -175,8 +176,8 @@ static void choose_finish(pw_plan *plan, int x_planar) {
     plan->stage_r = p->has_residual;
 }
 
-/* Transposing kernels may leave sums of a vector of pixels at a time where a head finds them, and pixels of y
- * are stored from there: x needs no planes in scratch then. */
+/* The same by transposing kernels, if possible: they leave the sums of a vector of pixels at a time
+ * for the head, and pixels of y are stored from there. x then needs no planes in scratch. */
 static int choose_tiles(pw_plan *plan, int y_interleaved) {
     const pw_problem *p = &plan->problem;
     const pw_kernels *kernels = plan->kernels;
@@ -189,8 +190,8 @@ static int choose_tiles(pw_plan *plan, int y_interleaved) {
     return 1;
 }
 
-/* Whether sums of planes are better turned into pixels of y than computed in vectors of channels, of which
- * the last may be padding for the most part. */
+/* Whether sums in planes, turned into pixels of y, are better than sums in vectors of channels, of
+ * which the last may be mostly padding. */
 static int wants_turned_sums(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const int64_t vector = plan->kernels->vector;
@@ -202,7 +203,7 @@ static int wants_turned_sums(const pw_plan *plan) {
            turned < 0.97 * padded;
 }
 
-/* Layout by what can be written in place, then by what can be read in place. */
+/* Chooses a layout that can be written in place, or else one that can be read in place. */
 void pw_choose_path(pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const ptrdiff_t size = (ptrdiff_t)pw_size(p->y_dtype) * p->components,

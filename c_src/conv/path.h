@@ -8,8 +8,8 @@ void pw_choose_path(pw_plan *);
 int pw_is_reversed(const pw_problem *);
 /* Planar kernels, by channels, that convert x in registers or read its pixels in reverse. */
 const pw_ukernel *pw_converters_of(const pw_plan *);
-/* Channels for transposing kernels, the others being whole vectors: all that fit one block, else what is
- * left; 0 where transposing kernels cannot read x. */
+/* How many channels transposing kernels compute, the others being whole vectors: all if they fit
+ * one block, else those left over; 0 if these kernels cannot read x, or if padding costs less. */
 int64_t pw_transposing_channels(const pw_plan *);
 
 #endif

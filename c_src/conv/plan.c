@@ -13,10 +13,11 @@
 
 enum {
     LINE = 64,
-    /* For more blocks than these, scale * x + offset of staged planes is computed once for all. Interleaved
-     * uint16, 50 x 600 x 600 -> 20, transposing kernels on Zen 4: on panels 1.4 times the time without. */
+    /* If there are more blocks, scale * x + offset of staged planes is computed once for all of
+     * them. Interleaved uint16, 50 x 600 x 600 -> 20, transposing kernels on Zen 4: with it, on
+     * panels, they took 1.4 times as long as without. */
     FEW_BLOCKS = 4,
-    /* Added to a layout whose weights are packed a second time. */
+    /* Added to the number of a layout in which weights are packed a second time. */
     WITH_PRESENT = 1 << 16,
 };
 
@@ -38,8 +39,8 @@ static int count_blocks(const pw_plan *plan) {
                  pw_ceil_div(rows, pw_max(1, kernels->transposing_mr_max)));
 }
 
-/* Kernels compute scale * x + offset in registers, again for each block. Those that broadcast x, or
- * pairs of it, want panels that hold it. */
+/* Chooses where scale * x + offset is computed. Kernels do so in registers, again for each block.
+ * Those that broadcast x, or read pairs of it, need panels that hold the result. */
 static void choose_affine(pw_plan *plan, const pw_kernel_set *set) {
     const pw_problem *p = &plan->problem;
     if (!p->scale) return;
@@ -65,7 +66,7 @@ static void add_block(pw_plan *plan, pw_ukernel kernel, int channels, int width)
     plan->group_bytes += (size_t)pw_round_up((int64_t)bytes, LINE);
 }
 
-/* Even blocks, the larger first: 20 channels are 10 + 10, not 14 + 6. */
+/* Cuts even blocks, the larger first: 20 channels are 10 + 10, not 14 + 6. */
 static void cut_planar(pw_plan *plan, int n) {
     for (int i = 0; i < n; i++) {
         const int channels = (int)(plan->K / n + (i < plan->K % n));
@@ -77,7 +78,7 @@ static void cut_planar(pw_plan *plan, int n) {
     }
 }
 
-/* Whole vectors in even blocks, the last padded if transposing kernels do not take what is left. */
+/* Cuts even blocks of whole vectors, the last padded unless transposing kernels take the rest. */
 static void cut_interleaved(pw_plan *plan) {
     const pw_kernels *kernels = plan->kernels;
     const int64_t rows = pw_transposing_channels(plan), in_vectors = plan->K - rows;
@@ -178,7 +179,7 @@ void pw_conv_free(pw_plan *plan) {
     free(plan);
 }
 
-/* Blocks follow from the path and from what transposing kernels take. */
+/* The path, and the channels that transposing kernels take, determine the blocks. */
 int64_t pw_plan_layout(const pw_plan *plan) {
     const int64_t blocks = plan->bf16_pairs     ? -2
                            : plan->fused2_width ? -2 - plan->fused2_width

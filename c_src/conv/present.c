@@ -1,9 +1,9 @@
-/* Pixels that may do with the channels they have. Sums over those are multiplied by the size of all
- * weights over that of the weights of these channels.
+/* Pixels that miss some channels, but not too many. Sums over the channels that they have are
+ * multiplied by the size of all weights over that of the weights of these channels.
  *
- * Few pixels miss some channels, as a rule. Those of a panel are gathered in blocks of planes in
- * scratch, with 0 for what is missing, and multiplied by a planar plan of their own: first with the
- * weights and then, 1 standing for what is there, with their sizes. */
+ * Such pixels are few, as a rule. Those of a panel are gathered in blocks of planes in scratch,
+ * with 0 for what is missing. A planar plan of their own multiplies them by the weights, and then
+ * planes of 1 for what is there and 0 for what is missing by the sizes of the weights. */
 #include "conv/present.h"
 #include "base/math.h"
 #include "base/scratch.h"
@@ -19,25 +19,25 @@
 
 enum {
     LINE = 64,
-    /* Pixels of a block, whose x level 1 holds if channels are not too many. */
+    /* Bounds of a block, in bytes of x and in pixels: level 1 holds x unless channels are many. */
     BLOCK_BYTES = 16 << 10,
     MOST = 256,
     LEAST = 16,
 };
 
-/* Scratch, in bytes from its start. Rows of a block are whole vectors long. */
+/* Where regions of scratch begin, in bytes. Rows of a block are whole vectors long. */
 typedef struct layout {
     size_t pixels;         /* int32_t: those of the panel that miss a channel */
-    size_t results;        /* what becomes of them, planes of y's dtype as long as the panel */
-    size_t from;           /* ptrdiff_t: where x, then the residual, of a block's pixels lies */
+    size_t results;        /* their results: planes of y's dtype, as long as the panel */
+    size_t from;           /* ptrdiff_t: offsets of a block's pixels in x, then in the residual */
     size_t row;            /* elements of an array, as they are */
-    size_t gaps;           /* uint8_t: what a channel of the block misses, */
-    size_t lost;           /* whose pixels have no result, */
-    size_t none;           /* or one of whose channels has none */
+    size_t gaps;           /* uint8_t flags: pixels of the block that miss the current channel */
+    size_t lost;           /* likewise: pixels without a result */
+    size_t none;           /* likewise: pixels without a result in the current output channel */
     size_t missed;         /* int32_t: channels that pixels miss */
-    size_t x, there;       /* planes of what is there, and of 1 and 0 */
-    size_t y, sizes, r;    /* their products; one row of the residual */
-    size_t product, bytes; /* scratch of the plan */
+    size_t x, there;       /* planes: x or 0; 1 where x is there, else 0 */
+    size_t y, sizes, r;    /* their products; a row of the residual */
+    size_t product, bytes; /* scratch of plan->present; bytes of all */
 } layout;
 
 static layout lay_out(const pw_plan *plan) {
@@ -92,13 +92,13 @@ int pw_plan_present(pw_plan *plan, const pw_kernel_set *set) {
            (double)plan->channels_needed / (double)plan->C < p->min_valid)
         plan->channels_needed++;
     plan->channels_needed = pw_max(plan->channels_needed, 1);
-    if (plan->channels_needed >= plan->C) return 1; /* all of them */
+    if (plan->channels_needed >= plan->C) return 1; /* all are needed */
     plan->present = pw_plan_new(set, &product);
     return plan->present != NULL;
 }
 
-/* Behind the weights: those of the product, their sizes, and of each output channel the size of all
- * its weights and its bias. */
+/* After the weights come those of the product, their sizes and, for each output channel, the size
+ * of all its weights and its bias. */
 static size_t constant_bytes(const pw_plan *plan) {
     return (size_t)pw_round_up(plan->K * (int64_t)pw_size(plan->problem.dtype), LINE);
 }
@@ -116,7 +116,7 @@ size_t pw_present_packed(const pw_plan *plan) {
             for (int64_t c = 0; c < C; c++) {                                                     \
                 T weight;                                                                         \
                 memcpy(&weight, w + c * w_c, sizeof weight);                                      \
-                total[k] += ABS(weight); /* in the order of the product: equal if all is there */ \
+                total[k] += ABS(weight); /* in the product's order: equal if all is there */      \
             }                                                                                     \
         }                                                                                         \
     }
@@ -141,7 +141,7 @@ void pw_pack_present(const pw_plan *plan, const char *w, ptrdiff_t w_k, ptrdiff_
         memcpy(b + (size_t)k * size, bias + k * bias_step, size);
 }
 
-/* What is done with elements of so many bytes, by copies of a known size. */
+/* Does ACTION for elements of `size` bytes, with copies of a size known at compile time. */
 #define EACH_SIZE(size, ACTION) \
     switch (size) {             \
     case 1: ACTION(1); break;   \
@@ -170,14 +170,14 @@ static int is_run(const int32_t *pixels, int64_t n) {
     return pixels[n - 1] - pixels[0] == n - 1;
 }
 
-/* A row of x to scratch, as the product wants it. */
+/* Copies a row of x to scratch, as the product reads it. */
 static void load_row(const pw_plan *plan, pw_matrix to, pw_matrix from, int64_t c, int64_t n) {
     if (plan->affine && pw_affine_from(plan, to, from, c, 1, n)) return;
     pw_copy(plan->kernels->load[from.dtype], to, from, 1, n, 0);
     if (plan->affine) plan->kernels->affine(to, to, pw_scale(plan, c), pw_offset(plan, c), 1, n, 0);
 }
 
-/* A block's x, and what of it is there. */
+/* Gathers a block's x, and what of it is there. */
 static void gather_block(const pw_plan *plan, const pw_present_panel *in, const layout *l,
                          const int32_t *pixels, int64_t n, char *scratch) {
     const pw_problem *p = &plan->problem;
@@ -232,14 +232,14 @@ static int is_zero(const char *value, size_t size) {
     return memcpy(&d, value, sizeof d), d == 0;
 }
 
-/* flags |= none of what weighs something in this output channel is there */
+/* Sets flags of pixels that have none of the channels whose weights here are not 0. */
 static void flag_none(const pw_plan *plan, const char *sizes, uint8_t *flags, int64_t n) {
     const pw_nodata zero = {.given = 1};
     const ptrdiff_t size = (ptrdiff_t)pw_size(plan->problem.dtype);
     plan->kernels->absent[plan->problem.dtype](flags, sizes, 0, size, &zero, 1, n);
 }
 
-/* A block of n pixels from number `at` of those of the panel on. */
+/* Computes a block: n of the panel's pixels that miss channels, from number `at` on. */
 static void sum_block(const pw_plan *plan, const pw_present_panel *in, const layout *l, int64_t at,
                       int64_t n, char *scratch) {
     const pw_problem *p = &plan->problem;
@@ -250,10 +250,10 @@ static void sum_block(const pw_plan *plan, const pw_present_panel *in, const lay
     const char *of_sizes = in->packed + product->group_bytes,
                *total = of_sizes + product->group_bytes, *bias = total + constant_bytes(plan);
     char *sums = scratch + l->y, *sizes = scratch + l->sizes;
-    ptrdiff_t *from_r = (ptrdiff_t *)(scratch + l->from); /* once x has been gathered */
+    ptrdiff_t *from_r = (ptrdiff_t *)(scratch + l->from); /* after x has been gathered */
     uint8_t *lost = (uint8_t *)scratch + l->lost, *none = (uint8_t *)scratch + l->none;
     gather_block(plan, in, l, pixels, n, scratch);
-    if (!memchr(lost, 0, (size_t)n)) { /* as beyond the edges of a scene */
+    if (!memchr(lost, 0, (size_t)n)) { /* no results, as beyond the edges of a scene */
         for (int64_t k = 0; k < plan->y_channels; k++)
             pw_fill_row(plan, scratch + l->results + (k * plan->room + at) * y_size, lost, n);
         return;

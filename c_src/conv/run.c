@@ -24,9 +24,9 @@ typedef struct call {
     const pw_plan *plan;
     const char *packed, *x, *r, *mask;
     char *y;
-    int64_t prefix; /* pixels before y is aligned, for streaming; of the first outer index */
+    int64_t prefix; /* unaligned prefix of the first outer index, for streaming */
     int64_t panel;  /* pixels of an item */
-    int64_t panels; /* in a row of P */
+    int64_t panels; /* of one outer index */
     int k_splits;   /* of the blocks */
     int64_t items;
     pw_shares shares;
@@ -46,7 +46,7 @@ static pw_item item_at(const call *call, int64_t index) {
     const ptrdiff_t x = pw_outer_offset(p, p->x_outer, outer);
     char *y = call->y + pw_outer_offset(p, p->y_outer, outer) + k * p->y_k;
     const int64_t prefix = plan->prefixes_differ ? pw_unaligned_prefix(plan, y) : call->prefix;
-    /* The first panel takes the prefix on top. */
+    /* The first panel has the prefix in addition. */
     const int64_t from = panel ? prefix + panel * call->panel : 0;
     const int64_t to = pw_min(p->P, prefix + (panel + 1) * call->panel);
     const int fetches_next = plan->run > 1 && outer + 1 < plan->outer;
@@ -68,7 +68,8 @@ static pw_item item_at(const call *call, int64_t index) {
     };
 }
 
-/* The pixels that flags are set of: `fill`, or what the channels gave that are there, of `present`. */
+/* Writes the pixels whose flags are set. `present`: how many pw_sum_present has computed; 0: they
+ * all get `fill`. */
 static void put_missing(const pw_plan *plan, pw_matrix y, int64_t channels, const uint8_t *flags,
                         int64_t n, int64_t present, const char *scratch) {
     if (present)
@@ -94,7 +95,7 @@ static void run_item(const pw_plan *plan, const pw_item *it, char *scratch) {
     pw_missing missing = PW_NONE_MISSING;
     if (plan->flags)
         missing = pw_flag_missing(plan, x, it->c, it->mask, it->from, it->pixels, flags);
-    /* What is written once more had better be in the cache. */
+    /* Pixels that are written again had better be in the cache: they are not streamed. */
     const int stream = plan->stream && (plan->blends || !missing) && r.at != y.at;
     int64_t present = 0;
     if (missing && plan->present) {
@@ -167,7 +168,7 @@ static void run_conv_items(void *argument, int number) {
     int64_t index;
     for (int turn = 0; (index = pw_next_item(&call->shares, number, &turn)) >= 0;) {
         const pw_item it = item_at(call, index);
-        /* A row with a longer prefix may need one panel less than the first. */
+        /* An outer index with a longer prefix may need one panel less than the first. */
         if (it.pixels > 0) run_item(plan, &it, scratch);
     }
     pw_end_streaming(plan);
@@ -208,8 +209,8 @@ int64_t pw_unaligned_prefix(const pw_plan *plan, const void *y) {
     return 0;
 }
 
-/* Panels of pixels, and splits of the blocks where pixels alone make too few items, or where the
- * weights are more than the pixels: then each thread reads its own split of them only. */
+/* Cuts pixels into panels. Blocks are split too if pixels alone make too few items, or if there are
+ * more weights than x: each thread then reads only its own split of them. */
 static void cut_into_items(call *call, int threads) {
     const pw_plan *plan = call->plan;
     const pw_problem *p = &plan->problem;
@@ -234,7 +235,7 @@ static void cut_into_items(call *call, int threads) {
 pw_status pw_run_conv(const pw_plan *plan, const void *packed, const void *x, const void *r,
                       const void *mask, void *y, int threads) {
     const pw_problem *p = &plan->problem;
-    call call; /* not cleared: most of it is shares that are not used */
+    call call; /* not cleared: most of it is unused shares */
     call.plan = plan, call.packed = packed, call.x = x, call.r = r, call.y = y;
     call.mask = mask;
     if (plan->scratch.bytes && !pw_thread_scratch(plan->scratch.bytes)) return PW_NO_MEMORY;

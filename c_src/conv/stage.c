@@ -1,4 +1,4 @@
-/* Panels of pixels on their way to scratch and from it. */
+/* Copies panels of pixels to scratch and back. */
 #include "conv/stage.h"
 #include "base/math.h"
 #include "conv/affine.h"
@@ -10,9 +10,9 @@
 enum {
     LINE = 64,
     PAGE = 4096,
-    /* The most of a staged row that is fetched ahead. */
+    /* Most bytes of a staged row that are fetched ahead. */
     MOST_FETCHED = 4096,
-    /* Pixels of y whose lines are fetched before they are stored. */
+    /* Pixels that are turned at once, while the lines of the next ones in y are fetched. */
     TURNED_AT_ONCE = 32,
 };
 
@@ -23,17 +23,18 @@ pw_matrix pw_staged(const pw_plan *plan, char *at, int64_t channels, int planes)
                   : (pw_matrix){plan->problem.dtype, at, size, channels * size, NULL};
 }
 
-/* How far behind a row that is staged another is fetched: where elements lie apart the next row, for
- * hardware does not foresee it, else what the next panel takes of this one, while this panel is
- * computed. 50 x 600 x 600 -> 20 of uint16 10.4 -> 8.7 ms; panels that fit level 1 took 9 to 14. */
+/* How many bytes past a staged row to fetch; 0: nothing. If elements lie apart, that is the next
+ * row, which hardware does not foresee; else it is the next panel's part of this row, fetched
+ * while this panel is computed. 50 x 600 x 600 -> 20 of uint16 went from 10.4 to 8.7 ms; panels
+ * that fit level 1 took 9 to 14. */
 static ptrdiff_t fetch_distance(const pw_matrix *from, int64_t n_j) {
     const ptrdiff_t bytes = (ptrdiff_t)n_j * from->j, size = (ptrdiff_t)pw_size(from->dtype);
     if (bytes > MOST_FETCHED || bytes < -MOST_FETCHED) return 0;
     return from->j == size || from->j == -size ? bytes : bytes > 0 ? from->i : 0;
 }
 
-/* Copies n_c channels by n_p pixels, innermost what is contiguous in scratch. Where
- * channels come in pairs, in the array each pair's second lies `part` behind its first. */
+/* Copies n_c channels by n_p pixels; the inner loop runs over what is contiguous in scratch. If
+ * channels come in pairs, the second of a pair is `part` bytes after the first in the array. */
 static void copy_panel(const pw_plan *plan, pw_convert convert, pw_matrix to, pw_matrix from,
                        int to_scratch, ptrdiff_t part, int64_t n_c, int64_t n_p, int planes) {
     const int64_t components = plan->problem.components;
@@ -61,16 +62,16 @@ static void copy_panel(const pw_plan *plan, pw_convert convert, pw_matrix to, pw
     }
 }
 
-/* Whether x, with contiguous channels, is turned into planes in scratch by whole
- * vectors: of each run of pixels some are written past its end, where the next run's will be, or where
- * plan->room has a place. */
+/* Whether x has contiguous channels that are turned into planes in scratch by whole vectors. These
+ * are written past the end of each run of pixels: where the next run will be, or into the padding
+ * that plan->room includes. */
 static int turns(const pw_plan *plan, const pw_matrix *x) {
     return !plan->interleaved && plan->problem.components == 1 && x->dtype == plan->problem.dtype &&
            !x->swap && x->i == (ptrdiff_t)pw_size(x->dtype) && x->j != x->i;
 }
 
-/* Where pixels lie pages apart, as of an array in Fortran order, hardware foresees none of them: those of
- * the next row are fetched, which lie beside these then. */
+/* Hardware foresees no pixels that lie pages apart, as in an array in Fortran order. Those of the
+ * next row, which then lie beside these, are fetched for it. */
 static void fetch_next_row(const pw_plan *plan, const pw_matrix *x, int64_t n_c, int64_t n) {
     const pw_problem *p = &plan->problem;
     if ((!plan->row_pixels && !p->outer) || (x->j < PAGE && x->j > -PAGE)) return;
@@ -117,8 +118,8 @@ static int turns_back(const pw_plan *plan, const pw_matrix *y) {
            !y->swap && y->i == (ptrdiff_t)pw_size(y->dtype) && y->j != y->i;
 }
 
-/* Planes in scratch to pixels of y, some at a time: lines that the next stores write are fetched before,
- * for a store that waits for its line holds up those that follow. */
+/* Turns planes in scratch into pixels of y, some at a time. Lines that the next stores write are
+ * fetched before, because a store that waits for its line holds up those after it. */
 static void store_turned(const pw_plan *plan, pw_matrix y, pw_matrix from, int64_t channels,
                          int64_t pixels) {
     const ptrdiff_t step = TURNED_AT_ONCE * y.j;
@@ -165,7 +166,7 @@ void pw_finish_tiles(const pw_plan *plan, pw_matrix y, char *tiles, int64_t n) {
             pw_store_y(plan, y, tile, plan->y_channels, m, 0, 0);
             y.at += vector * y.j;
         } else {
-            memmove(tiles + p * size, tile.at, (size_t)row); /* contiguous */
+            memmove(tiles + p * size, tile.at, (size_t)row); /* to be contiguous */
         }
     }
     tile.at = tiles;

@@ -6,12 +6,13 @@
 
 enum {
     LINE = 64,
-    /* How far ahead residuals are fetched, in each plane. */
+    /* How many bytes ahead residuals are fetched, in each plane. */
     R_AHEAD = 1024,
 };
 
-/* What kernels fetch while they compute pixels from p on, of an item: of long runs the next outer
- * index's past the rows' ends, where short ones may find the next plane of a small image. */
+/* What kernels fetch while they compute pixels of an item from p on. Past the end of P, runs of
+ * several steps go on at the next outer index; runs of one step just go on in memory, where they
+ * may find the next plane of a small image. */
 static pw_ahead *fetch_ahead(const pw_plan *plan, const pw_item *it, const pw_pass *pass, int64_t p,
                              pw_ahead *ahead) {
     const ptrdiff_t size = pass->x.j, tile = plan->step * size, run = plan->run * tile;
@@ -33,7 +34,7 @@ static pw_ahead *fetch_ahead(const pw_plan *plan, const pw_item *it, const pw_pa
     return ahead;
 }
 
-/* The same, at once, for kernels that do not fetch planes. */
+/* Fetches the same, at once, for kernels that do not fetch planes themselves. */
 static void fetch_now(const pw_plan *plan, pw_ahead *ahead, int64_t channels, int64_t pixels) {
     const ptrdiff_t step = plan->step * (ptrdiff_t)pw_size(plan->problem.x_dtype);
     for (int64_t tiles = pixels / plan->step; tiles > 0; tiles--) {
@@ -56,7 +57,7 @@ void pw_run_tiles(const pw_plan *plan, const pw_item *it, const pw_pass *pass) {
                                          : it->pixels;
     pw_ahead ahead = {pass->next, INT64_MAX, INT64_MAX, INT64_MAX, 0, 0, 0};
     const int scales = plan->affine == PW_AFFINE_IN_KERNELS;
-    /* All of it: to clear what an initialiser leaves out takes as long as a small tile's sums. */
+    /* All fields are named: clearing those left out would take as long as a small tile's sums. */
     pw_ukernel_args t = {
         .x = NULL,
         .x_c = pass->x.i,
@@ -116,7 +117,7 @@ void pw_run_tiles(const pw_plan *plan, const pw_item *it, const pw_pass *pass) {
             t.y = pass->y.at + k * pass->y.i + p * pass->y.j;
             t.r = pass->r.at ? pass->r.at + k * pass->r.i + p * pass->r.j : NULL;
             if (pass->acc) {
-                /* Whole vectors go there: what follows the prefix must not share one with it. */
+                /* Whole vectors are written: what follows the prefix must not share one with it. */
                 const int64_t slot = p && prefix ? p - prefix + LINE / size : p;
                 t.acc = pass->acc + (block->at - first->at) * room * size +
                         slot * size * (plan->interleaved ? block->width : 1);

@@ -1,4 +1,4 @@
-/* Sizes of caches, where the machine tells them or not. */
+/* Sizes of caches, with a default where the machine does not report them. */
 #ifndef PW_CPU_CACHES_H
 #define PW_CPU_CACHES_H
 

@@ -92,7 +92,8 @@ int pw_kernel_set_has_fma(const pw_kernel_set *set) {
     return set->has_fma;
 }
 
-/* What Linux says of CPU 0; sysconf multiplies a shared cache on some virtual machines. */
+/* What Linux reports for CPU 0. Asked before sysconf, which multiplies the size of a shared cache
+ * on some virtual machines. */
 static int64_t cache_in_sysfs(int level) {
     int64_t bytes = 0;
     for (int i = 0; i < 8 && !bytes; i++) {

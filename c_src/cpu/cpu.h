@@ -1,4 +1,4 @@
-/* Whether this CPU, and the operating system, can run a set of kernels. */
+/* Whether this CPU and the operating system can run a set of kernels. */
 #ifndef PW_CPU_CPU_H
 #define PW_CPU_CPU_H
 

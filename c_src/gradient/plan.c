@@ -1,5 +1,5 @@
-/* Chooses kernels, blocks, segments and tiles for gradients. Only their tiles may depend on the number
- * of threads, for those are no matter for the bits of a sum. */
+/* Chooses kernels, blocks, segments and tiles for gradients. Only tiles may depend on the number of
+ * threads, because they do not affect the bits of a sum. */
 #include "gradient/plan.h"
 #include "base/math.h"
 #include "base/scratch.h"
@@ -13,25 +13,25 @@ enum {
     PAGE = 4096,
     /* Pixels of a panel, which stays in level 2 with its part of a. */
     PANEL_PIXELS = 256,
-    /* Bytes of a plane: a tile of dot products stays in level 1. */
+    /* Bytes of a plane, so that a tile of dot products stays in level 1. */
     PLANE_BYTES = 2048,
-    /* Rows shorter than this are joined: blocks that short are mostly overhead. */
+    /* Rows of fewer pixels are joined, because blocks that short are mostly overhead. */
     JOINED_BELOW = 128,
-    /* These make one segment. */
+    /* Fewer blocks make one segment. */
     FEW_BLOCKS = 4,
-    /* Each of up to three regions of scratch. */
+    /* Bytes of each of up to three regions of scratch. */
     REGION_BYTES = 256 << 10,
-    /* Sums of all segments. */
+    /* Most bytes for sums of all segments. */
     SEGMENTS_BYTES = 1 << 20,
-    /* Planes that dot products go over while a block is in level 2. */
+    /* Most planes of a that dot products go over while a block is in level 2. */
     MOST_PLANES_A = 128,
-    /* A multiple of each interleaved kernel's rows. */
+    /* A multiple of every interleaved kernel's rows. */
     PANEL_ROWS = 24,
-    /* Planes so many of which a page apart do not fit level 1. */
+    /* More planes that are a multiple of a page apart do not fit level 1. */
     MOST_ALIASED = 4,
     PREFETCH_FROM_BYTES = 512 << 10,
     FAR_BYTES = 256 << 10,
-    /* Ways to part b. */
+    /* Numbers of splits of b that are tried, beyond the fewest. */
     MOST_TRIED = 32,
 };
 
@@ -47,7 +47,7 @@ static void cut_blocks(pw_gradient *plan, int64_t most) {
     plan->block = pw_round_up(pw_ceil_div(plan->row, plan->in_row), LINE / 4);
     plan->in_row = pw_ceil_div(plan->row, plan->block);
     plan->blocks = plan->in_row * (plan->joined ? 1 : outer);
-    /* As long as there are many of them, so that no chain of sums is long. */
+    /* There are about as many segments as blocks in each, so that no chain of sums is long. */
     plan->segments = plan->blocks < FEW_BLOCKS ? 1 : (int64_t)ceil(sqrt((double)plan->blocks));
 }
 
@@ -67,20 +67,20 @@ static int is_aliased_operand(const pw_operand *o) {
     return o->c % PAGE == 0 && o->channels > MOST_ALIASED;
 }
 
-/* Whether more planes of a than level 1 has ways are read at a time: kernels of the most vectors read
- * six. 128x32x32-256 n4 by these 2.52 ms, with a staged 2.70; 48x160x160-32 by dots 0.97, in place
- * 1.17. */
+/* Whether kernels read more planes of a at a time than level 1 has ways. Those of the most vectors
+ * read six: 128x32x32-256 n4 took 2.52 ms, with a staged 2.70. 48x160x160-32 by dots took 0.97, in
+ * place 1.17. */
 static int needs_copy(const pw_gradient *plan) {
     const int64_t vectors = pw_ceil_div(plan->b.channels, plan->kernels->vector);
     return is_aliased_operand(&plan->a) &&
            (plan->dots || vectors % plan->kernels->interleaved_nr_max);
 }
 
-/* Dot products need planes; rows of channels are as good for interleaved kernels and the bias. */
+/* Dot products need planes. For interleaved kernels and the bias rows of channels are as good. */
 static pw_staging staging_of(const pw_gradient *plan, const pw_operand *o, int is_a) {
     const ptrdiff_t size = (ptrdiff_t)pw_size(plan->problem.dtype);
     const int broken = (plan->joined && !o->one_run) || o->swapped, planar = o->p == size;
-    if (!plan->dots && !is_a) return PW_IN_PLACE; /* panels are made of anything */
+    if (!plan->dots && !is_a) return PW_IN_PLACE; /* panels are made from any layout */
     if (!plan->dots && !planar && o->c == size) return broken ? PW_AS_ROWS : PW_IN_PLACE;
     return broken || !planar || (is_a && needs_copy(plan)) ? PW_AS_PLANES : PW_IN_PLACE;
 }
@@ -98,11 +98,11 @@ static void configure(pw_gradient *plan, way way) {
     plan->b.staged = staging_of(plan, &plan->b, 0);
 }
 
-/* Cycles, on Zen 4 with AVX-512, of a vector's multiply-adds and of what comes with them. */
+/* Costs beside multiply-adds, in cycles on Zen 4 with AVX-512; one is a vector of multiply-adds. */
 static const double tile_of_dots = 60, finished_sums = 3, turned_sum = 2, least_chains = 4;
 static const double copied = 0.2, turned = 0.4, gathered = 1.0;
 
-/* To have an element in scratch. */
+/* Cycles to copy an element to scratch. */
 static double copying(const pw_operand *o, int as_planes, ptrdiff_t size) {
     if (o->p != size && o->c != size) return gathered + (as_planes ? 0 : turned);
     return (o->p == size) == as_planes ? copied : turned;
@@ -112,7 +112,7 @@ static double staging(const pw_operand *o, ptrdiff_t size) {
     return o->staged ? (double)o->channels * copying(o, o->staged == PW_AS_PLANES, size) : 0;
 }
 
-/* Cycles for a pixel. */
+/* Cycles per pixel. */
 static double cost_of(const pw_gradient *plan) {
     const ptrdiff_t size = (ptrdiff_t)pw_size(plan->problem.dtype);
     const pw_kernels *kernels = plan->kernels;
@@ -144,7 +144,7 @@ static void choose_way(pw_gradient *plan) {
     configure(plan, best);
 }
 
-/* At most `most`, at least one unit, all there are if possible. */
+/* Whole units of channels: all if they fit into `most`, else as many as do, but at least one. */
 static int64_t whole_units(int64_t most, int64_t unit, int64_t channels) {
     if (most >= channels) return pw_round_up(pw_max(channels, 1), unit);
     return pw_max(most / unit, 1) * unit;
@@ -227,7 +227,7 @@ const char *pw_gradient_describe(const pw_gradient *plan) {
     return plan->description;
 }
 
-/* The time for all items on so many threads, if each copies the panels that it needs. */
+/* The time for all items on `threads` threads, if each item copies the panels that it needs. */
 static double makespan(const pw_gradient *plan, int64_t items, int64_t a_units, int64_t b_units,
                        int threads) {
     const double vector = plan->kernels->vector;
@@ -245,7 +245,7 @@ pw_gradient_cut pw_gradient_items(const pw_gradient *plan, int threads) {
     pw_gradient_cut best = {a_least, b_least, others * a_least * b_least};
     if (threads == 1) return best;
     double least = INFINITY;
-    /* The first that is best has the fewest items. */
+    /* The first of equally fast cuts wins: it has the fewest items. */
     for (int64_t a = a_least; a <= a_units; a *= 2)
         for (int64_t b = b_least; b <= pw_min(b_units, b_least + MOST_TRIED); b++) {
             const int64_t items = others * a * b;

@@ -2,12 +2,11 @@
  *
  *     dw[k, c] = sum_p y[k, p] * x[c, p]        db[k] = sum_p y[k, p]
  *
- * Pixels are cut into blocks, blocks into segments. Blocks add up to the sum of a segment, segments
- * to the whole, one after the other; who computes which of them is no matter. A block's sums are
- * either dot products of planes, with the lanes of vectors added up at its end, or outer products of
- * pixels: those are what interleaved kernels compute of convolutions, with channels of a for pixels,
- * pixels for input channels and a panel of b for weights.
- */
+ * Pixels are cut into blocks, and blocks are grouped in segments. Blocks add up to the sum of a
+ * segment, segments to the whole, one after the other; which thread computes which does not matter.
+ * A block's sums are either dot products of planes, with the lanes of vectors added up at its end,
+ * or outer products of pixels. Interleaved kernels compute the latter as a convolution: channels of
+ * a are its pixels, pixels its input channels, and a panel of b its weights. */
 #include <stdlib.h>
 
 #include "base/math.h"
@@ -17,7 +16,7 @@
 
 enum {
     LINE = 64,
-    /* Channels of a, between which what comes next is fetched. */
+    /* Channels of a in a kernel call; what comes next is fetched between calls. */
     ROWS_AT_ONCE = 24,
     TURNED_ROWS = 16,
 };
@@ -26,18 +25,18 @@ typedef struct call {
     const pw_gradient *plan;
     const char *a, *b;
     char *dw, *db;
-    char *segments; /* their sums, or NULL */
+    char *segments; /* their sums; NULL: not kept */
     pw_gradient_cut cut;
     pw_shares shares;
 } call;
 
-/* Channels of a by channels of b, of a group. */
+/* Channels of a by channels of b, within a group. */
 typedef struct tile {
     int64_t group, a, n_a, b, n_b;
-    int bias; /* that of its channels of y too */
+    int bias; /* whether to sum its channels of y for the bias too */
 } tile;
 
-/* Where sums of a tile go: rows of b's channels. */
+/* Where sums of a tile go, in rows of b's channels. */
 typedef struct sums {
     char *at;
     ptrdiff_t row;
@@ -59,7 +58,7 @@ static pw_span block_at(const pw_gradient *plan, int64_t index) {
                      pw_min(plan->block, plan->row - in_row)};
 }
 
-/* Sums over n pixels of y, of planes or of rows of channels. */
+/* Sums n pixels of y, which lies in planes or in rows of channels. */
 static void add_bias(const pw_gradient *plan, pw_matrix y, int planar, int64_t channels, int64_t n,
                      char *to, int add, const char *ones) {
     const ptrdiff_t size = pw_gradient_size(plan);
@@ -86,7 +85,7 @@ static void add_bias(const pw_gradient *plan, pw_matrix y, int planar, int64_t c
     }
 }
 
-/* Into level 2: a share of n_c channels of n pixels. */
+/* Fetches a share of n_c channels of n pixels into level 2. */
 static inline __attribute__((always_inline)) void
 fetch(const pw_gradient *plan, pw_matrix m, int64_t n_c, int64_t n, int64_t share, int64_t shares) {
     const ptrdiff_t size = pw_gradient_size(plan);
@@ -108,9 +107,9 @@ static pw_matrix from_channel(pw_matrix m, int64_t channel) {
     return m;
 }
 
-/* Even tiles: planes of b stay in level 1 while those of a pass by. Those of b that come next are
- * fetched meanwhile, and a share of the next block's a; no more, for planes far apart may fall into
- * few sets of the cache. */
+/* Goes over even tiles: planes of b stay in level 1 while those of a pass by. Meanwhile the planes
+ * of b that come next are fetched, and a share of the next block's a: no more, because planes far
+ * apart may fall into few sets of the cache. */
 static void add_dots(const pw_gradient *plan, const tile *t, pw_matrix a, pw_matrix b, int64_t n,
                      const sums *to, int add, const upcoming *next) {
     const ptrdiff_t size = pw_gradient_size(plan);
@@ -171,7 +170,7 @@ static void add_products(const pw_gradient *plan, const tile *t, pw_matrix a, co
     }
 }
 
-/* The sums of y's channels in a panel. */
+/* Sums the channels of y in a panel. */
 static void add_panel_bias(const pw_gradient *plan, const tile *t, const char *panel, int64_t n,
                            const sums *to, int add, const char *ones) {
     const ptrdiff_t size = pw_gradient_size(plan), vector = plan->kernels->vector * size;
@@ -202,7 +201,7 @@ static void add_pixel_block(const call *call, const tile *t, pw_span pixels, con
         add_products(plan, t, a, at_b, pixels.n, to, add, next);
     }
     if (!t->bias) return;
-    /* Not by the strides: a tile of one channel has those of both. */
+    /* Strides do not tell: those of a tile of one channel fit both layouts. */
     const int planar =
         plan->a.staged ? plan->a.staged == PW_AS_PLANES : plan->a.p == pw_gradient_size(plan);
     if (plan->swapped)
@@ -230,7 +229,8 @@ static void add_segment(const call *call, const tile *t, int64_t segment, const 
     }
 }
 
-/* Rows as they are, or turned round, some at a time, so that lines of both stay in the cache. */
+/* Copies or adds rows, as they are or transposed. Transposed rows go some at a time, so that lines
+ * of both arrays stay in the cache. */
 #define GATHER(T)                                                                      \
     static void gather_##T(char *to, ptrdiff_t to_i, ptrdiff_t to_j, const char *from, \
                            ptrdiff_t from_i, int64_t n_i, int64_t n_j, int add) {      \
@@ -251,7 +251,7 @@ static void add_segment(const call *call, const tile *t, int64_t segment, const 
 GATHER(float)
 GATHER(double)
 
-/* A segment's sums of a tile to those of all segments, or into their place. */
+/* Adds a segment's sums of a tile to the results; copies them there if `add` is 0. */
 static void gather_sums(const call *call, const tile *t, const sums *from, int add) {
     const pw_gradient *plan = call->plan;
     const ptrdiff_t size = pw_gradient_size(plan);
@@ -269,7 +269,7 @@ static void gather_sums(const call *call, const tile *t, const sums *from, int a
     if (t->bias) add_rows(call->db + k * size, 0, size, from->bias, 0, 1, n_k, add);
 }
 
-/* Where a segment's sums are: among those that are kept, the only one's in the results. */
+/* Where a segment's sums are: among those kept, or, for the only segment, in the results. */
 static sums kept(const call *call, const tile *t, int64_t segment) {
     const pw_gradient *plan = call->plan;
     const ptrdiff_t size = pw_gradient_size(plan);
@@ -334,7 +334,7 @@ static void run_gradient_items(void *argument, int number) {
 pw_status pw_gradient_run(const pw_gradient *plan, const void *x, const void *y, void *dw, void *db,
                           int threads) {
     const pw_problem *p = &plan->problem;
-    call call; /* not cleared: most of it is shares that are not used */
+    call call; /* not cleared: most of it is unused shares */
     call.plan = plan, call.dw = dw, call.db = db;
     call.a = plan->swapped ? x : y;
     call.b = plan->swapped ? y : x;

@@ -1,10 +1,10 @@
-/* Blocks of pixels on their way to the kernels of gradients. */
+/* Stages blocks of pixels for the kernels of gradients. */
 #include "base/layout.h"
 #include "base/math.h"
 #include "conv/copy.h"
 #include "gradient/plan.h"
 
-/* How many of the n pixels from `pixel` on are p bytes apart. */
+/* How many of n pixels, from `pixel` on, are o->p bytes apart. */
 static int64_t in_run(const pw_gradient *plan, const pw_operand *o, int64_t pixel, int64_t n) {
     return o->one_run ? n : pw_min(n, plan->problem.P - pixel % plan->problem.P);
 }
@@ -18,7 +18,7 @@ pw_matrix pw_gradient_in_place(const pw_gradient *plan, const pw_operand *o, con
                        o->swapped ? plan->kernels->swap[p->dtype] : NULL};
 }
 
-/* n_c channels of n pixels to planes, or to rows, in scratch. */
+/* Copies n_c channels of n pixels to planes, or to rows, in scratch. */
 static void copy_run(const pw_gradient *plan, pw_staging as, pw_matrix to, pw_matrix from,
                      int64_t n_c, int64_t n) {
     const ptrdiff_t size = pw_gradient_size(plan);
@@ -49,7 +49,7 @@ pw_matrix pw_gradient_staged(const pw_gradient *plan, const pw_operand *o, const
     return all;
 }
 
-/* Pixels of any strides, some at a time through planes. */
+/* Makes a panel of pixels of any strides, some at a time, through planes. */
 static void gather_panel(const pw_gradient *plan, pw_matrix from, int channels, int64_t n,
                          char *gathered, char *to, ptrdiff_t row) {
     const ptrdiff_t size = pw_gradient_size(plan);

@@ -1,5 +1,5 @@
-/* What a worker takes over from the thread whose job it joins: how numbers are rounded, denormal ones
- * flushed or not, and the CPUs that it may use. */
+/* What a worker takes over from the caller whose job it joins: the rounding mode, whether denormal
+ * numbers are flushed, and the CPUs that it may use. */
 #ifndef PW_THREADS_CALLER_H
 #define PW_THREADS_CALLER_H
 
@@ -9,7 +9,7 @@
 #include <sched.h> /* with _GNU_SOURCE */
 
 typedef struct pw_cpus {
-    cpu_set_t allowed; /* none: not known */
+    cpu_set_t allowed; /* empty: not known */
     int current;       /* where the caller is; -1: not known */
 } pw_cpus;
 
@@ -18,14 +18,14 @@ static inline void pw_note_cpus(pw_cpus *cpus) {
     cpus->current = sched_getcpu();
 }
 
-/* `mine`: the CPUs that this worker was last told of, which may have changed for the caller since. */
+/* `mine`: the CPUs that this worker last took over. Those of the caller may have changed since. */
 static inline void pw_follow(const pw_cpus *cpus, cpu_set_t *mine) {
     if (!CPU_EQUAL(mine, &cpus->allowed) && CPU_COUNT(&cpus->allowed)) {
         sched_setaffinity(0, sizeof cpus->allowed, &cpus->allowed);
         *mine = cpus->allowed;
     }
-    /* Leaves the CPU on which the caller works, for good: some schedulers wake a thread where its
-     * waker runs, beside idle CPUs, and both then share one. */
+    /* Leaves the CPU on which the caller works, and stays away from it: some schedulers wake a
+     * thread on its waker's CPU although others are idle, and both then share one. */
     cpu_set_t others = *mine;
     if (cpus->current < 0 || cpus->current >= CPU_SETSIZE || cpus->current != sched_getcpu())
         return;

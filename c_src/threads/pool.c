@@ -1,10 +1,10 @@
 /* A small pool of threads.
  *
- * A caller lists its job, wakes sleeping workers and works on the job itself; workers join while
- * it is listed, and compute as the caller's thread would. When the caller has nothing left to do it
- * takes the job off the list, so that nobody joins any more, and waits for those who have. Busy
- * workers delay nobody: the caller then does the job alone. Workers that sleep for long end. After
- * fork the child starts with an empty pool.
+ * A caller lists its job, wakes sleeping workers and works on the job itself. Workers join while it
+ * is listed, and compute as the caller's thread would. When the caller has nothing left to do, it
+ * takes the job off the list, so that no more workers join, and waits for those that have. Busy
+ * workers delay no caller: it then does the job alone. Workers that sleep for long end. After fork
+ * the child starts with an empty pool.
  */
 #define _GNU_SOURCE /* CPU sets */
 #include <pthread.h>
@@ -18,15 +18,15 @@
 #include "threads/caller.h"
 
 enum {
-    /* How often a caller looks for its workers before it sleeps: a few microseconds, in which
-     * they mostly finish their last items. */
+    /* How often a caller checks whether its workers have finished before it sleeps: for a few
+     * microseconds, in which they usually finish their last items. */
     CALLER_SPINS = 1000,
-    /* How often a worker looks for the next job before it sleeps: some 20 microseconds, for calls
-     * in close succession; waking it takes 10 to 60. */
+    /* How often a worker looks for the next job before it sleeps: for about 20 microseconds,
+     * because calls may come in close succession. Waking it takes 10 to 60. */
     WORKER_SPINS = 1000,
     /* How long a worker sleeps before it ends. */
     IDLE_SECONDS = 5,
-    /* More than one for each CPU, for several callers and for tests of a few threads anywhere. */
+    /* More than one, for several callers, and for tests of a few threads on any machine. */
     WORKERS_PER_CPU = 4,
     MOST_WORKERS = 1024,
 };
@@ -36,7 +36,7 @@ typedef struct job {
     void *argument;
     uint64_t float_control; /* of the caller's thread, as are the CPUs */
     pw_cpus cpus;
-    int wanted;         /* workers that may still join; under the lock */
+    int wanted;         /* workers that may still join; used under the lock */
     atomic_int working; /* workers that have joined and not finished; written under the lock */
     struct job *next;
 } job;
@@ -52,21 +52,21 @@ static struct pool {
     pthread_mutex_t lock;
     pthread_cond_t finished;
     job *jobs;
-    sleeper *sleepers;    /* in the order of their numbers: who is not needed has a great one */
-    atomic_int vacancies; /* of all jobs; written under the lock, a hint without it */
+    sleeper *sleepers;    /* lowest number first, so that those not needed have high ones */
+    atomic_int vacancies; /* of all jobs; written under the lock, only a hint without it */
     int workers, forks;
     char taken[MOST_WORKERS + 1]; /* numbers of workers */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .finished = PTHREAD_COND_INITIALIZER};
 
-/* In the child of a fork: its parent's workers do not exist here, and the lock may have been held
- * by one of them. */
+/* Runs in the child of a fork: its parent's workers do not exist here, and one of them may have
+ * held the lock. */
 static void forget_workers(void) {
     pool = (struct pool){.lock = PTHREAD_MUTEX_INITIALIZER,
                          .finished = PTHREAD_COND_INITIALIZER,
                          .forks = pool.forks + 1};
 }
 
-/* Under the lock, as all that follow. */
+/* Called with the lock held, as are all functions below but relax, worker and pw_parallel. */
 static int forks_are_safe(void) {
     static int safe;
     if (!safe) safe = pthread_atfork(NULL, NULL, forget_workers) == 0;
@@ -93,7 +93,7 @@ static job *joinable(void) {
     return NULL;
 }
 
-/* Gives up the lock meanwhile, as does spin. */
+/* Gives up the lock while it works, as spin does while it waits. */
 static void join(job *j, int number, cpu_set_t *allowed) {
     j->wanted--;
     atomic_fetch_sub(&pool.vacancies, 1);
@@ -114,7 +114,7 @@ static void spin(void) {
     pthread_mutex_lock(&pool.lock);
 }
 
-/* Whether it was woken, before it had slept for long. */
+/* Returns whether it was woken; 0: it has slept for IDLE_SECONDS. */
 static int sleep_until_woken(sleeper *self) {
     sleeper **link = &pool.sleepers;
     while (*link && (*link)->number < self->number) link = &(*link)->next;
@@ -172,8 +172,8 @@ static int lowest_number(void) {
     return number;
 }
 
-/* Signals are for the threads that Python knows, but for those that an instruction of the thread
- * itself raises: while such a one is blocked, the system ends the process without a word. */
+/* Leaves signals to the threads that Python knows, except those that an instruction of the worker
+ * itself raises: were they blocked, the system would end the process without a word. */
 static void block_signals(sigset_t *before) {
     static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
     sigset_t others;
@@ -182,7 +182,7 @@ static void block_signals(sigset_t *before) {
     pthread_sigmask(SIG_SETMASK, &others, before);
 }
 
-/* Fewer workers than wanted only cost time. */
+/* Starts workers until there are `wanted`, if it can: fewer cost only time. */
 static void hire(int wanted) {
     sigset_t before;
     pthread_attr_t attributes;

@@ -1,4 +1,4 @@
-/* Shares out the items of a call, and stops it between items. */
+/* Shares out the items of a call among threads, and stops the call between items. */
 #define _POSIX_C_SOURCE 200809L
 #include <time.h>
 
@@ -8,7 +8,7 @@
 #include "threads/pool.h"
 #include "pointwise.h"
 
-/* Multiply-adds between looks at the clock: less than a call of 0.1 ms. */
+/* Multiply-adds between looks at the clock. A call of 0.1 ms has fewer. */
 static const double look_after = 1e7;
 
 /* Nanoseconds between questions to the hook. */
@@ -32,7 +32,7 @@ int pw_is_interrupted(int64_t *next) {
     if (!asked || (*next && time < *next)) return 0;
     int interrupted = 0;
     if (*next) {
-        /* It may call, in this thread, what takes its scratch. */
+        /* The hook may make calls in this thread, which would use its scratch. */
         const pw_scratch aside = pw_put_scratch_aside();
         interrupted = asked();
         pw_take_scratch_back(aside);
