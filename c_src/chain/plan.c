@@ -22,9 +22,9 @@ enum {
     /* Chains of fewer steps of pixels are shared out layer by layer, by channels too. */
     FEWEST_STEPS = 24,
     /* fused2: most input channels, pixels of a panel, bytes that rows are fetched ahead. */
-    PAIR_MOST_CHANNELS = 32,
-    PAIR_PANEL = 3072,
-    AHEAD_PAIR = 4096,
+    FUSED2_MOST_CHANNELS = 32,
+    FUSED2_PANEL = 3072,
+    AHEAD_FUSED2 = 4096,
     /* Most bytes that other kernels fetch ahead of a panel, in each plane. */
     MOST_AHEAD = 2048,
 };
@@ -104,12 +104,12 @@ static pw_fused2_kernel find_fused2(pw_chain *chain) {
     const pw_plan *first = chain->layers[0], *last = chain->layers[1];
     const pw_problem *whole = &chain->whole;
     const int64_t C = whole->C, K = whole->K;
-    const int few = K <= PW_MAX_FUSED2 && C <= PAIR_MOST_CHANNELS;
+    const int few = K <= PW_MAX_FUSED2 && C <= FUSED2_MOST_CHANNELS;
     if (chain->n != 2 || first->problem.groups > 1 || last->problem.groups > 1 ||
         chain->row_pixels || first->row_pixels || last->row_pixels || first->stage_x ||
-        last->stage_y || last->stage_r || first->transposed || last->transposed ||
-        first->transposing_to_planes || last->transposing_to_planes || C == 0 || !is_plain(first) ||
-        !is_plain(last))
+        last->stage_y || last->stage_r || first->interleaved_to_planes ||
+        last->interleaved_to_planes || first->transposing_to_planes ||
+        last->transposing_to_planes || C == 0 || !is_plain(first) || !is_plain(last))
         return NULL;
     const ptrdiff_t size = (ptrdiff_t)pw_size(whole->dtype);
     chain->widths[0] = first->kernels->fused2_hidden;
@@ -130,7 +130,7 @@ static pw_fused2_kernel find_fused2(pw_chain *chain) {
                                                       : NULL;
 }
 
-static int plan_pair(pw_chain *chain, const pw_kernel_set *set) {
+static int plan_fused2(pw_chain *chain, const pw_kernel_set *set) {
     const pw_problem *whole = &chain->whole;
     const ptrdiff_t size = (ptrdiff_t)pw_size(whole->dtype);
     const int64_t C = whole->C, K = whole->K;
@@ -145,8 +145,8 @@ static int plan_pair(pw_chain *chain, const pw_kernel_set *set) {
             !whole->has_residual && !whole->in_place && pw_worth_streaming(pixels * K, pixels * C);
         for (int64_t a = 0; a < whole->outer; a++) stream &= whole->y_outer[a] % LINE == 0;
     }
-    chain->prefetch = first->prefetch && chain->interleaved ? AHEAD_PAIR : first->prefetch;
-    chain->panel = PAIR_PANEL;
+    chain->prefetch = first->prefetch && chain->interleaved ? AHEAD_FUSED2 : first->prefetch;
+    chain->panel = FUSED2_PANEL;
     chain->hidden = chain->bytes = 0;
     chain->layers[0] = pw_plan_packing(set, &first->problem, chain->widths[0]);
     chain->layers[1] = pw_plan_packing(set, &last->problem, chain->widths[1]);
@@ -198,7 +198,7 @@ static int plan_panels(pw_chain *chain, const pw_kernel_set *set, const pw_probl
     chain->hidden = (size_t)pw_round_up(chain->room * widest * size, LINE);
     chain->bytes = scratch + chain->hidden * (size_t)(chain->n > 2 ? 2 : 1);
     chain->fused2 = find_fused2(chain);
-    return chain->fused2 ? plan_pair(chain, set) : 1;
+    return chain->fused2 ? plan_fused2(chain, set) : 1;
 }
 
 /* Chooses the axis that batches divide, so that one has as many pixels as fit BATCH_BYTES. */
@@ -336,7 +336,7 @@ pw_plan *pw_chain_new(const pw_kernel_set *set, const pw_problem *const *layers,
              : chain->fused ? "%s chain of %d layers: %s panels of %lld pixels through all layers%s"
                             : "%s chain of %d layers: %s batches of %lld pixels layer by layer%s",
              set->name, n,
-             chain->few_channels  ? "dense"
+             chain->few_channels  ? "few channels"
              : chain->interleaved ? "interleaved"
                                   : "planar",
              (long long)(chain->fused ? chain->panel

@@ -36,7 +36,7 @@ static void run_fused2(const pw_chain *chain, pw_strip strip, const char *packed
     const pw_plan *first = chain->layers[0], *last = chain->layers[1];
     const ptrdiff_t size = (ptrdiff_t)pw_size(whole->dtype);
     const int planar = !chain->interleaved;
-    pw_fused2 pair = {
+    pw_fused2 args = {
         .t =
             {
                 .x_c = whole->x_c,
@@ -59,12 +59,12 @@ static void run_fused2(const pw_chain *chain, pw_strip strip, const char *packed
     };
     for (int64_t p = 0, n; p < strip.pixels; p += n) {
         n = p == 0 && prefix ? pw_min(prefix, strip.pixels) : strip.pixels - p;
-        pair.t.n = n;
-        pair.t.x = strip.x + (strip.from + p) * whole->x_p;
-        pair.t.y = strip.y + p * whole->y_p;
-        pair.t.r = strip.r ? strip.r + p * whole->r_p : NULL;
-        pair.t.stream = last->stream && pair.t.r != pair.t.y && (uintptr_t)pair.t.y % 64 == 0;
-        chain->fused2(&pair);
+        args.t.n = n;
+        args.t.x = strip.x + (strip.from + p) * whole->x_p;
+        args.t.y = strip.y + p * whole->y_p;
+        args.t.r = strip.r ? strip.r + p * whole->r_p : NULL;
+        args.t.stream = last->stream && args.t.r != args.t.y && (uintptr_t)args.t.y % 64 == 0;
+        chain->fused2(&args);
     }
 }
 

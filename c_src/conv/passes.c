@@ -46,11 +46,11 @@ enum {
     LEAST_RUN_BYTES = 1024,
     /* How far ahead transposing kernels fetch, along rows of pixels. The same case took 7.4 ms from
      * 5/4 of their tile on (2048 bytes 8.9, without 13.5). */
-    AHEAD_ROWS = 4096,
+    AHEAD_TRANSPOSING = 4096,
     /* Tiles of x of so many bytes or more are fetched PW_FAR ahead, as level 1 cannot hold two: 224
      * -> 6 channels went from 40 to 69 GFLOP/s, 224 -> 30 from 73 to 98; 103 -> 9 lost by it
      * (68 to 57). */
-    FAR_ROWS = 8192,
+    FAR_TRANSPOSING = 8192,
     /* How far ahead interleaved kernels fetch; from FAR_PIXEL bytes a pixel on PW_FAR. GFLOP/s with
      * 1024 bytes, 8192, PW_FAR: 103 -> 14 channels 58, 93, 95; 103 -> 32 78, 109, 105; 103 -> 9
      * with AVX2 26, 40, 56; of shorter pixels, 32 -> 32 107, 107, 102. */
@@ -91,7 +91,7 @@ static void choose_passes(pw_plan *plan) {
     int64_t most; /* channels in a pass */
     if (plan->interleaved) {
         plan->step = pw_transposing_channels(plan) || plan->few_channels ? 48 : 24;
-        /* 96 and 48 are multiples of all kernels' rows. Panels of tiled plans have few pixels. */
+        /* 96 and 48 are multiples of all kernels' MR. Panels of tiled plans have few pixels. */
         plan->tile_pixels = plan->tiled ? plan->step : 96;
         most = pw_max(64, pass_weight_bytes() / (plan->blocks[0].width * size));
     } else {
@@ -274,10 +274,11 @@ static ptrdiff_t choose_prefetch(const pw_plan *plan) {
     const ptrdiff_t row = (ptrdiff_t)plan->y_channels * (ptrdiff_t)pw_size(p->y_dtype);
     if (p->x_c != size || p->x_p != plan->C * size) return 0;
     if (!plan->transposing_to_planes && p->y_p != row) return 0;
-    const ptrdiff_t rows = p->x_p * plan->kernels->vector;
-    const ptrdiff_t ahead = pw_transposing_channels(plan) < plan->K
-                                ? (p->x_p < FAR_PIXEL ? AHEAD_INTERLEAVED : PW_FAR)
-                                : pw_max(rows < FAR_ROWS ? AHEAD_ROWS : PW_FAR, rows * 5 / 4);
+    const ptrdiff_t tile = p->x_p * plan->kernels->vector;
+    const ptrdiff_t ahead =
+        pw_transposing_channels(plan) < plan->K
+            ? (p->x_p < FAR_PIXEL ? AHEAD_INTERLEAVED : PW_FAR)
+            : pw_max(tile < FAR_TRANSPOSING ? AHEAD_TRANSPOSING : PW_FAR, tile * 5 / 4);
     return at_least_panel(plan, ahead, p->x_p);
 }
 

@@ -7,7 +7,7 @@
 enum {
     /* The cost of transposing x, in channels of transposing kernels. Channels left over from whole
      * vectors go to these kernels only if padding would cost more. */
-    ROWS_CHANNELS = 4,
+    TRANSPOSING_CHANNELS = 4,
     TRANSPOSE = 4, /* channels that kernels transpose at once */
     /* The cost of staging an element of x, and of transposing a vector of sums. */
     GATHER_CYCLES = 1,
@@ -75,21 +75,20 @@ static void choose_planes(pw_plan *plan, int x_planar) {
     const double in_place = (double)(rows * pw_ceil_div(p->P, vector)) * K * C;
     const double staged =
         (double)pw_ceil_div(rows * p->P, vector) * K * C + (double)GATHER_CYCLES * C * P;
-    const double transposed =
-        (double)pw_ceil_div(plan->K, vector) * P * (C + (double)FINISH_CYCLES);
+    const double to_planes = (double)pw_ceil_div(plan->K, vector) * P * (C + (double)FINISH_CYCLES);
     const double planar = x_planar ? smaller(in_place, 1.03 * staged) : staged;
     const double turned =
         (double)(rows * pw_ceil_div(p->P, vector)) * C * (K + (double)TURN_CYCLES);
-    if (!x_planar && turns_in_registers(plan) && turned < smaller(planar, transposed)) {
+    if (!x_planar && turns_in_registers(plan) && turned < smaller(planar, to_planes)) {
         plan->interleaved = plan->transposing_to_planes = 1;
         return;
     }
-    plan->interleaved = plan->transposed =
-        plan->kernels->transposing_mr_max && !p->slopes && transposed < 0.97 * planar;
+    plan->interleaved = plan->interleaved_to_planes =
+        plan->kernels->transposing_mr_max && !p->slopes && to_planes < 0.97 * planar;
     if (rows > 1 &&
-        (plan->transposed || !x_planar || planar < in_place || wants_runs(plan, rows))) {
+        (plan->interleaved_to_planes || !x_planar || planar < in_place || wants_runs(plan, rows))) {
         merge_rows(plan);
-        plan->stage_x = !plan->transposed;
+        plan->stage_x = !plan->interleaved_to_planes;
     }
 }
 
@@ -141,7 +140,7 @@ static int has_bf16_pairs(const pw_plan *plan, int x_planar) {
 /* Cycles of transposing kernels for a vector of pixels, if a vector of multiply-adds is one: within
  * 5% for AVX-512 on Zen 4, from 13 to 224 channels. They transpose x and y,
  * best by TRANSPOSE channels at a time. */
-static double rows_cycles(int64_t C, int64_t K) {
+static double transposing_cycles(int64_t C, int64_t K) {
     return (double)(C * (K + 1)) + 60 + (K % TRANSPOSE ? 60 : 0) + (C % TRANSPOSE ? 40 : 0);
 }
 
@@ -155,15 +154,15 @@ int64_t pw_transposing_channels(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const int adjacent = plan->stage_x || plan->C == 1 || p->x_c == (ptrdiff_t)pw_size(p->dtype);
     if (plan->tiled || plan->transposing_to_planes) return plan->K;
-    if (!kernels->transposing_mr_max || !adjacent || plan->transposed || plan->row_pixels ||
-        plan->few_channels)
+    if (!kernels->transposing_mr_max || !adjacent || plan->interleaved_to_planes ||
+        plan->row_pixels || plan->few_channels)
         return 0;
     /* Transposing kernels take vectors of pixels: too few pixels would leave lanes idle. */
     if (p->P < kernels->vector) return 0;
     if (plan->K <= kernels->transposing_mr_max)
-        return rows_cycles(plan->C, plan->K) < padded_cycles(plan) ? plan->K : 0;
+        return transposing_cycles(plan->C, plan->K) < padded_cycles(plan) ? plan->K : 0;
     const int64_t left = plan->K % kernels->vector;
-    return left + ROWS_CHANNELS <= kernels->vector ? left : 0;
+    return left + TRANSPOSING_CHANNELS <= kernels->vector ? left : 0;
 }
 
 /* Plans for a pixel epilogue: planar kernels leave their sums in planes in scratch. */
@@ -229,10 +228,10 @@ void pw_choose_path(pw_plan *plan) {
     plan->bf16_pairs = !plan->interleaved && has_bf16_pairs(plan, x_planar);
     const int reads_planes = x_planar || (pw_is_reversed(p) && has_converters(plan));
     if (!plan->interleaved && y_planar && !plan->bf16_pairs) choose_planes(plan, reads_planes);
-    if (plan->interleaved && !plan->transposed && plan->K > plan->kernels->transposing_mr_max &&
-        has_rows(p))
+    if (plan->interleaved && !plan->interleaved_to_planes &&
+        plan->K > plan->kernels->transposing_mr_max && has_rows(p))
         merge_rows(plan);
-    plan->planes = plan->transposed || plan->transposing_to_planes || !plan->interleaved;
+    plan->planes = plan->interleaved_to_planes || plan->transposing_to_planes || !plan->interleaved;
     plan->converts = !plan->interleaved && reads_planes && !plan->stage_x && !plan->bf16_pairs &&
                      has_converters(plan);
     plan->stage_x |= plan->bf16_pairs;

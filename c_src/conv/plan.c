@@ -33,10 +33,10 @@ static int count_blocks(const pw_plan *plan) {
     const pw_kernels *kernels = plan->kernels;
     if (plan->few_channels) return 1;
     if (!plan->interleaved) return (int)pw_ceil_div(plan->K, kernels->planar_mr_max);
-    const int64_t rows = pw_transposing_channels(plan);
-    const int64_t vectors = pw_ceil_div(plan->K - rows, kernels->vector);
+    const int64_t transposing = pw_transposing_channels(plan);
+    const int64_t vectors = pw_ceil_div(plan->K - transposing, kernels->vector);
     return (int)(pw_ceil_div(vectors, kernels->interleaved_nr_max) +
-                 pw_ceil_div(rows, pw_max(1, kernels->transposing_mr_max)));
+                 pw_ceil_div(transposing, pw_max(1, kernels->transposing_mr_max)));
 }
 
 /* Chooses where scale * x + offset is computed. Kernels do so in registers, again for each block.
@@ -81,7 +81,7 @@ static void cut_planar(pw_plan *plan, int n) {
 /* Cuts even blocks of whole vectors, the last padded unless transposing kernels take the rest. */
 static void cut_interleaved(pw_plan *plan) {
     const pw_kernels *kernels = plan->kernels;
-    const int64_t rows = pw_transposing_channels(plan), in_vectors = plan->K - rows;
+    const int64_t transposing = pw_transposing_channels(plan), in_vectors = plan->K - transposing;
     const int64_t vectors = pw_ceil_div(in_vectors, kernels->vector);
     int64_t n = pw_ceil_div(vectors, kernels->interleaved_nr_max), k = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -90,9 +90,9 @@ static void cut_interleaved(pw_plan *plan) {
         add_block(plan, kernels->interleaved[nv], channels, width);
         k += channels;
     }
-    n = pw_ceil_div(rows, pw_max(1, kernels->transposing_mr_max));
+    n = pw_ceil_div(transposing, pw_max(1, kernels->transposing_mr_max));
     for (int64_t i = 0; i < n; i++) {
-        const int channels = (int)(rows / n + (i < rows % n));
+        const int channels = (int)(transposing / n + (i < transposing % n));
         add_block(plan, kernels->transposing[channels], channels, channels);
     }
 }
@@ -135,9 +135,9 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
              "%s %s: %d blocks of up to %d, passes of %lld channels, tiles of %lld "
              "pixels%s%s%s%s%s%s%s%s",
              set->name,
-             plan->few_channels            ? "dense"
-             : plan->transposed            ? "transposed"
-             : plan->transposing_to_planes ? "rows to planes"
+             plan->few_channels            ? "few channels"
+             : plan->interleaved_to_planes ? "interleaved to planes"
+             : plan->transposing_to_planes ? "transposing to planes"
              : plan->interleaved           ? "interleaved"
                                            : "planar",
              plan->n_blocks, plan->blocks[0].channels, (long long)plan->c_pass,

@@ -27,7 +27,7 @@ struct pw_plan {
     const pw_kernels *kernels;
     pw_epilogue epilogue;
     int interleaved;               /* interleaved kernels; else planar ones */
-    int transposed;                /* interleaved kernels that write planes */
+    int interleaved_to_planes;     /* interleaved kernels that write planes */
     int transposing_to_planes;     /* transposing kernels that write planes */
     int planes;                    /* kernels write y and read r in planes */
     int few_channels;              /* few_channels kernels; `interleaved` is set too */

@@ -214,22 +214,23 @@ int64_t pw_unaligned_prefix(const pw_plan *plan, const void *y) {
 static void cut_into_items(call *call, int threads) {
     const pw_plan *plan = call->plan;
     const pw_problem *p = &plan->problem;
-    const int64_t rows = plan->outer * p->groups, wanted = (int64_t)threads * PW_ITEMS_PER_THREAD;
+    const int64_t indices = plan->outer * p->groups,
+                  wanted = (int64_t)threads * PW_ITEMS_PER_THREAD;
     int64_t k_splits = plan->k_splits;
     call->prefix = pw_unaligned_prefix(plan, call->y);
     call->panel = plan->panel;
     if (threads > 1) {
-        const int64_t tiles = rows * pw_ceil_div(p->P, plan->step);
+        const int64_t tiles = indices * pw_ceil_div(p->P, plan->step);
         if (!plan->needs_all_k && (tiles < 2 * threads || plan->K > plan->outer * p->P))
-            k_splits = pw_max(k_splits, pw_min(plan->n_blocks, pw_ceil_div(wanted, rows)));
-        const int64_t pixels = pw_ceil_div(rows * p->P * k_splits, wanted);
+            k_splits = pw_max(k_splits, pw_min(plan->n_blocks, pw_ceil_div(wanted, indices)));
+        const int64_t pixels = pw_ceil_div(indices * p->P * k_splits, wanted);
         const int64_t unit = plan->step * (plan->run > 1 ? plan->run : 1);
         call->panel = pw_min(call->panel, pw_round_up(pw_max(pixels, 1), unit));
     }
     call->k_splits = (int)k_splits;
     const int64_t after_prefix = p->P - (plan->prefixes_differ ? 0 : call->prefix);
     call->panels = after_prefix <= call->panel ? 1 : pw_ceil_div(after_prefix, call->panel);
-    call->items = rows * call->k_splits * call->panels;
+    call->items = indices * call->k_splits * call->panels;
 }
 
 pw_status pw_run_conv(const pw_plan *plan, const void *packed, const void *x, const void *r,

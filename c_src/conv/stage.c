@@ -34,13 +34,13 @@ static ptrdiff_t fetch_distance(const pw_matrix *from, int64_t n_j) {
 }
 
 /* Copies n_c channels by n_p pixels; the inner loop runs over what is contiguous in scratch. If
- * channels come in pairs, the second of a pair is `part` bytes after the first in the array. */
+ * channels come in pairs, the second of a pair is `component` bytes after the first in the array. */
 static void copy_panel(const pw_plan *plan, pw_convert convert, pw_matrix to, pw_matrix from,
-                       int to_scratch, ptrdiff_t part, int64_t n_c, int64_t n_p, int planes) {
+                       int to_scratch, ptrdiff_t component, int64_t n_c, int64_t n_p, int planes) {
     const int64_t components = plan->problem.components;
     pw_matrix *scratch = to_scratch ? &to : &from, *array = to_scratch ? &from : &to;
     const ptrdiff_t step = scratch->i, size = (ptrdiff_t)pw_size(array->dtype);
-    if (components == 2 && planes && array->j == 2 * size && part == size &&
+    if (components == 2 && planes && array->j == 2 * size && component == size &&
         array->dtype == scratch->dtype && !array->swap) {
         if (to_scratch)
             plan->kernels->split(to, from, n_c / 2, n_p, 2 * (ptrdiff_t)n_p * size);
@@ -49,7 +49,7 @@ static void copy_panel(const pw_plan *plan, pw_convert convert, pw_matrix to, pw
         return;
     }
     scratch->i *= components;
-    for (int64_t i = 0; i < components; i++, scratch->at += step, array->at += part) {
+    for (int64_t i = 0; i < components; i++, scratch->at += step, array->at += component) {
         if (planes) {
             pw_copy(convert, to, from, n_c / components, n_p,
                     to_scratch ? fetch_distance(&from, n_p) : 0);

@@ -81,7 +81,7 @@ void pw_run_tiles(const pw_plan *plan, const pw_item *it, const pw_pass *pass) {
         .channels = 0,
         .first = pass->first,
         .last = pass->last && !plan->tiled,
-        .transposed = plan->transposed || plan->transposing_to_planes,
+        .writes_planes = plan->interleaved_to_planes || plan->transposing_to_planes,
         .stream = 0,
         .prefetch = 0,
         .ahead = NULL,

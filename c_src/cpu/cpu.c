@@ -7,8 +7,7 @@
 #include <unistd.h>
 
 #include "cpu/cpu.h"
-#include "isa/types.h"
-#include "quantised/kernels.h"
+#include "pointwise.h"
 
 int pw_cpu_always(void) {
     return 1;
@@ -65,32 +64,6 @@ int pw_cpu_has_dotprod(void) {
 }
 #endif
 #endif
-
-static const pw_kernel_set *const sets[] = {
-#if defined(__x86_64__)
-    &pw_kernels_avx512,
-    &pw_kernels_avx2,
-#elif defined(__aarch64__)
-    &pw_kernels_neon,
-#endif
-    &pw_kernels_scalar,
-};
-
-const pw_kernel_set *pw_kernel_set_at(int i) {
-    return i >= 0 && i < (int)(sizeof sets / sizeof *sets) ? sets[i] : NULL;
-}
-
-const char *pw_kernel_set_name(const pw_kernel_set *set) {
-    return set->name;
-}
-
-int pw_kernel_set_works(const pw_kernel_set *set) {
-    return set->works();
-}
-
-int pw_kernel_set_has_fma(const pw_kernel_set *set) {
-    return set->has_fma;
-}
 
 /* What Linux reports for CPU 0. Asked before sysconf, which multiplies the size of a shared cache
  * on some virtual machines. */

@@ -13,8 +13,12 @@
 #define INTERLEAVED_TILES(X) X(12, 1) X(6, 2)
 #define TRANSPOSING_TILES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
 #define TRANSPOSING_MR_MAX 8
-#define DOTS_TILES(X) \
-    X(1, 1) X(1, 2) X(1, 3) X(1, 4) X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(3, 1) X(3, 2) X(3, 3) X(3, 4)
+/* clang-format off */
+#define DOTS_TILES(X)               \
+    X(1, 1) X(1, 2) X(1, 3) X(1, 4) \
+    X(2, 1) X(2, 2) X(2, 3) X(2, 4) \
+    X(3, 1) X(3, 2) X(3, 3) X(3, 4)
+/* clang-format on */
 #define DOTS_A 3
 #define DOTS_B 4
 #define FUSED2_TILES(X) X(1, 2) X(2, 2) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1)

@@ -75,11 +75,13 @@ PW_INLINE void few_channels_run(const pw_ukernel_args *t, int C, int K) {
     }
 }
 
-#define FEW_CHANNELS(X)                 \
-    X(1, 1) X(1, 2) X(1, 3) X(1, 4)     \
-    X(2, 1) X(2, 2) X(2, 3) X(2, 4)     \
-    X(3, 1) X(3, 2) X(3, 3) X(3, 4)     \
+/* clang-format off */
+#define FEW_CHANNELS(X)             \
+    X(1, 1) X(1, 2) X(1, 3) X(1, 4) \
+    X(2, 1) X(2, 2) X(2, 3) X(2, 4) \
+    X(3, 1) X(3, 2) X(3, 3) X(3, 4) \
     X(4, 1) X(4, 2) X(4, 3) X(4, 4)
+/* clang-format on */
 #define DEFINE(C, K)                                                  \
     static void FN(few_channels_##C##_##K)(const pw_ukernel_args *t) { \
         few_channels_run(t, C, K);                                    \

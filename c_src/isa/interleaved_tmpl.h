@@ -37,7 +37,7 @@ PW_INLINE void interleaved_finish(const pw_ukernel_args *t, int64_t p, int MR, i
         return;
     }
 #if defined(TRANSPOSE)
-    if (t->transposed) {
+    if (t->writes_planes) {
         V v[INTERLEAVED_MR_MAX * PW_MAX_NR];
         PW_UNROLL
         for (int i = 0; i < MR; i++)

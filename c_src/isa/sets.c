@@ -33,3 +33,29 @@ const pw_kernel_set pw_kernels_scalar = {
     .has_fma = 0,
     .dtype = {&pw_kernels_f32_scalar, &pw_kernels_f64_scalar},
 };
+
+static const pw_kernel_set *const sets[] = {
+#if defined(__x86_64__)
+    &pw_kernels_avx512,
+    &pw_kernels_avx2,
+#elif defined(__aarch64__)
+    &pw_kernels_neon,
+#endif
+    &pw_kernels_scalar,
+};
+
+const pw_kernel_set *pw_kernel_set_at(int i) {
+    return i >= 0 && i < (int)(sizeof sets / sizeof *sets) ? sets[i] : NULL;
+}
+
+const char *pw_kernel_set_name(const pw_kernel_set *set) {
+    return set->name;
+}
+
+int pw_kernel_set_works(const pw_kernel_set *set) {
+    return set->works();
+}
+
+int pw_kernel_set_has_fma(const pw_kernel_set *set) {
+    return set->has_fma;
+}

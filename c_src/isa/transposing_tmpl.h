@@ -14,7 +14,7 @@ PW_INLINE void transposing_finish(const pw_ukernel_args *t, int64_t p, int MR, i
             v_store(t->acc + p * t->acc_step + k * VW * (ptrdiff_t)sizeof(T), s[k]);
         return;
     }
-    if (t->transposed) {
+    if (t->writes_planes) {
         V v[TRANSPOSING_MR_MAX][PLANAR_NR_MAX];
         PW_UNROLL
         for (int k = 0; k < MR; k++) v[k][0] = s[k];
@@ -44,7 +44,7 @@ PW_INLINE void transposing_tile(const pw_ukernel_args *t, int64_t p, int MR, int
     const T *w = t->w;
     const char *from = t->x + p * x_p, *ahead = from + t->prefetch;
     /* Fetches lines of y too: stores that wait for their lines would hold up the next tile. */
-    if (fetch && !t->transposed)
+    if (fetch && !t->writes_planes)
         for (ptrdiff_t i = 0; i < VW * t->y_step; i += PW_CACHE_LINE)
             __builtin_prefetch(t->y + p * t->y_step + i, 1, 3);
     const int far = t->prefetch >= PW_FAR;

@@ -4,6 +4,9 @@
 
 #include "pointwise.h"
 
+/* How many there are. */
+enum { PW_ACTIVATIONS = PW_ACT_MISH + 1 };
+
 /* Most channels of a planar kernel, vectors of an interleaved one, channels of a transposing one,
  * and channels of a few_channels one. */
 enum { PW_MAX_MR = 14, PW_MAX_NR = 4, PW_MAX_TRANSPOSING_MR = 24, PW_MAX_FEW = 4 };
@@ -44,9 +47,9 @@ typedef struct pw_ahead {
  *
  * Planar kernels: pixels of x, y and r are contiguous. MR channels are computed.
  * Interleaved kernels: the channels of y and r are contiguous; there are `channels` of them. x may
- * have any strides. If `transposed` is set, the pixels of y and r are contiguous instead.
+ * have any strides. If `writes_planes` is set, the pixels of y and r are contiguous instead.
  * If `first` is 0, sums go on from `acc`. If `last` is 0, they go back there, and y and r are not
- * touched. acc is laid out as y would be if `transposed` were 0, with rows acc_step bytes apart.
+ * touched. acc is laid out as y would be if `writes_planes` were 0, with rows acc_step bytes apart.
  */
 typedef struct pw_ukernel_args {
     const char *x;
@@ -62,7 +65,7 @@ typedef struct pw_ukernel_args {
     const void *scale, *offset;
     const void *bias, *w; /* packed, see pack.c; w begins at this pass's first c */
     char *y;
-    ptrdiff_t y_step; /* planar, transposed: from channel to channel; else from pixel to pixel */
+    ptrdiff_t y_step; /* planar, writes_planes: from channel to channel; else from pixel to pixel */
     const char *r;    /* NULL: none */
     ptrdiff_t r_step;
     ptrdiff_t r_ahead; /* planar: how many bytes ahead r is fetched; 0: not at all */
@@ -72,8 +75,8 @@ typedef struct pw_ukernel_args {
     int64_t n;
     int channels; /* interleaved: channels of y to store; a planar kernel has a fixed number */
     int first, last;
-    int transposed; /* interleaved kernel, but y and r are planar */
-    int stream;     /* store past the caches: y, its planes and runs are 64-byte aligned */
+    int writes_planes; /* interleaved kernel, but y and r are planar */
+    int stream;        /* store past the caches: y, its planes and runs are 64-byte aligned */
     /* How many bytes ahead x is fetched; 0: not at all. Planar kernels have `ahead` instead: what
      * to fetch, which they move on; NULL: nothing. */
     ptrdiff_t prefetch;

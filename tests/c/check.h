@@ -12,13 +12,13 @@ typedef enum {
     BY_PLANAR,
     BY_INTERLEAVED,
     BY_TRANSPOSING,
-    BY_TRANSPOSED,
+    BY_TO_PLANES,
     BY_FEW_CHANNELS,
     MERGED,
     MERGED_PLANAR,
-    MERGED_TRANSPOSED,
+    MERGED_TO_PLANES,
     IN_PASSES,
-    TRANSPOSED_IN_PASSES,
+    TO_PLANES_IN_PASSES,
     X_STAGED,
     Y_STAGED,
     R_STAGED,
@@ -40,14 +40,14 @@ typedef enum {
 } feature;
 static const char *const feature_names[] = {"planar",
                                             "interleaved",
-                                            "rows",
-                                            "transposed",
+                                            "transposing",
+                                            "interleaved to planes",
                                             "few channels",
                                             "merged",
                                             "merged planar",
-                                            "merged transposed",
+                                            "merged to planes",
                                             "in passes",
-                                            "transposed in passes",
+                                            "to planes in passes",
                                             "x staged",
                                             "y staged",
                                             "r staged",
@@ -55,7 +55,7 @@ static const char *const feature_names[] = {"planar",
                                             "streamed",
                                             "streamed few channels",
                                             "affine planar",
-                                            "affine rows",
+                                            "affine transposing",
                                             "affine few channels",
                                             "affine staged",
                                             "affine wide",
@@ -129,19 +129,20 @@ static void free_plan(pw_plan *plan) {
 
 static void count_features(const pw_plan *plan) {
     const int planar = !plan->interleaved,
-              plain = !planar && !plan->transposed && !plan->few_channels;
-    const int rows = plain && plan->blocks[plan->n_blocks - 1].channels % plan->kernels->vector &&
-                     plan->blocks[plan->n_blocks - 1].width % plan->kernels->vector;
+              plain = !planar && !plan->interleaved_to_planes && !plan->few_channels;
+    const int transposing = plain &&
+                            plan->blocks[plan->n_blocks - 1].channels % plan->kernels->vector &&
+                            plan->blocks[plan->n_blocks - 1].width % plan->kernels->vector;
     seen[BY_PLANAR] += planar;
     seen[BY_INTERLEAVED] += plain && plan->blocks[0].width % plan->kernels->vector == 0;
-    seen[BY_TRANSPOSING] += rows;
-    seen[BY_TRANSPOSED] += plan->transposed;
+    seen[BY_TRANSPOSING] += transposing;
+    seen[BY_TO_PLANES] += plan->interleaved_to_planes;
     seen[BY_FEW_CHANNELS] += plan->few_channels;
     seen[MERGED] += plan->row_pixels && plain;
     seen[MERGED_PLANAR] += plan->row_pixels && planar;
-    seen[MERGED_TRANSPOSED] += plan->row_pixels && plan->transposed;
+    seen[MERGED_TO_PLANES] += plan->row_pixels && plan->interleaved_to_planes;
     seen[IN_PASSES] += plan->c_pass < plan->C;
-    seen[TRANSPOSED_IN_PASSES] += plan->c_pass < plan->C && plan->transposed;
+    seen[TO_PLANES_IN_PASSES] += plan->c_pass < plan->C && plan->interleaved_to_planes;
     seen[X_STAGED] += plan->stage_x;
     seen[Y_STAGED] += plan->stage_y;
     seen[R_STAGED] += plan->stage_r;
@@ -150,7 +151,7 @@ static void count_features(const pw_plan *plan) {
     seen[STREAMED_FEW_CHANNELS] += plan->stream && plan->few_channels;
     const int in_kernels = plan->affine == PW_AFFINE_IN_KERNELS;
     seen[AFFINE_PLANAR] += in_kernels && planar;
-    seen[AFFINE_TRANSPOSING] += in_kernels && rows;
+    seen[AFFINE_TRANSPOSING] += in_kernels && transposing;
     seen[AFFINE_FEW_CHANNELS] += in_kernels && plan->few_channels;
     seen[AFFINE_STAGED] += plan->affine == PW_AFFINE_STAGED;
     seen[AFFINE_WIDE] += plan->wide != NULL;
@@ -159,9 +160,9 @@ static void count_features(const pw_plan *plan) {
 static void check_features(void) {
     const pw_kernels *const *kernels = set->dtype;
     for (int i = 0; i < FEATURES; i++) {
-        const int transposes = i == BY_TRANSPOSING || i == BY_TRANSPOSED ||
-                               i == MERGED_TRANSPOSED || i == TRANSPOSED_IN_PASSES ||
-                               i == AFFINE_TRANSPOSING || i == HEAD_IN_TILES;
+        const int transposes = i == BY_TRANSPOSING || i == BY_TO_PLANES || i == MERGED_TO_PLANES ||
+                               i == TO_PLANES_IN_PASSES || i == AFFINE_TRANSPOSING ||
+                               i == HEAD_IN_TILES;
         const int few =
             i == BY_FEW_CHANNELS || i == STREAMED_FEW_CHANNELS || i == AFFINE_FEW_CHANNELS;
         if (seen[i] ||

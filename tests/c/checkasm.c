@@ -125,7 +125,7 @@ static void check_row_by_row(pw_dtype dtype, layout x, layout y) {
 }
 
 /* Pixels of 1..4 channels without gaps: every tail of P and every pair of C and K. */
-static void check_dense(pw_dtype dtype) {
+static void check_few_channels(pw_dtype dtype) {
     for (int64_t P = 1; P <= 140; P++)
         for (int i = 0; i < (P <= 70 ? 16 : 4); i++)
             check_shape(dtype, INTERLEAVED, INTERLEAVED, P <= 70 ? 1 + i / 4 : 1 + random_below(4),
@@ -240,7 +240,7 @@ static void check_activations(pw_dtype dtype) {
                   {5, 7, INTERLEAVED, 3},
                   {5, 64, INTERLEAVED, 3},
                   {40, 48, PLANAR, 3}};
-    for (int a = PW_ACT_NONE; a <= PW_ACT_MISH; a++)
+    for (int a = PW_ACT_NONE; a < PW_ACTIVATIONS; a++)
         for (int i = 0; i < 5; i++)
             for (int64_t P = 1; P <= 40; P += shapes[i].step) {
                 const test_case t = {.dtype = dtype,
@@ -313,7 +313,7 @@ static void check_set(void) {
         check_large(dtype, PLANAR, INTERLEAVED);
         check_large(dtype, INTERLEAVED, PLANAR);
         check_deep(dtype);
-        check_dense(dtype);
+        check_few_channels(dtype);
         check_streaming(dtype);
         check_activations(dtype);
         check_scratch(dtype);
