@@ -14,9 +14,9 @@ from setuptools.command.build_py import build_py
 #: Files without a stack protector: no caller decides on the length of a buffer on their stack.
 KERNELS = "c_src/isa/"
 
-#: Skylake to Cascade Lake run a loop from the slow decoders if a jump in it touches a 32-byte boundary,
-#: which made kernels up to 40% slower or not, as the linker placed them. gcc's assembler, or clang, can
-#: see to it; other CPUs lose nothing.
+#: Skylake to Cascade Lake leave their fast decoders at a jump that touches a 32-byte boundary:
+#: kernels were up to 40% slower or not, as the linker placed them. These options, of gcc's
+#: assembler and of clang, keep jumps off such boundaries.
 BRANCHES = "-Wa,-mbranches-within-32B-boundaries", "-mbranches-within-32B-boundaries"
 
 #: Python's own flags that name the build machine's libraries; the extension does not need them.
@@ -67,16 +67,8 @@ class OptionalBuildExt(build_ext):
             with open(source, "w", encoding="ascii") as file:
                 file.write("typedef int empty;\n")
             for flag in flags:
-                command = [
-                    *self.compiler.compiler_so,
-                    "-Werror",
-                    flag,
-                    "-c",
-                    source,
-                    "-o",
-                    os.devnull,
-                ]
-                if subprocess.run(command, capture_output=True).returncode == 0:
+                command = [*self.compiler.compiler_so, "-Werror", flag, "-c", source]
+                if subprocess.run(command, capture_output=True, cwd=folder).returncode == 0:
                     return [flag]
         return []
 
