@@ -2,7 +2,7 @@
  * that it calls are for one or the other. */
 #include "chain/plan.h"
 #include "chain/run.h"
-#include "conv/plan.h"
+#include "conv/planner.h"
 #include "conv/run.h"
 
 pw_status pw_run(const pw_plan *plan, const void *packed, const void *x, const void *r,

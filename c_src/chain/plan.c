@@ -5,8 +5,8 @@
 
 #include "chain/plan.h"
 #include "base/math.h"
-#include "conv/passes.h"
-#include "conv/plan.h"
+#include "conv/memory.h"
+#include "conv/planner.h"
 #include "cpu/caches.h"
 #include "threads/shares.h"
 

@@ -1,6 +1,6 @@
 /* Packs weights in the order in which kernels read them.
  *
- * For each group of channels, block by block (conv/plan.c cuts them), the bias, then the weights:
+ * For each group of channels, block by block (conv/planner.c cuts them), the bias, then the weights:
  *
  *     planar, transposing: MR       interleaved: n vectors of channels
  *     bias[k0 .. k0+MR)             bias[k0 .. k0+width), 0 past K

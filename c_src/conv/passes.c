@@ -2,6 +2,7 @@
 #include "conv/passes.h"
 #include "base/math.h"
 #include "base/scratch.h"
+#include "conv/memory.h"
 #include "conv/path.h"
 #include "conv/plan.h"
 #include "conv/present.h"
@@ -59,8 +60,6 @@ enum {
     AHEAD_FEW = 4096,
     /* What finishing a sum costs, in multiply-adds: that of an activation. */
     OUTPUT_WORK = 16,
-    /* Level 3, where the machine does not report it. */
-    DEFAULT_CACHE_BYTES = 16 << 20,
 };
 
 static int64_t planar_tile(const pw_plan *plan) {
@@ -227,11 +226,6 @@ static void lay_out_scratch(pw_plan *plan) {
     plan->scratch.present =
         pw_region(&end, plan->present != NULL, (int64_t)pw_present_scratch(plan), 1);
     plan->scratch.bytes = end;
-}
-
-int pw_worth_streaming(int64_t out, int64_t in) {
-    const int64_t known = pw_cache_bytes(3), cache = known ? known : DEFAULT_CACHE_BYTES;
-    return out > cache / 2 || (in && out + in > cache);
 }
 
 /* Whether to stream: y will not stay in the cache, and its lines can be written whole. */

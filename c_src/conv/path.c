@@ -1,7 +1,7 @@
 /* Chooses which kernels compute a problem, and which of its arrays go through scratch. */
 #include "conv/path.h"
 #include "base/math.h"
-#include "conv/passes.h"
+#include "conv/memory.h"
 #include "conv/plan.h"
 
 enum {

@@ -73,13 +73,6 @@ struct pw_plan {
     pw_block blocks[];
 };
 
-/* A plan that only serves to pack weights: in blocks of `width` channels and, for what is left, of
- * one. It cannot be run. */
-pw_plan *pw_plan_packing(const pw_kernel_set *, const pw_problem *, int width);
-
-/* Frees a plan that is no chain. */
-void pw_conv_free(pw_plan *);
-
 /* A thread that may have stored past the caches calls this before it says that it has finished. */
 static inline void pw_end_streaming(const pw_plan *plan) {
 #if defined(__x86_64__)

@@ -11,7 +11,6 @@
 #include "conv/copy.h"
 #include "conv/missing.h"
 #include "conv/plan.h"
-#include "conv/run.h"
 #include "conv/stage.h"
 
 #include <math.h>
@@ -220,11 +219,6 @@ static void gather_block(const pw_plan *plan, const pw_present_panel *in, const 
     for (int64_t j = 0; j < n; j++) lost[j] = plan->C - missed[j] < plan->channels_needed;
 }
 
-static void multiply(const pw_plan *product, const char *packed, const char *x, char *y, int64_t n,
-                     char *scratch) {
-    pw_run_strip(product, &(pw_strip){.packed = packed, .x = x, .y = y, .pixels = n}, 0, scratch);
-}
-
 static int is_zero(const char *value, size_t size) {
     float f;
     double d;
@@ -258,8 +252,10 @@ static void sum_block(const pw_plan *plan, const pw_present_panel *in, const lay
             pw_fill_row(plan, scratch + l->results + (k * plan->room + at) * y_size, lost, n);
         return;
     }
-    multiply(product, in->packed, scratch + l->x, sums, n, scratch + l->product);
-    multiply(product, of_sizes, scratch + l->there, sizes, n, scratch + l->product);
+    pw_strip strip = {.packed = in->packed, .x = scratch + l->x, .y = sums, .pixels = n};
+    in->run_strip(product, &strip, 0, scratch + l->product);
+    strip.packed = of_sizes, strip.x = scratch + l->there, strip.y = sizes;
+    in->run_strip(product, &strip, 0, scratch + l->product);
     for (int64_t j = 0; in->r.at && j < n; j++) from_r[j] = pixels[j] * in->r.j;
     for (int64_t k = 0; k < plan->K; k++) {
         const int weighs = !is_zero(total + k * size, (size_t)size);

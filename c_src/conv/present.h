@@ -2,7 +2,7 @@
 #ifndef PW_CONV_PRESENT_H
 #define PW_CONV_PRESENT_H
 
-#include "conv/plan.h"
+#include "conv/tiles.h"
 
 /* The panel of an item. */
 typedef struct pw_present_panel {
@@ -13,6 +13,8 @@ typedef struct pw_present_panel {
     pw_convert y_swap;  /* of y; NULL: none */
     int64_t c, k;       /* the group's first channels of x and of y */
     int64_t from, pixels;
+    /* pw_run_strip, which is above this unit. */
+    void (*run_strip)(const pw_plan *, const pw_strip *, int64_t prefix, char *scratch);
 } pw_present_panel;
 
 /* Makes plan->present, if the problem needs it. 0: no memory. */

@@ -109,6 +109,7 @@ static void run_item(const pw_plan *plan, const pw_item *it, char *scratch) {
             .k = it->k,
             .from = it->from,
             .pixels = it->pixels,
+            .run_strip = pw_run_strip,
         };
         present = pw_sum_present(plan, &panel, flags, scratch + plan->scratch.present);
     }

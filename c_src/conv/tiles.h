@@ -4,6 +4,13 @@
 
 #include "conv/plan.h"
 
+/* Pixels of one outer index. x begins at the first pixel of P, y and r at pixel `from`. */
+typedef struct pw_strip {
+    const char *packed, *x, *r;
+    char *y;
+    int64_t from, pixels;
+} pw_strip;
+
 /* A panel of pixels of one outer index and group of channels, for some of the blocks. x and mask
  * begin at the first pixel of P, y and r at the item's. */
 typedef struct pw_item {

@@ -1,5 +1,5 @@
 /* Cuts the output channels of a problem into blocks, for the path that was chosen. */
-#include "conv/plan.h"
+#include "conv/planner.h"
 #include "base/math.h"
 #include "conv/constants.h"
 #include "conv/passes.h"
