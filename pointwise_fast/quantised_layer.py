@@ -39,11 +39,12 @@ def _kept(value: Any, name: str) -> Any:
 
 
 class QConv1x1(OneLayer):
-    """A quantised 1x1 convolution whose weights, scales and zero points are checked once.
+    """A quantised 1x1 convolution whose weights are checked, copied and packed once.
 
     Parameters are those of `qconv1x1`, in its order. Whether x is of uint8 or of int8 is up to
-    each call, as far as `x_zero_point` is in the range of both. A layer may be shared by any
-    number of threads, and pickled.
+    each call, as far as `x_zero_point` is in the range of both. The weights are packed when a call
+    first needs them, for each of these dtypes. A layer may be shared by any number of threads, and
+    pickled.
 
     Attributes
     ----------
