@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from . import Plan
 from . import no_repeat as repeat_branches
 from . import run_in_turn as run_branches
 from .features import FLOATS, first_lacking
@@ -53,10 +54,13 @@ NAME = "numba"
 Array = npt.NDArray[Any]
 
 #: Multiply-adds that are not worth a second thread.
-_SERIAL_WORK = 500_000
+SERIAL_WORK = 500_000
+
+#: Bytes of one pixel's channels, of which a thread has some tens in its scratch.
+_MOST_BYTES = 8192
 
 #: Chunks that each thread finds, so that a slow core holds nobody up.
-_CHUNKS_PER_THREAD = 12
+CHUNKS_PER_THREAD = 12
 
 #: Bytes between the pixels that are read and those that are prefetched. Fifty planes, 7 ms: 256
 #: bytes take 11, and 512 to 1024 are equal.
@@ -71,7 +75,10 @@ def available() -> str | None:
     return None
 
 
-FEATURES = FLOATS | {"offset="}
+FEATURES = FLOATS | {
+    *("head='softmax'", "head='log_softmax'", "head='l2_normalize'", "head='argmax'"),
+    *("nodata=", "mask=", "offset="),
+}
 
 
 def unsupported(problem: Problem) -> str | None:
@@ -80,14 +87,28 @@ def unsupported(problem: Problem) -> str | None:
         return lacking
     if problem.scale is not None and not _has_fma():
         return "offset= without the CPU's fused multiply-adds"
-    # One block of filters reads a tile of x whole before it writes.
-    if problem.in_place and _blocks(problem, choose_tile(problem, *_machine())) > 1:
+    finish = f"head={problem.head!r}" if problem.head else "missing data"
+    if problem.head is not None or problem.missing is not None:
+        most = _MOST_BYTES // problem.dtype.itemsize
+        if problem.groups > 1:
+            return f"{finish} with groups={problem.groups}"
+        if max(problem.K, problem.C) > most:
+            return f"{finish} with more than {most} channels"
+    # One block of filters reads a tile of x whole before it writes; a head, all of a panel.
+    if problem.head is not None:
+        return None
+    if problem.in_place and _blocks(problem, choose_tile(problem, *machine())) > 1:
         return f"{problem.K} channels written over x"
     return None
 
 
-def plan(problem: Problem) -> NumbaPlan:
-    return NumbaPlan(problem)
+def plan(problem: Problem) -> Plan:
+    if problem.head is None and problem.missing is None:
+        return NumbaPlan(problem)
+    # Numba is not imported before it is needed.
+    from .numba_finish import FinishedPlan
+
+    return FinishedPlan(problem)
 
 
 def gradient(problem: Problem) -> None:
@@ -151,14 +172,14 @@ class NumbaPlan:
     repeat = None
 
     def __init__(self, problem: Problem) -> None:
-        with _lock:
-            self.tile = choose_tile(problem, *_machine())
-            self._worker = _compile_worker(self.tile)
-            self._fields = self._describe(problem)
+        with compiling:
+            self.tile = choose_tile(problem, *machine())
+            self.worker = _compile_worker(self.tile)
+            self.fields = self._describe(problem)
         self.problem = problem
         self.pack_key = (NAME, self.tile.t_type, self.tile.filters)
         work = problem.C // problem.groups * problem.K * problem.P * math.prod(problem.outer)
-        self._most_threads = 1 if work < _SERIAL_WORK else self._strips
+        self._most_threads = 1 if work < SERIAL_WORK else self._strips
 
     def _describe(self, problem: Problem) -> Array:
         """`numba_loops.FIELDS` without addresses."""
@@ -185,7 +206,7 @@ class NumbaPlan:
             f[[loops.A, loops.B]] = np.array(parameters, np.float64).view(np.int64)
         if problem.scale is not None:
             self._affine = np.array([problem.scale, problem.offset], problem.affine_dtype)
-            f[loops.SCALE], f[loops.OFFSET] = map(_address, self._affine)
+            f[loops.SCALE], f[loops.OFFSET] = map(address, self._affine)
         strip = loops.STRIP * (tile.N if tile.planar else tile.R)
         self._strips = -(-problem.P // strip) * math.prod(problem.outer) * problem.groups
         f[loops.STRIPS] = self._strips
@@ -215,18 +236,18 @@ class NumbaPlan:
         mask: Array | None = None,
     ) -> None:
         n = min(threads, self._most_threads)
-        fields = self._fields.copy()
+        fields = self.fields.copy()
         # The first of `numba_loops.FIELDS`; the counter that comes before them is at zero.
         fields[1:6] = (
-            self._strips if n == 1 else -(-self._strips // (n * _CHUNKS_PER_THREAD)),
-            _address(x),
-            _address(packed),
-            0 if residual is None else _address(residual),
-            _address(out),
+            self._strips if n == 1 else -(-self._strips // (n * CHUNKS_PER_THREAD)),
+            address(x),
+            address(packed),
+            0 if residual is None else address(residual),
+            address(out),
         )
-        at = _address(fields)
-        if n == 1 or not _launch(self._worker.address, at, n):
-            self._worker.call(at, 0)
+        at = address(fields)
+        if n == 1 or not launch(self.worker.address, at, n):
+            self.worker.call(at, 0)
 
     def conv(
         self,
@@ -241,7 +262,7 @@ class NumbaPlan:
         self.run(self.pack(weight, bias), x, residual, out, threads)
 
 
-def _address(array: Array) -> int:
+def address(array: Array) -> int:
     if array.flags.carray and array.size:  # then this way takes a third of the time
         return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
     address: int = array.__array_interface__["data"][0]
@@ -249,7 +270,7 @@ def _address(array: Array) -> int:
 
 
 @cache
-def _machine() -> tuple[int, int]:
+def machine() -> tuple[int, int]:
     """Bytes of a vector register and the number of them, of the CPU that Numba compiles for."""
     from numba.core.registry import cpu_target
 
@@ -269,7 +290,7 @@ def _has_fma() -> bool:
     return platform.machine().lower() in ("aarch64", "arm64") or "+fma," in features + ","
 
 
-class _CFunction:
+class CFunction:
     """A compiled worker or activation, which must outlive its address."""
 
     def __init__(self, compiled: Any) -> None:
@@ -281,21 +302,21 @@ class _CFunction:
 
 
 @cache
-def _compile_worker(tile: Tile) -> _CFunction:
+def _compile_worker(tile: Tile) -> CFunction:
     from .numba_loops import compile_worker
 
-    return _CFunction(compile_worker(*tile))
+    return CFunction(compile_worker(*tile))
 
 
 @cache
-def _compile_activation(name: str, t_type: Any, n: int) -> _CFunction:
+def _compile_activation(name: str, t_type: Any, n: int) -> CFunction:
     from .numba_activations import compile_activation
 
-    return _CFunction(compile_activation(name, t_type, n))
+    return CFunction(compile_activation(name, t_type, n))
 
 
 #: Held while something is compiled and while Numba's threads start: neither may be forked.
-_lock = threading.RLock()
+compiling = threading.RLock()
 
 #: Held by a running loop where Numba's own "workqueue" threads serve: two at once end the process.
 _one_at_a_time = threading.Lock()
@@ -310,13 +331,13 @@ def _after_fork_in_child() -> None:
     layer = sys.modules.get("numba.np.ufunc.parallel")
     if layer is not None and getattr(layer, "_is_initialized", True):
         _threads_work = False
-    _lock.release()
+    compiling.release()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_lock.acquire,
-        after_in_parent=_lock.release,
+        before=compiling.acquire,
+        after_in_parent=compiling.release,
         after_in_child=_after_fork_in_child,
     )
 
@@ -336,12 +357,12 @@ def _launcher() -> tuple[Any, Any]:
     return compile_launch(), parallel
 
 
-def _launch(worker: int, fields: int, n: int) -> bool:
+def launch(worker: int, fields: int, n: int) -> bool:
     """Run a worker on up to `n` threads; False where there can be none."""
     global _threads_work
     if not _threads_work:
         return False
-    with _lock:
+    with compiling:
         try:
             launch, numba = _launcher()
         except (ImportError, ValueError):  # or no threading layer can be loaded

@@ -63,7 +63,7 @@ def innermost_loops(assembly: str) -> list[str]:
 def test_inner_loop_is_packed_fused_and_does_not_spill(
     layout: str, dtype: np.dtype[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vector, _ = numba_parallel._machine()
+    vector, _ = numba_parallel.machine()
     if vector < 32:
         pytest.skip("this CPU has no AVX")
     from pointwise_fast.kernels import numba_loops, numba_tile
@@ -75,7 +75,7 @@ def test_inner_loop_is_packed_fused_and_does_not_spill(
         lambda decorator, signature, f: decorator(signature, **numba_loops.OPTIONS)(f),
     )
     tile = numba_parallel.choose_tile(
-        problem(50, 20, 5000, layout, dtype), *numba_parallel._machine()
+        problem(50, 20, 5000, layout, dtype), *numba_parallel.machine()
     )
     assembly = numba_loops.compile_worker(*tile)._library.get_asm_str()
     kind = "ps" if dtype == F4 else "pd"

@@ -1,0 +1,163 @@
+"""What Numba compiles for problems with heads or missing data: the loop over panels of pixels.
+
+A panel is so small that its sums stay in cache. A worker of `numba_loops` computes them as it does
+those of any problem: into scratch where there is a head, which then makes the output of them, else
+into the output itself. Pixels of which data are missing are found before and filled after that. All
+that depends on dtypes is called by address, so that this loop is compiled once.
+"""
+
+# What Numba compiles is typed by Numba.
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, call-arg, misc"
+# mypy: disable-error-code="attr-defined, var-annotated, import-untyped"
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import carray, cfunc, types
+from numba.extending import register_jitable
+
+from . import numba_tile
+from .numba_loops import (
+    CHUNK_STRIPS,
+    CLAIMED,
+    FIELDS,
+    OUT,
+    RESIDUAL,
+    STRIPS,
+    WEIGHTS,
+    P,
+    X,
+    compile_cached,
+    revision_of,
+)
+from .numba_tile import call, claim, load, pointer, store
+
+__all__ = ["AT_ONCE", "OWN_FIELDS", "PANEL_FIELDS", "compile_panels"]
+
+#: Pixels that heads and flags are computed for at once, whether there are as many or not: every
+#: pixel has the same instructions, and so the same bits, wherever a panel ends.
+AT_ONCE = 64
+
+#: What the loop is told: an array of int64. The outer axes follow: extents, then steps of x, of the
+#: output, of the residual and of the mask.
+PANEL_FIELDS = (
+    "claimed", "chunk_panels", "x", "weights", "residual", "out", "mask", "scratch",
+    "panels", "row_pixels", "room", "strip_pixels", "scratch_bytes", "flags_at", "sums_at",
+    "template", "worker", "flag", "head", "values", "nans", "fill", "fill_size", "out_channels",
+    "x_p", "residual_p", "out_k", "out_p", "mask_c", "mask_p", "mask_channels", "sums_row",
+    "outer_axes",
+)  # fmt: skip
+(
+    Q_CLAIMED, CHUNK_PANELS, Q_X, Q_WEIGHTS, Q_RESIDUAL, Q_OUT, MASK, SCRATCH,
+    PANELS, ROW_PIXELS, ROOM, STRIP_PIXELS, SCRATCH_BYTES, FLAGS_AT, SUMS_AT,
+    TEMPLATE, WORKER, FLAG, HEAD, VALUES, NANS, FILL, FILL_SIZE, OUT_CHANNELS,
+    Q_X_P, Q_RESIDUAL_P, Q_OUT_K, Q_OUT_P, MASK_C, MASK_P, MASK_CHANNELS, SUMS_ROW,
+    Q_OUTER_AXES,
+) = range(len(PANEL_FIELDS))  # fmt: skip
+
+#: What a thread has of its own at the start of its scratch: the fields of the worker for one panel,
+#: then these addresses. Each is followed by what fits into its part of the scratch.
+OWN_FIELDS = (*FIELDS, "flags", "sums", "target")
+FLAGS, SUMS, TARGET = range(len(FIELDS), len(OWN_FIELDS))
+
+
+@register_jitable
+def _flag_masked(q, mask, flags, n):
+    for c in range(q[MASK_CHANNELS]):
+        row = mask + c * q[MASK_C]
+        if q[MASK_P] == 1:
+            for j in range(n):
+                flags[j] |= load(np.uint8, row, j) != np.uint8(0)
+        else:
+            for j in range(n):
+                flags[j] |= load(np.uint8, row, j * q[MASK_P]) != np.uint8(0)
+
+
+@register_jitable
+def _list_flagged(flags, n, found):
+    """The numbers of the pixels that are flagged, and how many they are."""
+    count = 0
+    for j in range(n):
+        found[count] = j
+        count += flags[j]
+    return count
+
+
+@register_jitable
+def _fill(kind, fill, q, target, found, count):
+    value = kind(fill)
+    for k in range(q[OUT_CHANNELS]):
+        row = target + k * q[Q_OUT_K]
+        for i in range(count):
+            store(value, row, found[i] * q[Q_OUT_P])
+
+
+def compile_panels() -> Any:
+    """The loop over panels: a C function of `PANEL_FIELDS` and the number of a thread."""
+    revision = revision_of(numba_tile)
+    n_fields, n_own = len(FIELDS), len(OWN_FIELDS)
+
+    def panels(fields, thread):
+        _ = revision
+        q = carray(fields, (len(PANEL_FIELDS) + 320,))
+        scratch = q[SCRATCH] + thread * q[SCRATCH_BYTES]
+        own = carray(pointer(np.int64, scratch), (n_own,))
+        template = carray(pointer(np.int64, q[TEMPLATE]), (n_fields,))
+        for i in range(n_fields):
+            own[i] = template[i]
+        own[WEIGHTS] = q[Q_WEIGHTS]
+        own[FLAGS], own[SUMS] = scratch + q[FLAGS_AT], scratch + q[SUMS_AT]
+        # A byte for each pixel; behind them is room for the numbers of those that are flagged.
+        flags = carray(pointer(np.uint8, own[FLAGS]), (q[ROOM],))
+        found = carray(pointer(np.int64, own[FLAGS] + q[ROOM]), (q[ROOM] + 1,))
+        row_panels = (q[ROW_PIXELS] + q[ROOM] - 1) // q[ROOM]
+        while True:
+            first = claim(q.ctypes.data) * q[CHUNK_PANELS]
+            if first >= q[PANELS]:
+                break
+            for panel in range(first, min(first + q[CHUNK_PANELS], q[PANELS])):
+                p = panel % row_panels * q[ROOM]
+                n = min(q[ROOM], q[ROW_PIXELS] - p)
+                x, y = q[Q_X] + p * q[Q_X_P], q[Q_OUT] + p * q[Q_OUT_P]
+                r, mask = q[Q_RESIDUAL] + p * q[Q_RESIDUAL_P], q[MASK] + p * q[MASK_P]
+                index = panel // row_panels
+                axes = q[Q_OUTER_AXES]
+                for i in range(axes):
+                    at = len(PANEL_FIELDS) + axes - 1 - i
+                    place = index % q[at]
+                    index //= q[at]
+                    x += place * q[at + axes]
+                    y += place * q[at + 2 * axes]
+                    r += place * q[at + 3 * axes]
+                    mask += place * q[at + 4 * axes]
+                own[X], own[P], own[TARGET] = x, n, y
+                own[OUT] = own[SUMS] if q[HEAD] else y
+                own[RESIDUAL] = r if q[Q_RESIDUAL] else 0
+                lost = 0
+                if q[FLAG] or q[MASK]:
+                    for j in range(n):
+                        flags[j] = 0
+                    if q[FLAG]:
+                        call(q[FLAG], scratch, q.ctypes.data)
+                    if q[MASK]:
+                        _flag_masked(q, mask, flags, n)
+                    lost = _list_flagged(flags, n, found)
+                if lost < n:
+                    strips = (n + q[STRIP_PIXELS] - 1) // q[STRIP_PIXELS]
+                    own[CLAIMED], own[CHUNK_STRIPS], own[STRIPS] = 0, strips, strips
+                    call(q[WORKER], scratch, 0)
+                    if q[HEAD]:
+                        call(q[HEAD], scratch, q.ctypes.data)
+                if lost > 0:
+                    if q[FILL_SIZE] == 1:
+                        _fill(np.uint8, q[FILL], q, y, found, lost)
+                    elif q[FILL_SIZE] == 2:
+                        _fill(np.uint16, q[FILL], q, y, found, lost)
+                    elif q[FILL_SIZE] == 4:
+                        _fill(np.uint32, q[FILL], q, y, found, lost)
+                    else:
+                        _fill(np.uint64, q[FILL], q, y, found, lost)
+
+    return compile_cached(cfunc, types.void(types.CPointer(types.int64), types.int64), panels)
