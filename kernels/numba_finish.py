@@ -22,7 +22,7 @@ from .numba_parallel import (
     launch,
     machine,
 )
-from .numba_panels import AT_ONCE, OWN_FIELDS, PANEL_FIELDS
+from .numba_panels import OWN_FIELDS, PANEL_FIELDS, ROUND
 
 if TYPE_CHECKING:
     from pointwise_fast.problem import Problem
@@ -48,7 +48,7 @@ class FinishedPlan:
     def __init__(self, problem: Problem) -> None:
         size = problem.dtype.itemsize
         fit = min(_MOST_PIXELS, _PANEL_BYTES // ((problem.C + problem.K) * size), problem.P)
-        self._room = room = max(1, -(-fit // AT_ONCE)) * AT_ONCE
+        self._room = room = max(1, -(-fit // ROUND)) * ROUND
         self._row = room * size + _LINE  # not a power of 2: columns fall into all sets of a cache
         with compiling:
             self._sums = NumbaPlan(self._problem_of_panel(problem))
@@ -176,19 +176,20 @@ def _compile_panels() -> CFunction:
 
 def _compile_head(problem: Problem) -> CFunction:
     T = problem.dtype.type
+    lanes = machine()[0] // problem.dtype.itemsize
     if problem.head == "argmax":
-        return _compile_argmax(T, np.dtype(f"u{problem.out_dtype.itemsize}").type)
-    return _compile_other(problem.head, T)
+        return _compile_argmax(T, lanes, np.dtype(f"u{problem.out_dtype.itemsize}").type)
+    return _compile_other(problem.head, T, lanes)
 
 
 @cache
-def _compile_argmax(T: Any, label_type: Any) -> CFunction:
-    return CFunction(numba_heads.compile_argmax(T, label_type))
+def _compile_argmax(T: Any, lanes: int, label_type: Any) -> CFunction:
+    return CFunction(numba_heads.compile_argmax(T, lanes, label_type))
 
 
 @cache
-def _compile_other(name: Any, T: Any) -> CFunction:
-    return CFunction(numba_heads.compile_head(name, T))
+def _compile_other(name: Any, T: Any, lanes: int) -> CFunction:
+    return CFunction(numba_heads.compile_head(name, T, lanes))
 
 
 @cache

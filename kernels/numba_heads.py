@@ -1,7 +1,7 @@
-"""Heads for Numba: what is made of all channels of a pixel, from sums in scratch.
+"""Heads in LLVM's IR: what is made of all channels of a pixel, from sums in scratch.
 
-The sums are planes of as many pixels as a panel has. Loops over `AT_ONCE` pixels, whatever a panel
-has, become vectors; each pixel has its channels summed in their order.
+The sums are planes of a panel's pixels, of which a vector is taken at a time. Each pixel has its
+channels summed in their order.
 """
 
 # What Numba compiles is typed by Numba.
@@ -10,27 +10,19 @@ has, become vectors; each pixel has its channels summed in their order.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import carray, cfunc, types
-from numba.extending import register_jitable
+from numba.core import cgutils
+from numba.extending import intrinsic, register_jitable
 
 from . import numba_activations, numba_tile
-from .numba_activations import NUMBERS, exp_far_down, log
+from .numba_activations import LOG2_E, NUMBERS
 from .numba_loops import K, P, compile_cached, revision_of
-from .numba_panels import (
-    AT_ONCE,
-    OWN_FIELDS,
-    PANEL_FIELDS,
-    SUMS,
-    SUMS_ROW,
-    TARGET,
-    Q_OUT_K,
-    Q_OUT_P,
-)
-from .numba_tile import load, stack, store
+from .numba_panels import OWN_FIELDS, PANEL_FIELDS, Q_OUT_K, Q_OUT_P, SUMS, SUMS_ROW, TARGET
+from .numba_tile import Vectors, load, stack, store
 
 __all__ = ["compile_argmax", "compile_head"]
 
@@ -38,142 +30,240 @@ __all__ = ["compile_argmax", "compile_head"]
 _LEAST_NORM = 1e-12
 
 
-@register_jitable(forceinline=True)
-def _largest(y, row, n, size, most, T):
-    """NaN may get lost, but not in what follows: a sum over all channels has it."""
-    for j in range(AT_ONCE):
-        store(load(T, y, j * size), most, j * size)
-    for k in range(1, n):
-        for j in range(AT_ONCE):
-            v, best = load(T, y, k * row + j * size), load(T, most, j * size)
-            store(v if v > best else best, most, j * size)
+class _Planes(Vectors):
+    """Writes what is done with one vector of pixels in each of `n` planes."""
+
+    def __init__(self, builder: Any, T: Any, element: Any, lanes: int, y: Any, row: Any, n: Any):
+        super().__init__(builder, element, element, lanes, lanes)
+        self.lanes, self.y, self.row, self.n = lanes, y, row, n
+        self.m = NUMBERS[T]
+        self.kind = ir.VectorType(element, lanes)
+        self.size = np.dtype(T).itemsize
+        self.whole = ir.VectorType(ir.IntType(8 * self.size), lanes)
+
+    def constant(self, value: float) -> Any:
+        return ir.Constant(self.kind, [float(value)] * self.lanes)
+
+    def whole_constant(self, value: int) -> Any:
+        return ir.Constant(self.whole, [int(value)] * self.lanes)
+
+    def plane(self, k: Any) -> Any:
+        address = self.builder.gep(self.y, [self.builder.mul(k, self.row)])
+        return self.builder.bitcast(address, self.kind.as_pointer())
+
+    def of(self, k: Any) -> Any:
+        return self.builder.load(self.plane(k), align=1)
+
+    def put(self, value: Any, k: Any) -> None:
+        self.builder.store(value, self.plane(k), align=1)
+
+    def each(self) -> Any:
+        """A loop over the planes."""
+        return cgutils.for_range(self.builder, self.n)
+
+    def variable(self, value: Any) -> Any:
+        return cgutils.alloca_once_value(self.builder, value)
+
+    def where(self, condition: Any, yes: Any, no: Any) -> Any:
+        return self.builder.select(condition, yes, no)
+
+    def less(self, a: Any, b: Any) -> Any:
+        return self.builder.fcmp_ordered("<", a, b)
+
+    def polynomial(self, x: Any, terms: tuple[float, ...]) -> Any:
+        total = self.constant(terms[0])
+        for term in terms[1:]:
+            total = self.multiply_add(total, x, self.constant(term))
+        return total
+
+    def largest(self) -> Any:
+        """NaN may get lost, but not in what follows: a sum over all channels has it."""
+        most = self.variable(self.of(ir.Constant(self.n.type, 0)))
+        with self.each() as loop:
+            v, best = self.of(loop.index), self.builder.load(most)
+            self.builder.store(self.where(self.less(best, v), v, best), most)
+        return self.builder.load(most)
+
+    def exp(self, x: Any) -> Any:
+        """exp(x) for x <= 0 or NaN, down to 0 through the subnormal numbers."""
+        b, m = self.builder, self.m
+        is_far = self.less(x, self.constant(-m[6] / 2))
+        least = self.constant(-m[15])
+        x = self.where(self.less(x, least), least, x)
+        magic = self.constant(m[1])
+        rounded = self.multiply_add(x, self.constant(LOG2_E), magic)
+        n = b.fsub(rounded, magic)
+        r = self.multiply_add(n, self.constant(-m[4]), x)
+        r = self.multiply_add(n, self.constant(-m[5]), r)
+        # 2**shift times the result, where that itself may not be normal.
+        shift = self.where(is_far, self.constant(m[14]), self.constant(0))
+        exponent = b.add(b.bitcast(b.fadd(rounded, shift), self.whole), self.whole_constant(m[2]))
+        power = b.bitcast(b.shl(exponent, self.whole_constant(m[3])), self.kind)
+        found = self.multiply_add(power, b.fmul(r, self.polynomial(r, m[8])), power)
+        back = self.where(is_far, self.constant(2.0 ** -m[14]), self.constant(1))
+        return b.fmul(found, back)
+
+    def log(self, x: Any) -> Any:
+        """log(x) for normal x >= 1; NaN for NaN and infinity."""
+        b, m = self.builder, self.m
+        size, places = b.bitcast(x, self.whole), self.whole_constant(m[3])
+        # x = 2**n * f with f between the roots of 1/2 and 2, for which log(f) = 2 atanh(z).
+        n = b.ashr(b.sub(size, self.whole_constant(m[16])), places)
+        f = b.bitcast(b.sub(size, b.shl(n, places)), self.kind)
+        one, n = self.constant(1), b.sitofp(n, self.kind)
+        z = b.fdiv(b.fsub(f, one), b.fadd(f, one))
+        series = self.polynomial(b.fmul(z, z), m[9])
+        rest = self.multiply_add(n, self.constant(m[5]), b.fsub(x, x))
+        rest = self.multiply_add(b.fmul(self.constant(2), z), series, rest)
+        return self.multiply_add(n, self.constant(m[4]), rest)
+
+    def divide_all(self, by: Any, to: _Planes) -> None:
+        with self.each() as loop:
+            to.put(self.builder.fdiv(self.of(loop.index), by), loop.index)
 
 
-@register_jitable(forceinline=True)
-def _set_zero(target, size, T):
-    for j in range(AT_ONCE):
-        store(T(0), target, j * size)
+def _softmax(planes: _Planes, to: _Planes) -> None:
+    b = planes.builder
+    most, total = planes.largest(), planes.variable(planes.constant(0))
+    with planes.each() as loop:
+        power = planes.exp(b.fsub(planes.of(loop.index), most))
+        planes.put(power, loop.index)
+        b.store(b.fadd(b.load(total), power), total)
+    planes.divide_all(b.load(total), to)
 
 
-@register_jitable(forceinline=True)
-def _divide_all(y, row, n, size, by, T):
-    for k in range(n):
-        for j in range(AT_ONCE):
-            v = load(T, y, k * row + j * size)
-            store(v / load(T, by, j * size), y, k * row + j * size)
+def _log_softmax(planes: _Planes, to: _Planes) -> None:
+    b = planes.builder
+    most, total = planes.largest(), planes.variable(planes.constant(0))
+    with planes.each() as loop:
+        power = planes.exp(b.fsub(planes.of(loop.index), most))
+        b.store(b.fadd(b.load(total), power), total)
+    log_total = planes.log(b.load(total))
+    with planes.each() as loop:
+        to.put(b.fsub(b.fsub(planes.of(loop.index), most), log_total), loop.index)
 
 
-@register_jitable(forceinline=True)
-def _softmax(y, row, n, size, most, total, T, m):
-    _largest(y, row, n, size, most, T)
-    _set_zero(total, size, T)
-    for k in range(n):
-        for j in range(AT_ONCE):
-            at = k * row + j * size
-            power = exp_far_down(load(T, y, at) - load(T, most, j * size), T, m)
-            store(power, y, at)
-            store(load(T, total, j * size) + power, total, j * size)
-    _divide_all(y, row, n, size, total, T)
-
-
-@register_jitable(forceinline=True)
-def _log_softmax(y, row, n, size, most, total, T, m):
-    _largest(y, row, n, size, most, T)
-    _set_zero(total, size, T)
-    for k in range(n):
-        for j in range(AT_ONCE):
-            at = k * row + j * size
-            below = load(T, y, at) - load(T, most, j * size)
-            store(below, y, at)
-            power = exp_far_down(below, T, m)
-            store(load(T, total, j * size) + power, total, j * size)
-    for j in range(AT_ONCE):
-        store(log(load(T, total, j * size), T, m), total, j * size)
-    for k in range(n):
-        for j in range(AT_ONCE):
-            at = k * row + j * size
-            store(load(T, y, at) - load(T, total, j * size), y, at)
-
-
-@register_jitable(forceinline=True)
-def _l2_normalize(y, row, n, size, norm, total, T, m):
-    _set_zero(total, size, T)
-    for k in range(n):
-        for j in range(AT_ONCE):
-            v = load(T, y, k * row + j * size)
-            store(load(T, total, j * size) + v * v, total, j * size)
-    for j in range(AT_ONCE):
-        length = math.sqrt(load(T, total, j * size))
-        # Written so that NaN passes.
-        store(T(_LEAST_NORM) if length < T(_LEAST_NORM) else length, norm, j * size)
-    _divide_all(y, row, n, size, norm, T)
-
-
-@register_jitable(forceinline=True)
-def _put(sums, row, n, channels, size, target, q, T):
-    """Sums to the output."""
-    if q[Q_OUT_P] == size:
-        for k in range(channels):
-            for j in range(n):
-                store(load(T, sums, k * row + j * size), target, k * q[Q_OUT_K] + j * size)
-    else:
-        for j in range(n):
-            for k in range(channels):
-                at = k * q[Q_OUT_K] + j * q[Q_OUT_P]
-                store(load(T, sums, k * row + j * size), target, at)
+def _l2_normalize(planes: _Planes, to: _Planes) -> None:
+    b = planes.builder
+    total = planes.variable(planes.constant(0))
+    with planes.each() as loop:
+        v = planes.of(loop.index)
+        b.store(planes.multiply_add(v, v, b.load(total)), total)
+    norm, least = planes.square_root(b.load(total)), planes.constant(_LEAST_NORM)
+    # Written so that NaN passes.
+    planes.divide_all(planes.where(planes.less(norm, least), least, norm), to)
 
 
 _FUNCTIONS = {"softmax": _softmax, "log_softmax": _log_softmax, "l2_normalize": _l2_normalize}
 
 
-def compile_head(name: str, T: Any) -> Any:
-    """A C function of a thread's `OWN_FIELDS` and of `PANEL_FIELDS`."""
-    function, m, size = _FUNCTIONS[name], NUMBERS[T], np.dtype(T).itemsize
-    block = AT_ONCE * size
+@intrinsic
+def _head_of_vector(typingctx, name, T, lanes, y, row, n, target, target_row):
+    """A head but argmax of `lanes` pixels in `n` planes, written to `target`, which may be `y`."""
+    if not isinstance(name, types.StringLiteral) or not isinstance(lanes, types.IntegerLiteral):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        element = context.get_value_type(T.dtype)
+        dtype = np.float32 if element == ir.FloatType() else np.float64
+        y, row, n, target, target_row = arguments[3:]
+        y, target = (builder.inttoptr(p, ir.IntType(8).as_pointer()) for p in (y, target))
+        planes, to = (
+            _Planes(builder, dtype, element, lanes.literal_value, at, step, n)
+            for at, step in ((y, row), (target, target_row))
+        )
+        _FUNCTIONS[name.literal_value](planes, to)
+        return context.get_dummy_value()
+
+    return types.none(name, T, lanes, *[types.int64] * 5), codegen
+
+
+@intrinsic
+def _argmax_of_vector(typingctx, T, label_type, lanes, y, row, n, target):
+    """Dense labels of `lanes` pixels: the first of equal channels, or the first that is NaN."""
+    if not isinstance(lanes, types.IntegerLiteral):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        b, element = builder, context.get_value_type(T.dtype)
+        dtype = np.float32 if element == ir.FloatType() else np.float64
+        y, row, n, target = arguments[3:]
+        y = b.inttoptr(y, ir.IntType(8).as_pointer())
+        planes = _Planes(b, dtype, element, lanes.literal_value, y, row, n)
+        best = planes.variable(planes.of(ir.Constant(n.type, 0)))
+        label = planes.variable(planes.whole_constant(0))
+        number = planes.variable(planes.whole_constant(0))
+        with planes.each() as loop:
+            v, before, k = planes.of(loop.index), b.load(best), b.load(number)
+            # Not (v <= before), but for a NaN that is not the first.
+            better = b.and_(
+                b.fcmp_unordered(">", v, before), b.fcmp_ordered("==", before, before)
+            )
+            b.store(planes.where(better, v, before), best)
+            b.store(planes.where(better, k, b.load(label)), label)
+            b.store(b.add(k, planes.whole_constant(1)), number)
+        found = b.load(label)
+        kind = ir.VectorType(context.get_value_type(label_type.dtype), lanes.literal_value)
+        change = b.zext if kind.element.width > planes.whole.element.width else b.trunc
+        found = found if kind == planes.whole else change(found, kind)
+        b.store(found, b.inttoptr(target, kind.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.none(T, label_type, lanes, *[types.int64] * 4), codegen
+
+
+@register_jitable(forceinline=True)
+def _put(T, size, sums, row, channels, target, q, n):
+    """`n` pixels of the sums to an output whose pixels do not lie side by side."""
+    for j in range(n):
+        for k in range(channels):
+            at = k * q[Q_OUT_K] + j * q[Q_OUT_P]
+            store(load(T, sums, k * row + j * size), target, at)
+
+
+def compile_head(name: str, T: Any, lanes: int) -> Any:
+    """A C function of a thread's `OWN_FIELDS` and of `PANEL_FIELDS`: a head but argmax."""
+    size = np.dtype(T).itemsize
     revision = revision_of(numba_tile, numba_activations)
 
     def head(own_fields, fields):
         _ = revision
         own, q = carray(own_fields, (len(OWN_FIELDS),)), carray(fields, (len(PANEL_FIELDS),))
-        first, second = stack(block), stack(block)
-        for p in range(0, own[P], AT_ONCE):
-            function(own[SUMS] + p * size, q[SUMS_ROW], own[K], size, first, second, T, m)
-        _put(own[SUMS], q[SUMS_ROW], own[P], own[K], size, own[TARGET], q, T)
+        n, channels, row = own[P], own[K], q[SUMS_ROW]
+        dense = n // lanes * lanes if q[Q_OUT_P] == size else 0
+        for p in range(0, dense, lanes):
+            y, target = own[SUMS] + p * size, own[TARGET] + p * size
+            _head_of_vector(name, T, lanes, y, row, channels, target, q[Q_OUT_K])
+        # Rows of the sums go on to whole vectors.
+        for p in range(dense, n, lanes):
+            y = own[SUMS] + p * size
+            _head_of_vector(name, T, lanes, y, row, channels, y, row)
+        target = own[TARGET] + dense * q[Q_OUT_P]
+        _put(T, size, own[SUMS] + dense * size, row, channels, target, q, n - dense)
 
     return compile_cached(cfunc, _SIGNATURE, head)
 
 
-def compile_argmax(T: Any, label_type: Any) -> Any:
-    """`compile_head`, for labels of unsigned integers of their size."""
-    whole, size, label_size = NUMBERS[T][0], np.dtype(T).itemsize, np.dtype(label_type).itemsize
-    block = AT_ONCE * size
+def compile_argmax(T: Any, lanes: int, label_type: Any) -> Any:
+    """`compile_head` of argmax, for labels of unsigned integers of their size."""
+    size, label_size = np.dtype(T).itemsize, np.dtype(label_type).itemsize
+    buffer_size = lanes * label_size
     revision = revision_of(numba_tile)
 
     def argmax(own_fields, fields):
         _ = revision
         own, q = carray(own_fields, (len(OWN_FIELDS),)), carray(fields, (len(PANEL_FIELDS),))
-        most, labels = stack(block), stack(block)
-        row, step = q[SUMS_ROW], q[Q_OUT_P]
-        for p in range(0, own[P], AT_ONCE):
-            y = own[SUMS] + p * size
-            for j in range(AT_ONCE):
-                store(load(T, y, j * size), most, j * size)
-                store(whole(0), labels, j * size)
-            for k in range(1, own[K]):
-                for j in range(AT_ONCE):
-                    v, best = load(T, y, k * row + j * size), load(T, most, j * size)
-                    label = load(whole, labels, j * size)
-                    # The first of equal channels, or the first that is NaN.
-                    better = (v > best) | ((v != v) & (best == best))
-                    store(v if better else best, most, j * size)
-                    store(whole(k) if better else label, labels, j * size)
-            target, n = own[TARGET] + p * step, min(AT_ONCE, own[P] - p)
-            if step == label_size:
-                for j in range(n):
-                    store(label_type(load(whole, labels, j * size)), target, j * label_size)
-            else:
-                for j in range(n):
-                    store(label_type(load(whole, labels, j * size)), target, j * step)
+        n, channels, row, step = own[P], own[K], q[SUMS_ROW], q[Q_OUT_P]
+        buffer = stack(buffer_size)
+        dense = n // lanes * lanes if step == label_size else 0
+        for p in range(0, dense, lanes):
+            target = own[TARGET] + p * label_size
+            _argmax_of_vector(T, label_type, lanes, own[SUMS] + p * size, row, channels, target)
+        for p in range(dense, n, lanes):
+            _argmax_of_vector(T, label_type, lanes, own[SUMS] + p * size, row, channels, buffer)
+            for j in range(min(lanes, n - p)):
+                label = load(label_type, buffer, j * label_size)
+                store(label, own[TARGET] + p * step, j * step)
 
     return compile_cached(cfunc, _SIGNATURE, argmax)
 

@@ -86,7 +86,7 @@ def compile_flag(x_type: Any, lanes: int) -> Any:
         _ = revision
         own, q = carray(own_fields, (len(OWN_FIELDS),)), carray(fields, (len(PANEL_FIELDS),))
         n, x, x_c, x_p = own[P], own[X], own[X_C], own[X_P]
-        flags = carray(pointer(np.uint8, own[FLAGS]), (n,))
+        flags = carray(pointer(np.uint8, own[FLAGS]), (1,))
         if x_c == size and own[C] > 1:
             for j in range(n):
                 flags[j] = _misses_one(x_type, lanes, x + j * x_p, own[C], q[VALUES], q[NANS])

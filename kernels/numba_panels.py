@@ -34,11 +34,11 @@ from .numba_loops import (
 )
 from .numba_tile import call, claim, load, pointer, store
 
-__all__ = ["AT_ONCE", "OWN_FIELDS", "PANEL_FIELDS", "compile_panels"]
+__all__ = ["OWN_FIELDS", "PANEL_FIELDS", "ROUND", "compile_panels"]
 
-#: Pixels that heads and flags are computed for at once, whether there are as many or not: every
-#: pixel has the same instructions, and so the same bits, wherever a panel ends.
-AT_ONCE = 64
+#: Rows of sums in scratch have a multiple of so many pixels: whole vectors. A pixel is always part of
+#: one, and so has the same bits wherever a panel ends.
+ROUND = 64
 
 #: What the loop is told: an array of int64. The outer axes follow: extents, then steps of x, of the
 #: output, of the residual and of the mask.
@@ -110,8 +110,8 @@ def compile_panels() -> Any:
         own[WEIGHTS] = q[Q_WEIGHTS]
         own[FLAGS], own[SUMS] = scratch + q[FLAGS_AT], scratch + q[SUMS_AT]
         # A byte for each pixel; behind them is room for the numbers of those that are flagged.
-        flags = carray(pointer(np.uint8, own[FLAGS]), (q[ROOM],))
-        found = carray(pointer(np.int64, own[FLAGS] + q[ROOM]), (q[ROOM] + 1,))
+        flags = carray(pointer(np.uint8, own[FLAGS]), (1,))
+        found = carray(pointer(np.int64, own[FLAGS] + q[ROOM]), (1,))
         row_panels = (q[ROW_PIXELS] + q[ROOM] - 1) // q[ROOM]
         while True:
             first = claim(q.ctypes.data) * q[CHUNK_PANELS]

@@ -137,6 +137,10 @@ class Vectors:
         f = self.declare(f"llvm.fmuladd.{_mangled(x.type)}", x.type, [x.type] * 3)
         return self.builder.call(f, [x, y, z])
 
+    def square_root(self, x: Any) -> Any:
+        f = self.declare(f"llvm.sqrt.{_mangled(x.type)}", x.type, [x.type])
+        return self.builder.call(f, [x])
+
     def prefetch(self, address: Any) -> None:
         f = self.declare("llvm.prefetch.p0", ir.VoidType(), [_BYTE.as_pointer(), _I32, _I32, _I32])
         self.builder.call(f, [address, _I32(0), _I32(3), _I32(1)])
