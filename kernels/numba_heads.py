@@ -88,20 +88,22 @@ class _Planes(Vectors):
         """exp(x) for x <= 0 or NaN, down to 0 through the subnormal numbers."""
         b, m = self.builder, self.m
         is_far = self.less(x, self.constant(-m[6] / 2))
-        least = self.constant(-m[15])
-        x = self.where(self.less(x, least), least, x)
+        least, none = self.constant(-m[15]), self.constant(0)
+        is_0 = self.less(x, least)
+        x = self.where(is_0, least, x)
         magic = self.constant(m[1])
         rounded = self.multiply_add(x, self.constant(LOG2_E), magic)
         n = b.fsub(rounded, magic)
         r = self.multiply_add(n, self.constant(-m[4]), x)
         r = self.multiply_add(n, self.constant(-m[5]), r)
         # 2**shift times the result, where that itself may not be normal.
-        shift = self.where(is_far, self.constant(m[14]), self.constant(0))
+        shift = self.where(is_far, self.constant(m[14]), none)
         exponent = b.add(b.bitcast(b.fadd(rounded, shift), self.whole), self.whole_constant(m[2]))
         power = b.bitcast(b.shl(exponent, self.whole_constant(m[3])), self.kind)
         found = self.multiply_add(power, b.fmul(r, self.polynomial(r, m[8])), power)
         back = self.where(is_far, self.constant(2.0 ** -m[14]), self.constant(1))
-        return b.fmul(found, back)
+        # A product that underflows takes some hundred cycles.
+        return b.fmul(found, self.where(is_0, none, back))
 
     def log(self, x: Any) -> Any:
         """log(x) for normal x >= 1; NaN for NaN and infinity."""
