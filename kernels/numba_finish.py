@@ -12,17 +12,18 @@ import numpy.typing as npt
 
 from . import numba_heads, numba_missing, numba_panels
 from .numba_loops import STRIP
+from .numba_panels import OWN_FIELDS, PANEL_FIELDS, ROUND
 from .numba_parallel import (
     CHUNKS_PER_THREAD,
     SERIAL_WORK,
     CFunction,
     NumbaPlan,
     address,
+    choose_tile,
     compiling,
     launch,
     machine,
 )
-from .numba_panels import OWN_FIELDS, PANEL_FIELDS, ROUND
 
 if TYPE_CHECKING:
     from pointwise_fast.problem import Problem
@@ -49,7 +50,11 @@ class FinishedPlan:
         size = problem.dtype.itemsize
         fit = min(_MOST_PIXELS, _PANEL_BYTES // ((problem.C + problem.K) * size), problem.P)
         self._room = room = max(1, -(-fit // ROUND)) * ROUND
-        self._row = room * size + _LINE  # not a power of 2: columns fall into all sets of a cache
+        # Where channels of x lie side by side, those of the sums do.
+        self._is_planar = choose_tile(problem, *machine()).planar
+        lanes = machine()[0] // size
+        longest = room if self._is_planar else -(-problem.K // lanes) * lanes
+        self._row = longest * size + _LINE  # no power of 2: rows fall into all sets of a cache
         with compiling:
             self._sums = NumbaPlan(self._problem_of_panel(problem))
             self._loop = _compile_panels()
@@ -64,6 +69,8 @@ class FinishedPlan:
         """The sums of one panel, in scratch if they have a head."""
         residual = problem.residual_strides
         in_scratch = self._row, problem.dtype.itemsize
+        if not self._is_planar:
+            in_scratch = in_scratch[::-1]
         return replace(
             problem,
             outer=(),
@@ -89,8 +96,13 @@ class FinishedPlan:
         # The fields, flags, numbers of flagged pixels, sums.
         f[at.FLAGS_AT] = -(-len(OWN_FIELDS) * 8 // _LINE) * _LINE
         f[at.SUMS_AT] = f[at.FLAGS_AT] + room + (room + _LINE // 8) * 8
-        f[at.SCRATCH_BYTES] = f[at.SUMS_AT] + (problem.K * self._row if problem.head else 0)
-        f[at.SUMS_ROW] = self._row
+        f[at.SCRATCH_BYTES] = f[at.SUMS_AT]
+        if problem.head is not None:
+            rows = problem.K if self._is_planar else room
+            f[at.BUFFER_AT] = f[at.SUMS_AT] + rows * self._row
+            vectors = 0 if self._is_planar else -(-problem.K // tile.lanes) * tile.lanes
+            f[at.SCRATCH_BYTES] = f[at.BUFFER_AT] + vectors * machine()[0]
+            f[at.SUMS_ROW if self._is_planar else at.SUMS_P] = self._row
         f[at.TEMPLATE], f[at.WORKER] = address(self._sums.fields), self._sums.worker.address
         f[at.OUT_CHANNELS] = problem.out_channels
         *x_outer, _, f[at.Q_X_P] = problem.x_strides
@@ -105,7 +117,11 @@ class FinishedPlan:
         if problem.missing is not None:
             with np.errstate(over="ignore"):
                 fill = problem.out_dtype.type(problem.missing.fill)
-            f[at.FILL], f[at.FILL_SIZE] = fill.view(f"i{fill.itemsize}"), fill.itemsize
+            f[at.FILL] = fill.view(f"i{fill.itemsize}")
+            f[at.FIND], f[at.PUT_FILL] = (
+                _compile_find().address,
+                _compile_fill(fill.itemsize).address,
+            )
             if problem.missing.nodata is not None:
                 lanes = machine()[0] // problem.x_dtype.itemsize
                 self._values, self._nans = _values_and_nans(problem, lanes)
@@ -190,6 +206,16 @@ def _compile_argmax(T: Any, lanes: int, label_type: Any) -> CFunction:
 @cache
 def _compile_other(name: Any, T: Any, lanes: int) -> CFunction:
     return CFunction(numba_heads.compile_head(name, T, lanes))
+
+
+@cache
+def _compile_find() -> CFunction:
+    return CFunction(numba_missing.compile_find())
+
+
+@cache
+def _compile_fill(size: int) -> CFunction:
+    return CFunction(numba_missing.compile_fill(size))
 
 
 @cache

@@ -1,7 +1,7 @@
 """Heads in LLVM's IR: what is made of all channels of a pixel, from sums in scratch.
 
-The sums are planes of a panel's pixels, of which a vector is taken at a time. Each pixel has its
-channels summed in their order.
+A vector of pixels is taken at a time, each channel of which is a vector; where the sums have the
+channels of a pixel side by side, it is turned. Each pixel has its channels summed in their order.
 """
 
 # What Numba compiles is typed by Numba.
@@ -18,11 +18,22 @@ from numba import carray, cfunc, types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
-from . import numba_activations, numba_tile
+from . import numba_activations, numba_loops, numba_panels, numba_tile, numba_turn
 from .numba_activations import LOG2_E, NUMBERS
 from .numba_loops import K, P, compile_cached, revision_of
-from .numba_panels import OWN_FIELDS, PANEL_FIELDS, Q_OUT_K, Q_OUT_P, SUMS, SUMS_ROW, TARGET
+from .numba_panels import (
+    BUFFER,
+    OWN_FIELDS,
+    PANEL_FIELDS,
+    Q_OUT_K,
+    Q_OUT_P,
+    SUMS,
+    SUMS_P,
+    SUMS_ROW,
+    TARGET,
+)
 from .numba_tile import Vectors, load, stack, store
+from .numba_turn import turn_block
 
 __all__ = ["compile_argmax", "compile_head"]
 
@@ -198,9 +209,7 @@ def _argmax_of_vector(typingctx, T, label_type, lanes, y, row, n, target):
         with planes.each() as loop:
             v, before, k = planes.of(loop.index), b.load(best), b.load(number)
             # Not (v <= before), but for a NaN that is not the first.
-            better = b.and_(
-                b.fcmp_unordered(">", v, before), b.fcmp_ordered("==", before, before)
-            )
+            better = b.and_(b.fcmp_unordered(">", v, before), b.fcmp_ordered("==", before, before))
             b.store(planes.where(better, v, before), best)
             b.store(planes.where(better, k, b.load(label)), label)
             b.store(b.add(k, planes.whole_constant(1)), number)
@@ -215,33 +224,56 @@ def _argmax_of_vector(typingctx, T, label_type, lanes, y, row, n, target):
 
 
 @register_jitable(forceinline=True)
-def _put(T, size, sums, row, channels, target, q, n):
-    """`n` pixels of the sums to an output whose pixels do not lie side by side."""
-    for j in range(n):
+def _planes_at(T, size, lanes, own, q, p):
+    """Where the planes of a vector of pixels lie, and the step between them.
+
+    Pixels whose channels lie side by side are turned first.
+    """
+    if not q[SUMS_P]:
+        return own[SUMS] + p * size, q[SUMS_ROW]
+    buffer, row = own[BUFFER], lanes * size
+    for k in range(0, own[K], lanes):
+        source = own[SUMS] + p * q[SUMS_P] + k * size
+        turn_block(T, lanes, 1, source, q[SUMS_P], buffer + k * row, row, lanes, lanes)
+    return buffer, row
+
+
+@register_jitable(forceinline=True)
+def _put(T, size, lanes, y, row, channels, target, q, n):
+    """`n` pixels of planes to an output that has no such planes."""
+    step = q[Q_OUT_P]
+    if q[Q_OUT_K] == size:
+        for k in range(0, channels, lanes):
+            there = min(lanes, channels - k)
+            turn_block(T, lanes, 0, y + k * row, row, target + k * size, step, there, n)
+    else:
         for k in range(channels):
-            at = k * q[Q_OUT_K] + j * q[Q_OUT_P]
-            store(load(T, sums, k * row + j * size), target, at)
+            for j in range(n):
+                store(load(T, y, k * row + j * size), target, k * q[Q_OUT_K] + j * step)
+
+
+def _revision() -> int:
+    return revision_of(numba_activations, numba_loops, numba_panels, numba_tile, numba_turn)
 
 
 def compile_head(name: str, T: Any, lanes: int) -> Any:
     """A C function of a thread's `OWN_FIELDS` and of `PANEL_FIELDS`: a head but argmax."""
     size = np.dtype(T).itemsize
-    revision = revision_of(numba_tile, numba_activations)
+    revision = _revision()
 
     def head(own_fields, fields):
         _ = revision
         own, q = carray(own_fields, (len(OWN_FIELDS),)), carray(fields, (len(PANEL_FIELDS),))
-        n, channels, row = own[P], own[K], q[SUMS_ROW]
-        dense = n // lanes * lanes if q[Q_OUT_P] == size else 0
-        for p in range(0, dense, lanes):
-            y, target = own[SUMS] + p * size, own[TARGET] + p * size
-            _head_of_vector(name, T, lanes, y, row, channels, target, q[Q_OUT_K])
-        # Rows of the sums go on to whole vectors.
-        for p in range(dense, n, lanes):
-            y = own[SUMS] + p * size
-            _head_of_vector(name, T, lanes, y, row, channels, y, row)
-        target = own[TARGET] + dense * q[Q_OUT_P]
-        _put(T, size, own[SUMS] + dense * size, row, channels, target, q, n - dense)
+        n, channels, step = own[P], own[K], q[Q_OUT_P]
+        for p in range(0, n, lanes):
+            y, row = _planes_at(T, size, lanes, own, q, p)
+            target, target_row, left = own[TARGET] + p * step, q[Q_OUT_K], min(lanes, n - p)
+            in_place = step != size or left < lanes
+            if in_place:
+                target, target_row = y, row
+            _head_of_vector(name, T, lanes, y, row, channels, target, target_row)
+            if in_place:
+                _put(T, size, lanes, y, row, channels, own[TARGET] + p * step, q, left)
 
     return compile_cached(cfunc, _SIGNATURE, head)
 
@@ -250,22 +282,22 @@ def compile_argmax(T: Any, lanes: int, label_type: Any) -> Any:
     """`compile_head` of argmax, for labels of unsigned integers of their size."""
     size, label_size = np.dtype(T).itemsize, np.dtype(label_type).itemsize
     buffer_size = lanes * label_size
-    revision = revision_of(numba_tile)
+    revision = _revision()
 
     def argmax(own_fields, fields):
         _ = revision
         own, q = carray(own_fields, (len(OWN_FIELDS),)), carray(fields, (len(PANEL_FIELDS),))
-        n, channels, row, step = own[P], own[K], q[SUMS_ROW], q[Q_OUT_P]
+        n, step = own[P], q[Q_OUT_P]
         buffer = stack(buffer_size)
-        dense = n // lanes * lanes if step == label_size else 0
-        for p in range(0, dense, lanes):
-            target = own[TARGET] + p * label_size
-            _argmax_of_vector(T, label_type, lanes, own[SUMS] + p * size, row, channels, target)
-        for p in range(dense, n, lanes):
-            _argmax_of_vector(T, label_type, lanes, own[SUMS] + p * size, row, channels, buffer)
-            for j in range(min(lanes, n - p)):
-                label = load(label_type, buffer, j * label_size)
-                store(label, own[TARGET] + p * step, j * step)
+        for p in range(0, n, lanes):
+            y, row = _planes_at(T, size, lanes, own, q, p)
+            target, left = own[TARGET] + p * step, min(lanes, n - p)
+            if step == label_size and left == lanes:
+                _argmax_of_vector(T, label_type, lanes, y, row, own[K], target)
+            else:
+                _argmax_of_vector(T, label_type, lanes, y, row, own[K], buffer)
+                for j in range(left):
+                    store(load(label_type, buffer, j * label_size), target, j * step)
 
     return compile_cached(cfunc, _SIGNATURE, argmax)
 

@@ -1,4 +1,4 @@
-"""Missing data for Numba: which pixels of a panel miss a channel, by the values of x."""
+"""Missing data for Numba: which pixels of a panel miss a channel, and what they get instead."""
 
 # What Numba compiles is typed by Numba.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, call-arg, misc"
@@ -14,12 +14,30 @@ from numba import carray, cfunc, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from . import numba_tile
+from . import numba_loops, numba_panels, numba_tile
 from .numba_loops import AHEAD, X_C, X_P, C, P, X, compile_cached, revision_of
-from .numba_panels import FLAGS, NANS, OWN_FIELDS, PANEL_FIELDS, VALUES
-from .numba_tile import Vectors, load, pointer
+from .numba_panels import (
+    FILL,
+    FLAG,
+    FLAGS,
+    FOUND,
+    LOST,
+    MASK_C,
+    MASK_CHANNELS,
+    MASK_HERE,
+    MASK_P,
+    NANS,
+    OUT_CHANNELS,
+    OWN_FIELDS,
+    PANEL_FIELDS,
+    Q_OUT_K,
+    Q_OUT_P,
+    TARGET,
+    VALUES,
+)
+from .numba_tile import Vectors, call, load, store
 
-__all__ = ["compile_flag"]
+__all__ = ["compile_fill", "compile_find", "compile_flag"]
 
 
 @intrinsic
@@ -105,31 +123,86 @@ def _flag_vector(typingctx, x_type, lanes, whole, x, x_c, n, values, nans, flags
     return types.none(x_type, lanes, whole, *[types.int64] * 8), codegen
 
 
+def _revision() -> int:
+    return revision_of(numba_loops, numba_panels, numba_tile)
+
+
+def compile_find() -> Any:
+    """Flags the pixels that miss a channel, by a function of `compile_flag` and by the mask.
+
+    As all here, a C function of a thread's `OWN_FIELDS` and of `PANEL_FIELDS`.
+    """
+    revision = _revision()
+
+    def find(own_fields, fields):
+        _ = revision
+        own, q = carray(own_fields, (len(OWN_FIELDS),)), carray(fields, (len(PANEL_FIELDS),))
+        n, step, flags, found = own[P], q[MASK_P], own[FLAGS], own[FOUND]
+        for j in range(n):
+            store(np.uint8(0), flags, j)
+        if q[FLAG]:
+            call(q[FLAG], own.ctypes.data, q.ctypes.data)
+        if own[MASK_HERE]:
+            for c in range(q[MASK_CHANNELS]):
+                row = own[MASK_HERE] + c * q[MASK_C]
+                for j in range(n):
+                    masked = load(np.uint8, row, j * step) != np.uint8(0)
+                    store(np.uint8(load(np.uint8, flags, j) | masked), flags, j)
+        count = 0
+        for j in range(n):
+            store(j, found, count * 8)
+            count += 1 if load(np.uint8, flags, j) else 0
+        own[LOST] = count
+
+    return compile_cached(cfunc, _SIGNATURE, find)
+
+
+def compile_fill(size: int) -> Any:
+    """Fills the channels of the pixels that are flagged, of so many bytes."""
+    kind = np.dtype(f"u{size}").type
+    revision = _revision()
+
+    def fill(own_fields, fields):
+        _ = revision
+        own, q = carray(own_fields, (len(OWN_FIELDS),)), carray(fields, (len(PANEL_FIELDS),))
+        value, step, found = kind(q[FILL]), q[Q_OUT_P], own[FOUND]
+        for k in range(q[OUT_CHANNELS]):
+            row = own[TARGET] + k * q[Q_OUT_K]
+            for i in range(own[LOST]):
+                store(value, row, load(np.int64, found, i * 8) * step)
+
+    return compile_cached(cfunc, _SIGNATURE, fill)
+
+
+_SIGNATURE = types.void(*[types.CPointer(types.int64)] * 2)
+
+
 def compile_flag(x_type: Any, lanes: int) -> Any:
-    """A C function of a thread's `OWN_FIELDS` and of `PANEL_FIELDS`."""
+    """Flags the pixels that have, in a channel, the value that stands for none."""
     size = np.dtype(x_type).itemsize
-    revision = revision_of(numba_tile)
+    revision = _revision()
 
     def flag(own_fields, fields):
         _ = revision
         own, q = carray(own_fields, (len(OWN_FIELDS),)), carray(fields, (len(PANEL_FIELDS),))
         n, x, x_c, x_p = own[P], own[X], own[X_C], own[X_P]
-        flags = carray(pointer(np.uint8, own[FLAGS]), (1,))
+        flags = own[FLAGS]
         if x_c == size and own[C] > 1:
             for j in range(n):
-                flags[j] = _misses_one(x_type, lanes, x + j * x_p, own[C], q[VALUES], q[NANS])
+                missing = _misses_one(x_type, lanes, x + j * x_p, own[C], q[VALUES], q[NANS])
+                store(np.uint8(missing), flags, j)
             return
         if x_p == size:
             whole = n // lanes * lanes
             for p in range(0, whole, lanes):
                 _flag_vector(
                     x_type, lanes, 1, x + p * size, x_c, own[C], q[VALUES], q[NANS],
-                    own[FLAGS] + p, lanes, own[AHEAD],
+                    flags + p, lanes, own[AHEAD],
                 )  # fmt: skip
             if whole < n:
                 _flag_vector(
                     x_type, lanes, 0, x + whole * size, x_c, own[C], q[VALUES], q[NANS],
-                    own[FLAGS] + whole, n - whole, 0,
+                    flags + whole, n - whole, 0,
                 )  # fmt: skip
             return
         for c in range(own[C]):
@@ -140,6 +213,7 @@ def compile_flag(x_type: Any, lanes: int) -> Any:
             row = x + c * x_c
             for j in range(n):
                 v = load(x_type, row, j * x_p)
-                flags[j] |= (v != v) if is_nan else (v == value)
+                if (v != v) if is_nan else (v == value):
+                    store(np.uint8(1), flags, j)
 
-    return compile_cached(cfunc, types.void(*[types.CPointer(types.int64)] * 2), flag)
+    return compile_cached(cfunc, _SIGNATURE, flag)

@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 from numba import carray, cfunc, types
-from numba.extending import register_jitable
 
-from . import numba_tile
+from . import numba_loops, numba_tile
 from .numba_loops import (
     CHUNK_STRIPS,
     CLAIMED,
@@ -32,12 +31,12 @@ from .numba_loops import (
     compile_cached,
     revision_of,
 )
-from .numba_tile import call, claim, load, pointer, store
+from .numba_tile import call, claim, pointer
 
 __all__ = ["OWN_FIELDS", "PANEL_FIELDS", "ROUND", "compile_panels"]
 
-#: Rows of sums in scratch have a multiple of so many pixels: whole vectors. A pixel is always part of
-#: one, and so has the same bits wherever a panel ends.
+#: Panels have room for a multiple of so many pixels: whole vectors. A pixel is always part of one,
+#: and so has the same bits wherever a panel ends.
 ROUND = 64
 
 #: What the loop is told: an array of int64. The outer axes follow: extents, then steps of x, of the
@@ -45,58 +44,28 @@ ROUND = 64
 PANEL_FIELDS = (
     "claimed", "chunk_panels", "x", "weights", "residual", "out", "mask", "scratch",
     "panels", "row_pixels", "room", "strip_pixels", "scratch_bytes", "flags_at", "sums_at",
-    "template", "worker", "flag", "head", "values", "nans", "fill", "fill_size", "out_channels",
-    "x_p", "residual_p", "out_k", "out_p", "mask_c", "mask_p", "mask_channels", "sums_row",
-    "outer_axes",
+    "template", "worker", "head", "find", "flag", "put_fill", "values", "nans", "fill",
+    "out_channels", "x_p", "residual_p", "out_k", "out_p", "mask_c", "mask_p", "mask_channels",
+    "sums_row", "sums_p", "buffer_at", "outer_axes",
 )  # fmt: skip
 (
     Q_CLAIMED, CHUNK_PANELS, Q_X, Q_WEIGHTS, Q_RESIDUAL, Q_OUT, MASK, SCRATCH,
     PANELS, ROW_PIXELS, ROOM, STRIP_PIXELS, SCRATCH_BYTES, FLAGS_AT, SUMS_AT,
-    TEMPLATE, WORKER, FLAG, HEAD, VALUES, NANS, FILL, FILL_SIZE, OUT_CHANNELS,
-    Q_X_P, Q_RESIDUAL_P, Q_OUT_K, Q_OUT_P, MASK_C, MASK_P, MASK_CHANNELS, SUMS_ROW,
-    Q_OUTER_AXES,
+    TEMPLATE, WORKER, HEAD, FIND, FLAG, PUT_FILL, VALUES, NANS, FILL,
+    OUT_CHANNELS, Q_X_P, Q_RESIDUAL_P, Q_OUT_K, Q_OUT_P, MASK_C, MASK_P, MASK_CHANNELS,
+    SUMS_ROW, SUMS_P, BUFFER_AT, Q_OUTER_AXES,
 ) = range(len(PANEL_FIELDS))  # fmt: skip
 
-#: What a thread has of its own at the start of its scratch: the fields of the worker for one panel,
-#: then these addresses. Each is followed by what fits into its part of the scratch.
-OWN_FIELDS = (*FIELDS, "flags", "sums", "target")
-FLAGS, SUMS, TARGET = range(len(FIELDS), len(OWN_FIELDS))
-
-
-@register_jitable
-def _flag_masked(q, mask, flags, n):
-    for c in range(q[MASK_CHANNELS]):
-        row = mask + c * q[MASK_C]
-        if q[MASK_P] == 1:
-            for j in range(n):
-                flags[j] |= load(np.uint8, row, j) != np.uint8(0)
-        else:
-            for j in range(n):
-                flags[j] |= load(np.uint8, row, j * q[MASK_P]) != np.uint8(0)
-
-
-@register_jitable
-def _list_flagged(flags, n, found):
-    """The numbers of the pixels that are flagged, and how many they are."""
-    count = 0
-    for j in range(n):
-        found[count] = j
-        count += flags[j]
-    return count
-
-
-@register_jitable
-def _fill(kind, fill, q, target, found, count):
-    value = kind(fill)
-    for k in range(q[OUT_CHANNELS]):
-        row = target + k * q[Q_OUT_K]
-        for i in range(count):
-            store(value, row, found[i] * q[Q_OUT_P])
+#: What a thread has of its own at the start of its scratch: the fields of the worker for one panel;
+#: addresses of the flags of pixels, bytes, and of the numbers of those that are flagged, of sums and
+#: a buffer for a head, of the panel's output and mask; how many pixels are flagged.
+OWN_FIELDS = (*FIELDS, "flags", "found", "sums", "buffer", "target", "mask", "lost")
+FLAGS, FOUND, SUMS, BUFFER, TARGET, MASK_HERE, LOST = range(len(FIELDS), len(OWN_FIELDS))
 
 
 def compile_panels() -> Any:
     """The loop over panels: a C function of `PANEL_FIELDS` and the number of a thread."""
-    revision = revision_of(numba_tile)
+    revision = revision_of(numba_loops, numba_tile)
     n_fields, n_own = len(FIELDS), len(OWN_FIELDS)
 
     def panels(fields, thread):
@@ -109,9 +78,7 @@ def compile_panels() -> Any:
             own[i] = template[i]
         own[WEIGHTS] = q[Q_WEIGHTS]
         own[FLAGS], own[SUMS] = scratch + q[FLAGS_AT], scratch + q[SUMS_AT]
-        # A byte for each pixel; behind them is room for the numbers of those that are flagged.
-        flags = carray(pointer(np.uint8, own[FLAGS]), (1,))
-        found = carray(pointer(np.int64, own[FLAGS] + q[ROOM]), (1,))
+        own[FOUND], own[BUFFER] = own[FLAGS] + q[ROOM], scratch + q[BUFFER_AT]
         row_panels = (q[ROW_PIXELS] + q[ROOM] - 1) // q[ROOM]
         while True:
             first = claim(q.ctypes.data) * q[CHUNK_PANELS]
@@ -135,29 +102,17 @@ def compile_panels() -> Any:
                 own[X], own[P], own[TARGET] = x, n, y
                 own[OUT] = own[SUMS] if q[HEAD] else y
                 own[RESIDUAL] = r if q[Q_RESIDUAL] else 0
-                lost = 0
-                if q[FLAG] or q[MASK]:
-                    for j in range(n):
-                        flags[j] = 0
-                    if q[FLAG]:
-                        call(q[FLAG], scratch, q.ctypes.data)
-                    if q[MASK]:
-                        _flag_masked(q, mask, flags, n)
-                    lost = _list_flagged(flags, n, found)
-                if lost < n:
+                own[LOST] = 0
+                if q[FIND]:
+                    own[MASK_HERE] = mask if q[MASK] else 0
+                    call(q[FIND], scratch, q.ctypes.data)
+                if own[LOST] < n:
                     strips = (n + q[STRIP_PIXELS] - 1) // q[STRIP_PIXELS]
                     own[CLAIMED], own[CHUNK_STRIPS], own[STRIPS] = 0, strips, strips
                     call(q[WORKER], scratch, 0)
                     if q[HEAD]:
                         call(q[HEAD], scratch, q.ctypes.data)
-                if lost > 0:
-                    if q[FILL_SIZE] == 1:
-                        _fill(np.uint8, q[FILL], q, y, found, lost)
-                    elif q[FILL_SIZE] == 2:
-                        _fill(np.uint16, q[FILL], q, y, found, lost)
-                    elif q[FILL_SIZE] == 4:
-                        _fill(np.uint32, q[FILL], q, y, found, lost)
-                    else:
-                        _fill(np.uint64, q[FILL], q, y, found, lost)
+                if own[LOST] > 0:
+                    call(q[PUT_FILL], scratch, q.ctypes.data)
 
     return compile_cached(cfunc, types.void(types.CPointer(types.int64), types.int64), panels)

@@ -7,6 +7,9 @@ strides: R pixels of N filters, the weights in vectors and x broadcast.
 Workers (`numba_loops`) are compiled to C functions. One thread calls its worker directly; many
 call it from a parallel loop of Numba's, and each takes the next chunk of pixels until none is
 left. Every pixel is summed in the same order whatever the number of threads.
+
+Heads and missing data are seen to a panel of pixels at a time, while its sums are in cache
+(`numba_finish`); what they need is compiled when the first such problem comes.
 """
 
 from __future__ import annotations
@@ -56,7 +59,7 @@ Array = npt.NDArray[Any]
 #: Multiply-adds that are not worth a second thread.
 SERIAL_WORK = 500_000
 
-#: Bytes of one pixel's channels, of which a thread has some tens in its scratch.
+#: Most bytes of a pixel's channels where there is a head, as a thread has 64 pixels in its scratch.
 _MOST_BYTES = 8192
 
 #: Chunks that each thread finds, so that a slow core holds nobody up.
@@ -87,8 +90,8 @@ def unsupported(problem: Problem) -> str | None:
         return lacking
     if problem.scale is not None and not _has_fma():
         return "offset= without the CPU's fused multiply-adds"
-    finish = f"head={problem.head!r}" if problem.head else "missing data"
     if problem.head is not None or problem.missing is not None:
+        finish = f"head={problem.head!r}" if problem.head else "missing data"
         most = _MOST_BYTES // problem.dtype.itemsize
         if problem.groups > 1:
             return f"{finish} with groups={problem.groups}"

@@ -307,6 +307,10 @@ def test_without_any_cache() -> None:
         y = pf.conv1x1(x, np.ones((2, 3)), activation="relu", channel_axis=-2, backend="numba",
                        threads=2)
         assert (y == 3).all()
+        # Plain calls load nothing of what heads and missing data need.
+        import sys
+        assert "pointwise_fast.kernels.numba_loops" in sys.modules
+        assert "pointwise_fast.kernels.numba_panels" not in sys.modules
     """)
 
 
@@ -390,3 +394,77 @@ def test_no_threading_layer() -> None:
             assert not numba_parallel._threads_work
         """
     )
+
+
+# Heads and missing data
+
+
+@pytest.mark.parametrize(("head", "dtype"), [("log_softmax", F8), ("l2_normalize", F4)])
+def test_heads_are_vectors_without_calls(
+    head: str, dtype: np.dtype[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pointwise_fast.kernels import numba_heads, numba_loops
+
+    monkeypatch.setattr(
+        numba_heads,
+        "compile_cached",
+        lambda decorator, signature, f: decorator(signature, **numba_loops.OPTIONS)(f),
+    )
+    lanes = numba_parallel.machine()[0] // dtype.itemsize
+    compiled = numba_heads.compile_head(head, dtype.type, lanes)
+    llvm = compiled._library.get_llvm_str()
+    assert re.search(rf"<{lanes} x {'float' if dtype == F4 else 'double'}>", llvm)
+    for function in ("exp", "log", "sqrt"):
+        assert not re.search(rf"call .*@{function}f?\b", llvm)
+
+
+@pytest.mark.parametrize("head", [None, "softmax", "argmax"])
+@pytest.mark.parametrize("layouts", ["planar to interleaved", "interleaved to planar", "window"])
+def test_panels_of_other_layouts(layouts: str, head: Any) -> None:
+    """Panels end anywhere in rows; outputs, residuals and masks lie in memory as they like."""
+    rng = np.random.default_rng(3)
+    wide = rng.integers(-9, 10, (12, 41, 1100)).astype(np.float32)
+    wide[rng.random(wide.shape) < 0.002] = 7.5
+    x = wide[:, 1:40:2, 30:1070] if layouts == "window" else wide[:, :20, :1040]
+    x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 0, -1)), -1, 0) if (
+        layouts.startswith("interleaved")
+    ) else x  # fmt: skip
+    mask = (rng.random((1040, 20)) < 0.02).T
+    mask[5] = True
+    weight = rng.integers(-9, 10, (10, 12)) / np.float32(64)
+    settings: dict[str, Any] = {"nodata": 7.5, "fill": 99, "head": head}
+    call: dict[str, Any] = {"mask": mask}
+    if head is None:
+        call["residual"] = np.moveaxis(rng.integers(-9, 10, (20, 1040, 10)).astype("f4"), -1, 0)
+    expected = pf.conv1x1(x, weight, backend="numpy", **settings, **call)
+    out = np.empty_like(expected)
+    if layouts.endswith("interleaved") and head != "argmax":
+        out = np.moveaxis(np.empty((20, 1040, 10), np.float32), -1, 0)
+    for threads in (1, 3):
+        out[...] = 0
+        pf.conv1x1(x, weight, backend="numba", threads=threads, out=out, **settings, **call)
+        np.testing.assert_allclose(out, expected, rtol=2e-6)
+        assert np.array_equal(out == 99, expected == 99)
+
+
+def test_what_heads_and_missing_data_do_not_have() -> None:
+    x = np.ones((4, 5, 6), np.float32)
+    for settings, says in (
+        ({"head": "softmax", "groups": 2}, "head='softmax' with groups=2"),
+        ({"nodata": 0, "groups": 2}, "missing data with groups=2"),
+        ({"nodata": 0, "valid": "any"}, "valid='any'"),
+        ({"head": "argmax", "K": 2049}, "head='argmax' with more than 2048 channels"),
+    ):  # type: tuple[dict[str, Any], str]
+        weight = np.ones((settings.pop("K", 4), 4 // settings.get("groups", 1)), np.float32)
+        with pytest.raises(ValueError, match=re.escape(f"'numba' does not support {says}")):
+            pf.conv1x1(x, weight, backend="numba", **settings)
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+def test_heads_may_be_written_over_x(axis: int) -> None:
+    """Also where the sums alone could not be: a panel of x is read before its head is written."""
+    x, w, b = data(37, 37, 5_003)
+    x = np.ascontiguousarray(np.moveaxis(x, 0, axis))
+    layer = pf.Conv1x1(w, b, head="softmax", channel_axis=axis - (axis == 0) * 2, backend="numba")
+    beside = layer(x)
+    np.testing.assert_array_equal(layer(x, out=x, threads=2), beside)
