@@ -26,6 +26,8 @@ from .numba_parallel import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from pointwise_fast.problem import Problem
 
 __all__ = ["FinishedPlan"]
@@ -60,7 +62,7 @@ class FinishedPlan:
             self._loop = _compile_panels()
             self._fields = self._describe(problem)
         self.problem = problem
-        self.pack_key = self._sums.pack_key
+        self.pack_key: Hashable = self._sums.pack_key
         self.pack = self._sums.pack
         is_small = problem.C * problem.K * problem.P * math.prod(problem.outer) < SERIAL_WORK
         self._most_threads = 1 if is_small else self._panels
@@ -123,10 +125,11 @@ class FinishedPlan:
                 _compile_fill(fill.itemsize).address,
             )
             if problem.missing.nodata is not None:
+                x_type: Any = problem.x_dtype.type
                 lanes = machine()[0] // problem.x_dtype.itemsize
                 self._values, self._nans = _values_and_nans(problem, lanes)
                 f[at.VALUES], f[at.NANS] = address(self._values), address(self._nans)
-                f[at.FLAG] = _compile_flag(problem.x_dtype.type, lanes).address
+                f[at.FLAG] = _compile_flag(x_type, lanes).address
         return f
 
     def run(
@@ -191,10 +194,11 @@ def _compile_panels() -> CFunction:
 
 
 def _compile_head(problem: Problem) -> CFunction:
-    T = problem.dtype.type
+    T: Any = problem.dtype.type
     lanes = machine()[0] // problem.dtype.itemsize
     if problem.head == "argmax":
-        return _compile_argmax(T, lanes, np.dtype(f"u{problem.out_dtype.itemsize}").type)
+        label_type: Any = np.dtype(f"u{problem.out_dtype.itemsize}").type
+        return _compile_argmax(T, lanes, label_type)
     return _compile_other(problem.head, T, lanes)
 
 

@@ -57,8 +57,8 @@ PANEL_FIELDS = (
 ) = range(len(PANEL_FIELDS))  # fmt: skip
 
 #: What a thread has of its own at the start of its scratch: the fields of the worker for one panel;
-#: addresses of the flags of pixels, bytes, and of the numbers of those that are flagged, of sums and
-#: a buffer for a head, of the panel's output and mask; how many pixels are flagged.
+#: addresses of the flags of pixels, bytes, and of the numbers of the flagged ones; of sums and
+#: of a buffer for a head; of the output and the mask of the panel; how many pixels are flagged.
 OWN_FIELDS = (*FIELDS, "flags", "found", "sums", "buffer", "target", "mask", "lost")
 FLAGS, FOUND, SUMS, BUFFER, TARGET, MASK_HERE, LOST = range(len(FIELDS), len(OWN_FIELDS))
 

@@ -36,6 +36,8 @@ from . import run_in_turn as run_branches
 from .features import FLOATS, first_lacking
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from pointwise_fast.problem import Problem, QuantisedProblem
 
 __all__ = [
@@ -180,7 +182,7 @@ class NumbaPlan:
             self.worker = _compile_worker(self.tile)
             self.fields = self._describe(problem)
         self.problem = problem
-        self.pack_key = (NAME, self.tile.t_type, self.tile.filters)
+        self.pack_key: Hashable = (NAME, self.tile.t_type, self.tile.filters)
         work = problem.C // problem.groups * problem.K * problem.P * math.prod(problem.outer)
         self._most_threads = 1 if work < SERIAL_WORK else self._strips
 
