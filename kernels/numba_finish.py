@@ -13,17 +13,8 @@ import numpy.typing as npt
 from . import numba_heads, numba_missing, numba_panels
 from .numba_loops import STRIP
 from .numba_panels import OWN_FIELDS, PANEL_FIELDS, ROUND
-from .numba_parallel import (
-    CHUNKS_PER_THREAD,
-    SERIAL_WORK,
-    CFunction,
-    NumbaPlan,
-    address,
-    choose_tile,
-    compiling,
-    launch,
-    machine,
-)
+from .numba_plan import CHUNKS_PER_THREAD, SERIAL_WORK, NumbaPlan, choose_tile, machine
+from .numba_threads import CFunction, address, compiling, launch
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

@@ -18,7 +18,7 @@ from support import assert_conv, run_python
 
 import pointwise_fast as pf
 from pointwise_fast.activation import Activation, parse_activation
-from pointwise_fast.kernels import numba_parallel, numpy_blas
+from pointwise_fast.kernels import numba_parallel, numba_plan, numpy_blas
 from pointwise_fast.problem import Problem
 
 numba = pytest.importorskip("numba")
@@ -63,7 +63,7 @@ def innermost_loops(assembly: str) -> list[str]:
 def test_inner_loop_is_packed_fused_and_does_not_spill(
     layout: str, dtype: np.dtype[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vector, _ = numba_parallel.machine()
+    vector, _ = numba_plan.machine()
     if vector < 32:
         pytest.skip("this CPU has no AVX")
     from pointwise_fast.kernels import numba_loops, numba_tile
@@ -74,9 +74,7 @@ def test_inner_loop_is_packed_fused_and_does_not_spill(
         "compile_cached",
         lambda decorator, signature, f: decorator(signature, **numba_loops.OPTIONS)(f),
     )
-    tile = numba_parallel.choose_tile(
-        problem(50, 20, 5000, layout, dtype), *numba_parallel.machine()
-    )
+    tile = numba_plan.choose_tile(problem(50, 20, 5000, layout, dtype), *numba_plan.machine())
     assembly = numba_loops.compile_worker(*tile)._library.get_asm_str()
     kind = "ps" if dtype == F4 else "pd"
     register = "zmm" if vector == 64 else "ymm"
@@ -187,7 +185,7 @@ def test_the_caller_keeps_its_number_of_threads() -> None:
 CONCURRENT = """
 import threading
 import numpy as np, pointwise_fast as pf
-from pointwise_fast.kernels import numba_parallel
+from pointwise_fast.kernels import numba_threads
 rng = np.random.default_rng(1)
 x = rng.standard_normal((50, 40_000), np.float32)
 layer = pf.Conv1x1(rng.standard_normal((20, 50), np.float32), channel_axis=-2, backend="numba")
@@ -202,7 +200,7 @@ threads = [threading.Thread(target=work) for _ in range(16)]
 [t.start() for t in threads]; [t.join() for t in threads]
 one = layer(x, threads=1)
 assert not wrong and len(firsts) == 16 and all(np.array_equal(f, one) for f in firsts)
-print(numba_parallel._launcher()[1].threading_layer())
+print(numba_threads._launcher()[1].threading_layer())
 """
 
 
@@ -218,7 +216,7 @@ def test_many_python_threads_at_once(layer: str) -> None:
 FORK = """
 import os, sys
 import numpy as np, pointwise_fast as pf
-from pointwise_fast.kernels import numba_parallel
+from pointwise_fast.kernels import numba_threads
 rng = np.random.default_rng(1)
 x = rng.standard_normal((50, 40_000), np.float32)
 layer = pf.Conv1x1(rng.standard_normal((20, 50), np.float32), channel_axis=-2, backend="numba")
@@ -240,7 +238,7 @@ def child(depth):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 assert child(1) == 0
 assert np.array_equal(layer(x, threads=2), one)
-assert numba_parallel._threads_work
+assert numba_threads._threads_work
 print("ok")
 """
 
@@ -319,13 +317,13 @@ def test_the_next_process_finds_the_cache(tmp_path: Path) -> None:
         import gc
         import numpy as np, pointwise_fast as pf
         from numba.core.ccallback import CFunc
-        from pointwise_fast.kernels import numba_loops, numba_parallel
+        from pointwise_fast.kernels import numba_loops, numba_threads
         if change:
             numba_loops._revision = lambda: 1
         x = np.ones((3, 400_000))
         pf.conv1x1(x, np.ones((2, 3)), activation="relu", channel_axis=-2, backend="numba",
                    threads=2)
-        launch = numba_parallel._launcher()[0]
+        launch = numba_threads._launcher()[0]
         functions = [f for f in gc.get_objects() if isinstance(f, CFunc)]
         hits = sorted(f.cache_hits for f in functions)
         print(sum(launch.stats.cache_hits.values()), *hits)
@@ -384,14 +382,14 @@ def test_no_threading_layer() -> None:
     run_python(
         """
         import numpy as np, pointwise_fast as pf
-        from pointwise_fast.kernels import numba_parallel
+        from pointwise_fast.kernels import numba_threads
         def refuse():
             raise ValueError("no threading layer could be loaded")
-        numba_parallel._launcher = refuse
+        numba_threads._launcher = refuse
         layer = pf.Conv1x1(np.ones((20, 50)), channel_axis=-2, backend="numba")
         for _ in range(2):
             assert (layer(np.ones((50, 40_000)), threads=4) == 50).all()
-            assert not numba_parallel._threads_work
+            assert not numba_threads._threads_work
         """
     )
 
@@ -410,7 +408,7 @@ def test_heads_are_vectors_without_calls(
         "compile_cached",
         lambda decorator, signature, f: decorator(signature, **numba_loops.OPTIONS)(f),
     )
-    lanes = numba_parallel.machine()[0] // dtype.itemsize
+    lanes = numba_plan.machine()[0] // dtype.itemsize
     compiled = numba_heads.compile_head(head, dtype.type, lanes)
     llvm = compiled._library.get_llvm_str()
     assert re.search(rf"<{lanes} x {'float' if dtype == F4 else 'double'}>", llvm)
