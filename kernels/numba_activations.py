@@ -19,9 +19,9 @@ from numba.extending import intrinsic, register_jitable
 
 from .numba_loops import FIELDS, A, B, compile_cached
 
-__all__ = ["compile_activation"]
+__all__ = ["LOG2_E", "NUMBERS", "compile_activation"]
 
-_LOG2_E = 1 / math.log(2)
+LOG2_E = 1 / math.log(2)
 
 
 def _expm1_terms(n: int) -> tuple[float, ...]:
@@ -62,15 +62,18 @@ def _even_and_odd(terms: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[fl
 # to it as an integer in its last bits; the exponent's bias and place. log(2) in two parts, the
 # first with so few bits that its multiples are exact. -log of the least normal number, log of
 # the largest. Terms of expm1 and log1p. The tail's k, terms, and a mask for half of the mantissa.
-_NUMBERS: dict[Any, tuple[Any, ...]] = {
+# The exponent of a power of 2 that makes subnormal numbers normal; -log of what rounds to 0; the
+# bits of the root of 1/2.
+NUMBERS: dict[Any, tuple[Any, ...]] = {
     np.float32: (
         np.int32, 1.5 * 2.0**23, 127, 23, 355 / 512, math.log(2) - 355 / 512, 87.3365, 88.7228,
         _expm1_terms(8), _atanh_terms(7), 3.0, *_even_and_odd(_TAIL_F32), -(2**12),
+        64, 105.0, int(np.float32(math.sqrt(0.5)).view(np.int32)),
     ),
     np.float64: (
         np.int64, 1.5 * 2.0**52, 1023, 52, 0.693147180369123816490, 1.90821492927058770002e-10,
         708.396, 709.7827, _expm1_terms(14), _atanh_terms(15), 4.0, *_even_and_odd(_TAIL_F64),
-        -(2**27),
+        -(2**27), 512, 747.0, int(np.float64(math.sqrt(0.5)).view(np.int64)),
     ),
 }  # fmt: skip
 
@@ -103,7 +106,7 @@ def _polynomial(x, terms, T):
 @register_jitable
 def _reduce(x, low, less, T, m):
     """2**(n - less) and exp(r) - 1, where x + low = n log 2 + r."""
-    rounded = x * T(_LOG2_E) + T(m[1])
+    rounded = x * T(LOG2_E) + T(m[1])
     n = rounded - T(m[1])
     r = (x - n * T(m[4])) - n * T(m[5]) + low
     power = bits(m[0]((bits(rounded - less, m[0]) + m[0](m[2])) << m[0](m[3])), T)
@@ -239,7 +242,7 @@ def compile_activation(name: str, T: Any, n: int) -> Any:
 
     What it takes from other modules is in its closure, and so part of its key in Numba's cache.
     """
-    function, m = _FUNCTIONS[name], _NUMBERS[T]
+    function, m = _FUNCTIONS[name], NUMBERS[T]
     at_a, at_b, fields_in_all = A, B, len(FIELDS)
 
     def activate(sums, fields):

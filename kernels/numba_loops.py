@@ -14,6 +14,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,14 @@ from numba.extending import register_jitable
 from . import numba_tile
 from .numba_tile import call, claim, load, multiply_add_tile, stack, store, whole_row
 
-__all__ = ["FIELDS", "OPTIONS", "compile_cached", "compile_launch", "compile_worker"]
+__all__ = [
+    "FIELDS",
+    "OPTIONS",
+    "compile_cached",
+    "compile_launch",
+    "compile_worker",
+    "revision_of",
+]
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 
@@ -58,16 +66,20 @@ def _copy_row(kind, size, n, source, target, step):
         store(load(kind, source, j * size), target, j * step)
 
 
-def _revision() -> int:
-    """A number that changes with `numba_tile`.
+def revision_of(*modules: ModuleType) -> int:
+    """A number that changes with the sources of `modules`.
 
     Numba renews a cached function if the file that holds it has changed, or a value that it takes
     from the function around it; it does not look at other files.
     """
     try:
-        return zlib.crc32(Path(numba_tile.__file__).read_bytes())
+        return zlib.crc32(b"".join(Path(str(one.__file__)).read_bytes() for one in modules))
     except OSError:  # without sources nothing is cached
         return 0
+
+
+def _revision() -> int:
+    return revision_of(numba_tile)
 
 
 def compile_worker(

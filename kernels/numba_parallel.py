@@ -7,29 +7,22 @@ strides: R pixels of N filters, the weights in vectors and x broadcast.
 Workers (`numba_loops`) are compiled to C functions. One thread calls its worker directly; many
 call it from a parallel loop of Numba's, and each takes the next chunk of pixels until none is
 left. Every pixel is summed in the same order whatever the number of threads.
+
+Heads and missing data are seen to a panel of pixels at a time, while its sums are in cache
+(`numba_finish`); what they need is compiled when the first such problem comes.
 """
 
 from __future__ import annotations
 
-import ctypes
-import importlib
 import importlib.util
-import math
 import os
-import platform
-import sys
-import threading
-from contextlib import nullcontext
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
+from . import Plan
 from . import no_repeat as repeat_branches
 from . import run_in_turn as run_branches
 from .features import FLOATS, first_lacking
+from .numba_plan import NumbaPlan, blocks_of, choose_tile, has_fma, machine
 
 if TYPE_CHECKING:
     from pointwise_fast.problem import Problem, QuantisedProblem
@@ -37,10 +30,8 @@ if TYPE_CHECKING:
 __all__ = [
     "FEATURES",
     "NAME",
-    "NumbaPlan",
-    "Tile",
     "available",
-    "choose_tile",
+    "gradient",
     "plan",
     "quantised",
     "repeat_branches",
@@ -50,17 +41,8 @@ __all__ = [
 
 NAME = "numba"
 
-Array = npt.NDArray[Any]
-
-#: Multiply-adds that are not worth a second thread.
-_SERIAL_WORK = 500_000
-
-#: Chunks that each thread finds, so that a slow core holds nobody up.
-_CHUNKS_PER_THREAD = 12
-
-#: Bytes between the pixels that are read and those that are prefetched. Fifty planes, 7 ms: 256
-#: bytes take 11, and 512 to 1024 are equal.
-_AHEAD = 512
+#: Most bytes of a pixel's channels where there is a head, as a thread has 64 pixels in its scratch.
+_MOST_BYTES = 8192
 
 
 def available() -> str | None:
@@ -71,23 +53,40 @@ def available() -> str | None:
     return None
 
 
-FEATURES = FLOATS | {"offset="}
+FEATURES = FLOATS | {
+    *("head='softmax'", "head='log_softmax'", "head='l2_normalize'", "head='argmax'"),
+    *("nodata=", "mask=", "offset="),
+}
 
 
 def unsupported(problem: Problem) -> str | None:
     lacking = first_lacking(problem, FEATURES)
     if lacking is not None:
         return lacking
-    if problem.scale is not None and not _has_fma():
+    if problem.scale is not None and not has_fma():
         return "offset= without the CPU's fused multiply-adds"
-    # One block of filters reads a tile of x whole before it writes.
-    if problem.in_place and _blocks(problem, choose_tile(problem, *_machine())) > 1:
+    if problem.head is not None or problem.missing is not None:
+        finish = f"head={problem.head!r}" if problem.head else "missing data"
+        most = _MOST_BYTES // problem.dtype.itemsize
+        if problem.groups > 1:
+            return f"{finish} with groups={problem.groups}"
+        if max(problem.K, problem.C) > most:
+            return f"{finish} with more than {most} channels"
+    # One block of filters reads a tile of x whole before it writes; a head, all of a panel.
+    if problem.head is not None:
+        return None
+    if problem.in_place and blocks_of(problem, choose_tile(problem, *machine())) > 1:
         return f"{problem.K} channels written over x"
     return None
 
 
-def plan(problem: Problem) -> NumbaPlan:
-    return NumbaPlan(problem)
+def plan(problem: Problem) -> Plan:
+    if problem.head is None and problem.missing is None:
+        return NumbaPlan(problem)
+    # Numba is not imported before it is needed.
+    from .numba_finish import FinishedPlan
+
+    return FinishedPlan(problem)
 
 
 def gradient(problem: Problem) -> None:
@@ -96,263 +95,3 @@ def gradient(problem: Problem) -> None:
 
 def quantised(problem: QuantisedProblem) -> None:
     return None
-
-
-class Tile(NamedTuple):
-    """What a worker is compiled for."""
-
-    x_type: Any
-    t_type: Any
-    planar: int
-    #: Interleaved, and the channels of x lie side by side.
-    dense: int
-    R: int
-    N: int
-    #: Elements of a vector register.
-    lanes: int
-    #: Whether scale * x + offset takes the place of x.
-    affine: int = 0
-
-    @property
-    def filters(self) -> int:
-        return self.R if self.planar else self.N
-
-
-def choose_tile(problem: Problem, register_bytes: int, registers: int) -> Tile:
-    """The tile that wastes least: few kinds, as each is compiled.
-
-    Planar tiles are tall, for with all filters in one tile x is read once: 20 x 16 takes 7 ms
-    where two of 10 x 32 take 13, from a level 1 cache that fifty planes fill.
-    """
-    size = problem.dtype.itemsize
-    lanes = register_bytes // size
-    K = problem.K // problem.groups
-    many, affine = registers > 16, int(problem.scale is not None)
-    if problem.x_strides[-1] == problem.x_dtype.itemsize and problem.P > 1:
-        heights = (24, 20, 16, 12, 8, 4, 2) if many else (12, 10, 8, 6, 4, 2)
-        R = min(heights, key=lambda R: -(-K // R) * (R + 1))
-        N = max(1, min(4, heights[0] // R)) * lanes
-        return Tile(problem.x_dtype.type, problem.dtype.type, 1, 0, R, N, lanes, affine)
-    least = 16 // size
-    sizes = {least, lanes + least, lanes // 2, lanes + lanes // 2, lanes, 2 * lanes, 3 * lanes}
-    N = min(sorted(sizes), key=lambda N: -(-K // N) * (N + 4))
-    R = 6 if many else (8, 5, 4)[-(-N // lanes) - 1]
-    dense = int(problem.x_strides[-2] == problem.x_dtype.itemsize)
-    return Tile(problem.x_dtype.type, problem.dtype.type, 0, dense, R, N, lanes, affine)
-
-
-def _blocks(problem: Problem, tile: Tile) -> int:
-    return -(-(problem.K // problem.groups) // tile.filters)
-
-
-class NumbaPlan:
-    """`pointwise_fast.kernels.Plan` on `numba_loops`."""
-
-    repeat = None
-
-    def __init__(self, problem: Problem) -> None:
-        with _lock:
-            self.tile = choose_tile(problem, *_machine())
-            self._worker = _compile_worker(self.tile)
-            self._fields = self._describe(problem)
-        self.problem = problem
-        self.pack_key = (NAME, self.tile.t_type, self.tile.filters)
-        work = problem.C // problem.groups * problem.K * problem.P * math.prod(problem.outer)
-        self._most_threads = 1 if work < _SERIAL_WORK else self._strips
-
-    def _describe(self, problem: Problem) -> Array:
-        """`numba_loops.FIELDS` without addresses."""
-        from . import numba_loops as loops
-
-        tile = self.tile
-        f = np.zeros(len(loops.FIELDS) + 4 * len(problem.outer), np.int64)
-        f[loops.C], f[loops.K], f[loops.P] = problem.C, problem.K, problem.P
-        f[loops.GROUPS], f[loops.BLOCKS] = problem.groups, _blocks(problem, tile)
-        block = (problem.C // problem.groups + 1) * tile.filters
-        f[loops.BLOCK_BYTES] = block * problem.dtype.itemsize
-        *x_outer, f[loops.X_C], f[loops.X_P] = problem.x_strides
-        *out_outer, f[loops.OUT_K], f[loops.OUT_P] = problem.out_strides
-        r_outer = [0] * len(problem.outer)
-        if problem.residual_strides is not None:
-            *r_outer, f[loops.RESIDUAL_K], f[loops.RESIDUAL_P] = problem.residual_strides
-        out_step = problem.out_strides[-1 if tile.planar else -2]
-        only_sums = problem.residual_strides is None and problem.activation is None
-        f[loops.DIRECT] = only_sums and out_step == problem.dtype.itemsize
-        f[loops.AHEAD] = _AHEAD
-        if problem.activation is not None:
-            name, *parameters, _ = problem.activation
-            f[loops.ACTIVATION] = _compile_activation(name, tile.t_type, tile.R * tile.N).address
-            f[[loops.A, loops.B]] = np.array(parameters, np.float64).view(np.int64)
-        if problem.scale is not None:
-            self._affine = np.array([problem.scale, problem.offset], problem.affine_dtype)
-            f[loops.SCALE], f[loops.OFFSET] = map(_address, self._affine)
-        strip = loops.STRIP * (tile.N if tile.planar else tile.R)
-        self._strips = -(-problem.P // strip) * math.prod(problem.outer) * problem.groups
-        f[loops.STRIPS] = self._strips
-        f[loops.OUTER_AXES] = len(problem.outer)
-        f[len(loops.FIELDS) :] = [*problem.outer, *x_outer, *out_outer, *r_outer]
-        return f
-
-    def pack(self, weight: Array, bias: Array | None) -> Array:
-        """As ``(group, block, 1 + C, filter)``: the bias, then the weights, padded with zeros."""
-        K, C_group = weight.shape
-        G, filters = self.problem.groups, self.tile.filters
-        blocks = _blocks(self.problem, self.tile)
-        padded = np.zeros((G, blocks * filters, 1 + C_group), self.problem.dtype)
-        padded[:, : K // G, 1:] = weight.reshape(G, K // G, C_group)
-        if bias is not None:
-            padded[:, : K // G, 0] = bias.reshape(G, K // G)
-        by_block = padded.reshape(G, blocks, filters, 1 + C_group)
-        return np.ascontiguousarray(by_block.transpose(0, 1, 3, 2))
-
-    def run(
-        self,
-        packed: Array,
-        x: Array,
-        residual: Array | None,
-        out: Array,
-        threads: int,
-        mask: Array | None = None,
-    ) -> None:
-        n = min(threads, self._most_threads)
-        fields = self._fields.copy()
-        # The first of `numba_loops.FIELDS`; the counter that comes before them is at zero.
-        fields[1:6] = (
-            self._strips if n == 1 else -(-self._strips // (n * _CHUNKS_PER_THREAD)),
-            _address(x),
-            _address(packed),
-            0 if residual is None else _address(residual),
-            _address(out),
-        )
-        at = _address(fields)
-        if n == 1 or not _launch(self._worker.address, at, n):
-            self._worker.call(at, 0)
-
-    def conv(
-        self,
-        weight: Array,
-        bias: Array | None,
-        x: Array,
-        residual: Array | None,
-        out: Array,
-        threads: int,
-        mask: Array | None = None,
-    ) -> None:
-        self.run(self.pack(weight, bias), x, residual, out, threads)
-
-
-def _address(array: Array) -> int:
-    if array.flags.carray and array.size:  # then this way takes a third of the time
-        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
-    address: int = array.__array_interface__["data"][0]
-    return address
-
-
-@cache
-def _machine() -> tuple[int, int]:
-    """Bytes of a vector register and the number of them, of the CPU that Numba compiles for."""
-    from numba.core.registry import cpu_target
-
-    _, _, features = cpu_target.target_context.codegen().magic_tuple()
-    if platform.machine().lower() in ("aarch64", "arm64"):
-        return 16, 32
-    if "+avx512vl" in features:
-        return 64, 32
-    return (32, 16) if "+avx," in features + "," else (16, 16)
-
-
-@cache
-def _has_fma() -> bool:
-    from numba.core.registry import cpu_target
-
-    _, _, features = cpu_target.target_context.codegen().magic_tuple()
-    return platform.machine().lower() in ("aarch64", "arm64") or "+fma," in features + ","
-
-
-class _CFunction:
-    """A compiled worker or activation, which must outlive its address."""
-
-    def __init__(self, compiled: Any) -> None:
-        self.compiled = compiled
-        self.address: int = compiled.address
-        prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
-        #: Releases the GIL.
-        self.call = prototype(self.address)
-
-
-@cache
-def _compile_worker(tile: Tile) -> _CFunction:
-    from .numba_loops import compile_worker
-
-    return _CFunction(compile_worker(*tile))
-
-
-@cache
-def _compile_activation(name: str, t_type: Any, n: int) -> _CFunction:
-    from .numba_activations import compile_activation
-
-    return _CFunction(compile_activation(name, t_type, n))
-
-
-#: Held while something is compiled and while Numba's threads start: neither may be forked.
-_lock = threading.RLock()
-
-#: Held by a running loop where Numba's own "workqueue" threads serve: two at once end the process.
-_one_at_a_time = threading.Lock()
-
-#: Whether Numba's threads can be used; False in a child whose parent started them, as OpenMP
-#: ends a process that goes on using them.
-_threads_work = True
-
-
-def _after_fork_in_child() -> None:
-    global _threads_work
-    layer = sys.modules.get("numba.np.ufunc.parallel")
-    if layer is not None and getattr(layer, "_is_initialized", True):
-        _threads_work = False
-    _lock.release()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_lock.acquire,
-        after_in_parent=_lock.release,
-        after_in_child=_after_fork_in_child,
-    )
-
-
-@cache
-def _launcher() -> tuple[Any, Any]:
-    """The parallel loop, and Numba's module for its threads, which it starts."""
-    from .numba_loops import compile_launch
-
-    parallel: Any = importlib.import_module("numba.np.ufunc.parallel")
-    tasks = Path("/proc/self/task")
-    alive = len(list(tasks.iterdir())) if tasks.exists() else parallel.get_thread_count()
-    if parallel._is_initialized and alive < parallel.get_thread_count():
-        # Others started them before this module was imported, and a fork has ended them.
-        raise ValueError("Numba's threads are those of a parent process")
-    parallel.get_num_threads()
-    return compile_launch(), parallel
-
-
-def _launch(worker: int, fields: int, n: int) -> bool:
-    """Run a worker on up to `n` threads; False where there can be none."""
-    global _threads_work
-    if not _threads_work:
-        return False
-    with _lock:
-        try:
-            launch, numba = _launcher()
-        except (ImportError, ValueError):  # or no threading layer can be loaded
-            _threads_work = False
-            return False
-    n = min(n, numba.get_thread_count())
-    before = numba.get_num_threads()
-    with _one_at_a_time if numba.threading_layer() == "workqueue" else nullcontext():
-        numba.set_num_threads(n)
-        try:
-            launch(worker, fields, n)
-        finally:
-            numba.set_num_threads(before)
-    return True

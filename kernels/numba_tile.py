@@ -15,10 +15,12 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 __all__ = [
+    "Vectors",
     "call",
     "claim",
     "load",
     "multiply_add_tile",
+    "pointer",
     "stack",
     "store",
     "whole_row",
@@ -48,8 +50,8 @@ def widths(N: int, lanes: int) -> list[int]:
     return found
 
 
-class _Tile:
-    """Writes the LLVM IR of one tile of R x N sums; see `multiply_add`."""
+class Vectors:
+    """Writes LLVM's IR for rows of N elements as vectors; see `multiply_add_tile`."""
 
     def __init__(self, builder: Any, a: Any, t: Any, N: int, lanes: int) -> None:
         self.builder = builder
@@ -135,6 +137,10 @@ class _Tile:
         f = self.declare(f"llvm.fmuladd.{_mangled(x.type)}", x.type, [x.type] * 3)
         return self.builder.call(f, [x, y, z])
 
+    def square_root(self, x: Any) -> Any:
+        f = self.declare(f"llvm.sqrt.{_mangled(x.type)}", x.type, [x.type])
+        return self.builder.call(f, [x])
+
     def prefetch(self, address: Any) -> None:
         f = self.declare("llvm.prefetch.p0", ir.VoidType(), [_BYTE.as_pointer(), _I32, _I32, _I32])
         self.builder.call(f, [address, _I32(0), _I32(3), _I32(1)])
@@ -186,7 +192,7 @@ def multiply_add_tile(
         x, weights, out, scale, offset = (
             builder.inttoptr(p, _BYTE.as_pointer()) for p in (x, weights, out, scale, offset)
         )
-        tile = _Tile(builder, t if is_planar else x_element, t, N_, lanes_)
+        tile = Vectors(builder, t if is_planar else x_element, t, N_, lanes_)
         wide, wide_size = (t, t_size) if t_size > x_size else (x_element, x_size)
         vectors = range(len(tile.widths))
         mask = None if is_whole else tile.masks(width)
@@ -266,7 +272,7 @@ def whole_row(typingctx, t_type, N, lanes, adds, source, target):
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         t = context.get_value_type(t_type.dtype)
         size = 4 if t == ir.FloatType() else 8
-        tile = _Tile(builder, t, t, N.literal_value, lanes.literal_value)
+        tile = Vectors(builder, t, t, N.literal_value, lanes.literal_value)
         source, target = (builder.inttoptr(p, _BYTE.as_pointer()) for p in arguments[4:])
         for j, start in enumerate(tile.starts):
             value = tile.vector(source, _I64(0), j, None, t, size)
@@ -290,6 +296,17 @@ def stack(typingctx, size):
         return builder.ptrtoint(memory, _I64)
 
     return types.int64(size), codegen
+
+
+@intrinsic
+def pointer(typingctx, kind, address):
+    """An address as one of elements of type `kind`."""
+    found = types.CPointer(kind.dtype)
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[1], context.get_value_type(found))
+
+    return found(kind, types.int64), codegen
 
 
 @intrinsic

@@ -59,8 +59,10 @@ def supported(backend: Backend, x: Array, weight: Array, **settings: Any) -> boo
     """Whether `backend` takes this call; if not, checks that it refuses by name."""
     floats = (np.float32, np.float64)
     wanted = settings.get("dtype", np.float32)
-    if backend != "numba" or (x.dtype in floats and np.dtype(wanted) in floats):
+    plain = x.dtype in floats and np.dtype(wanted) in floats and settings.get("valid") != "any"
+    if backend != "numba" or plain:
         return True
+    settings.update({"nodata": 0} if "valid" in settings else {})
     with pytest.raises(ValueError, match="backend 'numba' does not support"):
         pf.conv1x1(x, weight, backend=backend, **settings)
     return False

@@ -24,9 +24,11 @@ Backend = pf.typing.BackendName
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKENDS = pf.backends()
-#: Numba has no heads, missing data, quantised layers or sums over pixels.
+#: Numba has no integers, sums of the channels that are there, quantised layers or sums over pixels.
 WITHOUT_NUMBA = [name for name in BACKENDS if name != "numba"]
 without_numba = pytest.mark.parametrize("backend", WITHOUT_NUMBA)
+#: Those that compute panels of pixels whose ends do not show in the bits.
+in_panels = pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "numpy"])
 #: Instruction sets of the C backend on this CPU.
 ISAS = c_simd.isas() or ("none",)
 needs_c = pytest.mark.skipif(c_simd.available() is not None, reason=str(c_simd.available()))

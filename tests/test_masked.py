@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from images import LAYOUTS, arranged, weights
+from images import LAYOUTS, arranged, supported, weights
 from support import Backend, without_numba
 
 import pointwise_fast as pf
@@ -31,7 +31,6 @@ def masked(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = "f4") 
     return np.ma.MaskedArray(data, mask=mask)
 
 
-@without_numba
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u4", "f2", "f4", "f8"])
 @pytest.mark.parametrize("also", ["", "nodata", "mask", "nodata mask"])
@@ -43,6 +42,8 @@ def test_masked_arrays(
     mask, _ = arranged(plain.mask, layout)
     x = np.ma.MaskedArray(data, mask=mask)
     W, bias = weights(rng, 5, 7), rng.standard_normal(5)
+    if not supported(backend, data, W, channel_axis=axis):
+        return
     settings: dict[str, Any] = {"channel_axis": axis, "activation": "relu", "backend": backend}
     missing = mask.copy()
     call: dict[str, Any] = {}
@@ -124,7 +125,6 @@ def test_masked_arrays_with_some_channels(backend: Backend, rng: np.random.Gener
     assert np.array_equal(np.isnan(mixed.data), mixed.mask)
 
 
-@without_numba
 def test_out_of_masked_arrays(backend: Backend, rng: np.random.Generator) -> None:
     x, W = masked(rng, (5, 6, 7)), weights(rng, 5, 5)
     layer = pf.Conv1x1(W, backend=backend)
@@ -149,7 +149,6 @@ def test_out_of_masked_arrays(backend: Backend, rng: np.random.Generator) -> Non
     assert hard.hardmask
 
 
-@without_numba
 @pytest.mark.parametrize("shift", [0, 1])
 def test_out_overlaps_a_masked_x(shift: int, backend: Backend, rng: np.random.Generator) -> None:
     block = np.ma.MaskedArray(rng.integers(1, 9, 250).astype("f4"), mask=rng.random(250) < 0.05)
@@ -193,7 +192,6 @@ def test_chains_of_masked_arrays(backend: Backend, rng: np.random.Generator) -> 
         some(x)
 
 
-@without_numba
 @pytest.mark.parametrize("same", [False, True])
 def test_branches_of_masked_arrays(same: bool, backend: Backend, rng: np.random.Generator) -> None:
     x, extra = masked(rng, (5, 12, 13)), rng.random((12, 13)) < 0.1

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from images import weights
-from support import Backend, numbers, without_numba
+from support import Backend, numbers
 
 import pointwise_fast as pf
 
 
-@without_numba
 @pytest.mark.parametrize("nothing", [False, np.False_, np.ma.nomask, np.array(False)])
 @pytest.mark.parametrize("where", ["conv1x1", "layer", "chain", "branches"])
 def test_a_scalar_mask_of_nothing(
@@ -66,7 +65,6 @@ MASKS: list[tuple[tuple[int, ...], int, tuple[int, ...], tuple[int, ...]]] = [
 ]
 
 
-@without_numba
 @pytest.mark.parametrize(("shape", "axis", "of", "means"), MASKS, ids=str)
 def test_a_mask_is_broadcast(
     shape: Any, axis: int, of: Any, means: Any, backend: Backend, rng: np.random.Generator

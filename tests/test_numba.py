@@ -18,7 +18,7 @@ from support import assert_conv, run_python
 
 import pointwise_fast as pf
 from pointwise_fast.activation import Activation, parse_activation
-from pointwise_fast.kernels import numba_parallel, numpy_blas
+from pointwise_fast.kernels import numba_parallel, numba_plan, numpy_blas
 from pointwise_fast.problem import Problem
 
 numba = pytest.importorskip("numba")
@@ -63,7 +63,7 @@ def innermost_loops(assembly: str) -> list[str]:
 def test_inner_loop_is_packed_fused_and_does_not_spill(
     layout: str, dtype: np.dtype[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vector, _ = numba_parallel._machine()
+    vector, _ = numba_plan.machine()
     if vector < 32:
         pytest.skip("this CPU has no AVX")
     from pointwise_fast.kernels import numba_loops, numba_tile
@@ -74,9 +74,7 @@ def test_inner_loop_is_packed_fused_and_does_not_spill(
         "compile_cached",
         lambda decorator, signature, f: decorator(signature, **numba_loops.OPTIONS)(f),
     )
-    tile = numba_parallel.choose_tile(
-        problem(50, 20, 5000, layout, dtype), *numba_parallel._machine()
-    )
+    tile = numba_plan.choose_tile(problem(50, 20, 5000, layout, dtype), *numba_plan.machine())
     assembly = numba_loops.compile_worker(*tile)._library.get_asm_str()
     kind = "ps" if dtype == F4 else "pd"
     register = "zmm" if vector == 64 else "ymm"
@@ -187,7 +185,7 @@ def test_the_caller_keeps_its_number_of_threads() -> None:
 CONCURRENT = """
 import threading
 import numpy as np, pointwise_fast as pf
-from pointwise_fast.kernels import numba_parallel
+from pointwise_fast.kernels import numba_threads
 rng = np.random.default_rng(1)
 x = rng.standard_normal((50, 40_000), np.float32)
 layer = pf.Conv1x1(rng.standard_normal((20, 50), np.float32), channel_axis=-2, backend="numba")
@@ -202,7 +200,7 @@ threads = [threading.Thread(target=work) for _ in range(16)]
 [t.start() for t in threads]; [t.join() for t in threads]
 one = layer(x, threads=1)
 assert not wrong and len(firsts) == 16 and all(np.array_equal(f, one) for f in firsts)
-print(numba_parallel._launcher()[1].threading_layer())
+print(numba_threads._launcher()[1].threading_layer())
 """
 
 
@@ -218,7 +216,7 @@ def test_many_python_threads_at_once(layer: str) -> None:
 FORK = """
 import os, sys
 import numpy as np, pointwise_fast as pf
-from pointwise_fast.kernels import numba_parallel
+from pointwise_fast.kernels import numba_threads
 rng = np.random.default_rng(1)
 x = rng.standard_normal((50, 40_000), np.float32)
 layer = pf.Conv1x1(rng.standard_normal((20, 50), np.float32), channel_axis=-2, backend="numba")
@@ -240,7 +238,7 @@ def child(depth):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 assert child(1) == 0
 assert np.array_equal(layer(x, threads=2), one)
-assert numba_parallel._threads_work
+assert numba_threads._threads_work
 print("ok")
 """
 
@@ -307,6 +305,10 @@ def test_without_any_cache() -> None:
         y = pf.conv1x1(x, np.ones((2, 3)), activation="relu", channel_axis=-2, backend="numba",
                        threads=2)
         assert (y == 3).all()
+        # Plain calls load nothing of what heads and missing data need.
+        import sys
+        assert "pointwise_fast.kernels.numba_loops" in sys.modules
+        assert "pointwise_fast.kernels.numba_panels" not in sys.modules
     """)
 
 
@@ -315,13 +317,13 @@ def test_the_next_process_finds_the_cache(tmp_path: Path) -> None:
         import gc
         import numpy as np, pointwise_fast as pf
         from numba.core.ccallback import CFunc
-        from pointwise_fast.kernels import numba_loops, numba_parallel
+        from pointwise_fast.kernels import numba_loops, numba_threads
         if change:
             numba_loops._revision = lambda: 1
         x = np.ones((3, 400_000))
         pf.conv1x1(x, np.ones((2, 3)), activation="relu", channel_axis=-2, backend="numba",
                    threads=2)
-        launch = numba_parallel._launcher()[0]
+        launch = numba_threads._launcher()[0]
         functions = [f for f in gc.get_objects() if isinstance(f, CFunc)]
         hits = sorted(f.cache_hits for f in functions)
         print(sum(launch.stats.cache_hits.values()), *hits)
@@ -380,13 +382,87 @@ def test_no_threading_layer() -> None:
     run_python(
         """
         import numpy as np, pointwise_fast as pf
-        from pointwise_fast.kernels import numba_parallel
+        from pointwise_fast.kernels import numba_threads
         def refuse():
             raise ValueError("no threading layer could be loaded")
-        numba_parallel._launcher = refuse
+        numba_threads._launcher = refuse
         layer = pf.Conv1x1(np.ones((20, 50)), channel_axis=-2, backend="numba")
         for _ in range(2):
             assert (layer(np.ones((50, 40_000)), threads=4) == 50).all()
-            assert not numba_parallel._threads_work
+            assert not numba_threads._threads_work
         """
     )
+
+
+# Heads and missing data
+
+
+@pytest.mark.parametrize(("head", "dtype"), [("log_softmax", F8), ("l2_normalize", F4)])
+def test_heads_are_vectors_without_calls(
+    head: str, dtype: np.dtype[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pointwise_fast.kernels import numba_heads, numba_loops
+
+    monkeypatch.setattr(
+        numba_heads,
+        "compile_cached",
+        lambda decorator, signature, f: decorator(signature, **numba_loops.OPTIONS)(f),
+    )
+    lanes = numba_plan.machine()[0] // dtype.itemsize
+    compiled = numba_heads.compile_head(head, dtype.type, lanes)
+    llvm = compiled._library.get_llvm_str()
+    assert re.search(rf"<{lanes} x {'float' if dtype == F4 else 'double'}>", llvm)
+    for function in ("exp", "log", "sqrt"):
+        assert not re.search(rf"call .*@{function}f?\b", llvm)
+
+
+@pytest.mark.parametrize("head", [None, "softmax", "argmax"])
+@pytest.mark.parametrize("layouts", ["planar to interleaved", "interleaved to planar", "window"])
+def test_panels_of_other_layouts(layouts: str, head: Any) -> None:
+    """Panels end anywhere in rows; outputs, residuals and masks lie in memory as they like."""
+    rng = np.random.default_rng(3)
+    wide = rng.integers(-9, 10, (12, 41, 1100)).astype(np.float32)
+    wide[rng.random(wide.shape) < 0.002] = 7.5
+    x = wide[:, 1:40:2, 30:1070] if layouts == "window" else wide[:, :20, :1040]
+    x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 0, -1)), -1, 0) if (
+        layouts.startswith("interleaved")
+    ) else x  # fmt: skip
+    mask = (rng.random((1040, 20)) < 0.02).T
+    mask[5] = True
+    weight = rng.integers(-9, 10, (10, 12)) / np.float32(64)
+    settings: dict[str, Any] = {"nodata": 7.5, "fill": 99, "head": head}
+    call: dict[str, Any] = {"mask": mask}
+    if head is None:
+        call["residual"] = np.moveaxis(rng.integers(-9, 10, (20, 1040, 10)).astype("f4"), -1, 0)
+    expected = pf.conv1x1(x, weight, backend="numpy", **settings, **call)
+    out = np.empty_like(expected)
+    if layouts.endswith("interleaved") and head != "argmax":
+        out = np.moveaxis(np.empty((20, 1040, 10), np.float32), -1, 0)
+    for threads in (1, 3):
+        out[...] = 0
+        pf.conv1x1(x, weight, backend="numba", threads=threads, out=out, **settings, **call)
+        np.testing.assert_allclose(out, expected, rtol=2e-6)
+        assert np.array_equal(out == 99, expected == 99)
+
+
+def test_what_heads_and_missing_data_do_not_have() -> None:
+    x = np.ones((4, 5, 6), np.float32)
+    for settings, says in (
+        ({"head": "softmax", "groups": 2}, "head='softmax' with groups=2"),
+        ({"nodata": 0, "groups": 2}, "missing data with groups=2"),
+        ({"nodata": 0, "valid": "any"}, "valid='any'"),
+        ({"head": "argmax", "K": 2049}, "head='argmax' with more than 2048 channels"),
+    ):  # type: tuple[dict[str, Any], str]
+        weight = np.ones((settings.pop("K", 4), 4 // settings.get("groups", 1)), np.float32)
+        with pytest.raises(ValueError, match=re.escape(f"'numba' does not support {says}")):
+            pf.conv1x1(x, weight, backend="numba", **settings)
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+def test_heads_may_be_written_over_x(axis: int) -> None:
+    """Also where the sums alone could not be: a panel of x is read before its head is written."""
+    x, w, b = data(37, 37, 5_003)
+    x = np.ascontiguousarray(np.moveaxis(x, 0, axis))
+    layer = pf.Conv1x1(w, b, head="softmax", channel_axis=axis - (axis == 0) * 2, backend="numba")
+    beside = layer(x)
+    np.testing.assert_array_equal(layer(x, out=x, threads=2), beside)

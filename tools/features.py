@@ -35,8 +35,9 @@ Stride, any number of axes, any strides of the arrays and `out=` work with every
 they are settled before one is chosen; so does `scale=` without an offset, which the weights take.
 The C backend falls back to NumPy for heads and missing data with groups, with complex numbers, or
 with more than 2048 channels (1024 of float64); for complex weights of real input; and for chains
-with missing data or complex numbers. Where the CPU has no fused multiply-adds, Numba does not
-support `offset=`.
+with missing data or complex numbers. Numba has the same limits for heads and missing data, and no
+`valid='any'`: sums over the channels that are there take kernels of their own, not a step after the
+sums. Where the CPU has no fused multiply-adds, Numba does not support `offset=`.
 """
 
 
