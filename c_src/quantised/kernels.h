@@ -9,7 +9,7 @@
 
 #include "isa/types.h"
 
-enum { PW_Q_MAX_KR = 6, PW_Q_MAX_NV = 4, PW_Q_MAX_TILE = 64, PW_Q_LANE = 4 };
+enum { PW_Q_MAX_MR = 6, PW_Q_MAX_NR = 4, PW_Q_MAX_TILE = 64, PW_Q_LANE = 4 };
 
 /* What becomes of a sum, seen as uint8: its product with the scale is rounded, moved by zero and
  * saturated; where that is not all, it is kept within lo..hi and its bits are flipped. */
@@ -30,7 +30,7 @@ typedef struct pw_qoutput {
  * w_k apart. For a few pixels, which would leave most of a vector idle.
  * Planar and interleaved: where `first` is unset, sums go on from acc; where `last` is unset they go back there.
  */
-typedef struct pw_qtile {
+typedef struct pw_qukernel_args {
     const char *x;
     ptrdiff_t x_g, x_p;
     const char *w;
@@ -49,9 +49,9 @@ typedef struct pw_qtile {
     int first, last;
     int stream; /* planar: y and its planes are aligned to a line: store past the caches */
     pw_qoutput output;
-} pw_qtile;
+} pw_qukernel_args;
 
-typedef void (*pw_qkernel)(const pw_qtile *);
+typedef void (*pw_qukernel)(const pw_qukernel_args *);
 
 /* The numbers in lanes of x and of w. Their zero points are taken off 16-bit numbers on the way in,
  * off sums of bytes by way of the bias and x_sum. */
@@ -71,11 +71,11 @@ struct pw_qkernels {
     pw_qlanes lanes;
     int depth;                               /* channels in a lane */
     int vector;                              /* lanes; a tile is four of them */
-    int kr_max;                              /* planar[1..kr_max] */
-    pw_qkernel planar[PW_Q_MAX_KR + 1];      /* by channels */
-    int nv_max;                              /* interleaved[1..nv_max] */
-    pw_qkernel interleaved[PW_Q_MAX_NV + 1]; /* by vectors of channels */
-    pw_qkernel dot;
+    int planar_mr_max;                              /* planar[1..planar_mr_max] */
+    pw_qukernel planar[PW_Q_MAX_MR + 1];      /* by channels */
+    int interleaved_nr_max;                              /* interleaved[1..interleaved_nr_max] */
+    pw_qukernel interleaved[PW_Q_MAX_NR + 1]; /* by vectors of channels */
+    pw_qukernel dot;
     /* A tile of n contiguous pixels, of C channels x_c apart, to whole vectors of lanes, to_g
      * apart from group to group. Fetches what lies `ahead` bytes ahead, unless that is 0. */
     void (*stage)(pw_qbytes, char *to, ptrdiff_t to_g, const char *x, ptrdiff_t x_c, int64_t C,

@@ -82,7 +82,7 @@ static void choose_blocks(pw_qplan *plan) {
     pw_qblocks *b = &plan->blocks;
     b->unit = plan->interleaved ? kernels->vector : 1;
     const int64_t units = count_units(plan);
-    b->n = pw_ceil_div(units, plan->interleaved ? kernels->nv_max : kernels->kr_max);
+    b->n = pw_ceil_div(units, plan->interleaved ? kernels->interleaved_nr_max : kernels->planar_mr_max);
     b->width = (int)pw_ceil_div(units, b->n) * b->unit;
 }
 

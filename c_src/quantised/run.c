@@ -63,13 +63,13 @@ static item item_at(const call *c, int64_t index) {
 }
 
 /* The sums of the numbers in lanes of x, of each pixel. */
-static void sum_x(const pw_qplan *plan, const pw_qtile *t, int32_t *sums) {
+static void sum_x(const pw_qplan *plan, const pw_qukernel_args *t, int32_t *sums) {
     static const int32_t none[1];
     if (plan->rows) {
         plan->kernels->sum_x(t->x, t->x_p, t->x_p, t->n, sums);
         return;
     }
-    const pw_qtile ones = {.x = t->x,
+    const pw_qukernel_args ones = {.x = t->x,
                            .x_g = t->x_g,
                            .w = plan->ones,
                            .groups = t->groups,
@@ -81,13 +81,13 @@ static void sum_x(const pw_qplan *plan, const pw_qtile *t, int32_t *sums) {
 }
 
 /* What is read of channel k on. */
-static void set_channels(const call *c, int64_t k, pw_qtile *t) {
+static void set_channels(const call *c, int64_t k, pw_qukernel_args *t) {
     t->bias = c->packed.bias + k;
     t->w_zero = c->plan->w_zero + k;
     t->scale = c->plan->scale + k;
 }
 
-static void run_blocks(const call *c, const item *it, int64_t g, pw_qtile *t, pw_matrix y,
+static void run_blocks(const call *c, const item *it, int64_t g, pw_qukernel_args *t, pw_matrix y,
                        int32_t *acc) {
     const pw_qplan *plan = c->plan;
     for (int64_t b = it->first; b < it->end; b++) {
@@ -113,7 +113,7 @@ static void run_vectors(const call *c, const item *it, const char *x, pw_matrix 
                         char *scratch) {
     const pw_qplan *plan = c->plan;
     int32_t sums[PW_Q_MAX_TILE];
-    pw_qtile t = {
+    pw_qukernel_args t = {
         .w_k = c->packed.w_k,
         .y_step = plan->interleaved ? y.j : y.i,
         .acc_step = plan->interleaved ? it->k_padded - it->k_first : plan->tile_pixels,
@@ -141,7 +141,7 @@ static void run_dots(const call *c, const item *it, const char *x, pw_matrix y, 
     const pw_qproblem *q = &plan->problem;
     char *rows = scratch + plan->scratch.rows;
     int32_t sums[PW_Q_MAX_TILE];
-    pw_qtile t = {
+    pw_qukernel_args t = {
         .x = rows,
         .x_p = (ptrdiff_t)plan->row * PW_Q_LANE,
         .w_k = c->packed.w_k,
