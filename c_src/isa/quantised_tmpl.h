@@ -22,11 +22,12 @@
  *     qb_loadn(p, n) qb_storen(p, n, b)    the first n < 4 * VW bytes; no others are touched
  *     qb_bound(b, lo, hi)         bytes kept within lo..hi
  *     qb_spread(to, rows, zero)   makes lanes of rows[DEPTH], the bytes of a channel each, and
- *                                 stores them as four vectors; takes zero off 16-bit numbers
+ *                                 stores them as four vectors; subtracts zero from 16-bit ones
  *
- * The lists of register tiles, MR x NR, yield both the kernels and their table. A planar tile has MR
- * channels, whose weights are broadcast, and four vectors of pixels, whose sums become one vector of
- * bytes. An interleaved tile has MR pixels, whose lanes are broadcast, and NR vectors of channels.
+ * The lists of register tiles, MR x NR, yield both the kernels and their table. A planar tile has
+ * MR channels, whose weights are broadcast, and four vectors of pixels, whose sums become one
+ * vector of bytes. An interleaved tile has MR pixels, whose lanes are broadcast, and NR vectors of
+ * channels.
  *
  *     Q_PLANAR_TILES(X)           X(MR), MR from 1 to PW_Q_MAX_MR at most, without gaps
  *     Q_INTERLEAVED_TILES(X)      X(MR, NR), NR from 1 to PW_Q_MAX_NR at most, MR <= Q_MAX_PIXELS
@@ -142,9 +143,10 @@ PW_INLINE void interleaved_tile(const pw_qukernel_args *t, int p, int n, int MR,
         x[i] = t->x + pixel * t->x_p;
         PW_UNROLL
         for (int j = 0; j < NR; j++) {
-            s[i][j] = begin_sums(t, q_load(t->bias + j * VW), t->acc + pixel * t->acc_step + j * VW);
-            if (t->x_sum)
-                s[i][j] = q_sub(s[i][j], q_mul(q_set1(t->x_sum[pixel]), q_load(t->w_zero + j * VW)));
+            const int32_t *acc = t->acc + pixel * t->acc_step + j * VW;
+            s[i][j] = begin_sums(t, q_load(t->bias + j * VW), acc);
+            if (!t->x_sum) continue;
+            s[i][j] = q_sub(s[i][j], q_mul(q_set1(t->x_sum[pixel]), q_load(t->w_zero + j * VW)));
         }
     }
     for (int64_t g = t->groups; g > 0; g--, at += x_g, w += NR * Q_BYTES) {
