@@ -6,20 +6,25 @@
 
 #include "macros.h"
 
-/* Copies the first n < 32 bytes and no others, as two blocks of a known size, which may overlap. */
+/* Copies size <= n <= 2 * size bytes as two blocks, which may overlap. Where `size` is known to the
+ * compiler, a block is a single load and store. */
+PW_INLINE void copy_both_ends(char *to, const char *from, int n, int size) {
+    memcpy(to, from, (size_t)size);
+    memcpy(to + n - size, from + n - size, (size_t)size);
+}
+
+/* Copies the first n < 32 bytes; no others are touched. */
 PW_INLINE void copy_few_bytes(char *to, const char *from, int n) {
-#define TWO(size)                                     \
-    if (n >= size) {                                  \
-        memcpy(to, from, size);                       \
-        memcpy(to + n - size, from + n - size, size); \
-        return;                                       \
-    }
-    TWO(16)
-    TWO(8)
-    TWO(4)
-    TWO(2)
-#undef TWO
-    if (n) *to = *from;
+    if (n >= 16)
+        copy_both_ends(to, from, n, 16);
+    else if (n >= 8)
+        copy_both_ends(to, from, n, 8);
+    else if (n >= 4)
+        copy_both_ends(to, from, n, 4);
+    else if (n >= 2)
+        copy_both_ends(to, from, n, 2);
+    else if (n)
+        *to = *from;
 }
 
 #endif

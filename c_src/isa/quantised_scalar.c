@@ -7,25 +7,40 @@
 #include "few_bytes.h"
 #include "macros.h"
 
-PW_INLINE int32_t load_lane(const void *at) {
+#define V int32_t
+#define VF float
+#define VB uint32_t
+#define VW 1
+#define DEPTH 4
+#define LANES PW_Q_U8_S8
+#define SUFFIX scalar
+#define NAME "scalar"
+#define SET pw_kernels_scalar
+#define WORKS pw_cpu_always
+#define Q_PLANAR_TILES(X) X(1) X(2)
+#define Q_INTERLEAVED_TILES(X) X(2, 1) X(2, 2) X(2, 3) X(2, 4)
+
+PW_INLINE V q_set1(int32_t i) {
+    return i;
+}
+PW_INLINE V q_load(const void *p) {
     int32_t lane;
-    memcpy(&lane, at, sizeof lane);
+    memcpy(&lane, p, sizeof lane);
     return lane;
 }
-PW_INLINE void store_lane(void *at, int32_t lane) {
-    memcpy(at, &lane, sizeof lane);
+PW_INLINE void q_store(void *p, V v) {
+    memcpy(p, &v, sizeof v);
 }
-PW_INLINE int32_t add(int32_t a, int32_t b) {
+PW_INLINE V q_add(V a, V b) {
     return (int32_t)((uint32_t)a + (uint32_t)b);
 }
-PW_INLINE int32_t subtract(int32_t a, int32_t b) {
+PW_INLINE V q_sub(V a, V b) {
     return (int32_t)((uint32_t)a - (uint32_t)b);
 }
-PW_INLINE int32_t multiply(int32_t a, int32_t b) {
+PW_INLINE V q_mul(V a, V b) {
     return (int32_t)((uint32_t)a * (uint32_t)b);
 }
-
-PW_INLINE int32_t dot(int32_t sum, int32_t x, int32_t w) {
+PW_INLINE V q_dot(V sum, V x, V w) {
     uint8_t a[4];
     int8_t b[4];
     memcpy(a, &x, sizeof a);
@@ -33,78 +48,71 @@ PW_INLINE int32_t dot(int32_t sum, int32_t x, int32_t w) {
     return (int32_t)((uint32_t)sum +
                      (uint32_t)(a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3]));
 }
+PW_INLINE void q_sum4(int32_t *to, const V *v) {
+    memcpy(to, v, 4 * sizeof *to);
+}
 
-PW_INLINE int32_t round_scaled(int32_t v, float scale) {
+PW_INLINE VF qf_set1(float f) {
+    return f;
+}
+PW_INLINE VF qf_load(const float *p) {
+    return *p;
+}
+PW_INLINE V q_round_any(V v, VF scale) {
     const float product = (float)v * scale;
     return (int32_t)lrintf(product < -65536 ? -65536 : product > 65536 ? 65536 : product);
+}
+PW_INLINE V q_round(V v, VF scale) {
+    return q_round_any(v, scale);
 }
 
 PW_INLINE uint8_t clip(int32_t v, int32_t lo, int32_t hi) {
     return (uint8_t)(v < lo ? lo : v > hi ? hi : v);
 }
-PW_INLINE uint32_t pack_scalar(const int32_t *v, int16_t zero) {
+PW_INLINE VB q_pack(const V *v, int16_t zero) {
     uint8_t bytes[4];
     uint32_t packed;
     for (int i = 0; i < 4; i++) bytes[i] = clip(v[i] + zero, 0, 255);
     memcpy(&packed, bytes, sizeof packed);
     return packed;
 }
-PW_INLINE uint32_t bound_scalar(uint32_t packed, const pw_qoutput *output) {
-    uint8_t bytes[4];
-    memcpy(bytes, &packed, sizeof packed);
-    for (int i = 0; i < 4; i++) bytes[i] = clip(bytes[i], output->lo, output->hi) ^ output->flip;
-    memcpy(&packed, bytes, sizeof packed);
-    return packed;
-}
 
-PW_INLINE uint32_t load_bytes(const char *from, int n) {
+PW_INLINE VB qb_set1(uint8_t byte) {
+    return byte * 0x01010101u;
+}
+PW_INLINE VB qb_loadn(const char *p, int n) {
     uint32_t bytes = 0;
-    copy_few_bytes((char *)&bytes, from, n);
+    copy_few_bytes((char *)&bytes, p, n);
     return bytes;
 }
-PW_INLINE void store_bytes(char *to, int n, uint32_t bytes) {
-    copy_few_bytes(to, (const char *)&bytes, n);
+PW_INLINE VB qb_load(const char *p) {
+    return qb_loadn(p, 4);
+}
+PW_INLINE void qb_storen(char *p, int n, VB b) {
+    copy_few_bytes(p, (const char *)&b, n);
+}
+PW_INLINE void qb_store(char *p, VB b) {
+    qb_storen(p, 4, b);
+}
+PW_INLINE void qb_stream(char *p, VB b) {
+    qb_store(p, b);
+}
+PW_INLINE VB qb_xor(VB a, VB b) {
+    return a ^ b;
+}
+PW_INLINE VB qb_bound(VB b, uint8_t lo, uint8_t hi) {
+    uint8_t bytes[4];
+    memcpy(bytes, &b, sizeof b);
+    for (int i = 0; i < 4; i++) bytes[i] = clip(bytes[i], lo, hi);
+    memcpy(&b, bytes, sizeof b);
+    return b;
 }
 
 /* Transposes four rows of four bytes. */
-PW_INLINE void spread_bytes(char *to, const uint32_t *rows) {
+PW_INLINE void qb_spread(char *to, const VB *rows, int16_t zero) {
+    (void)zero;
     for (int i = 0; i < 4; i++)
         for (int c = 0; c < 4; c++) to[i * 4 + c] = ((const char *)&rows[c])[i];
 }
 
-#define Q_SUFFIX scalar
-#define Q_NAME "scalar"
-#define Q_SET pw_kernels_scalar
-#define Q_WORKS pw_cpu_always
-#define Q_LANES PW_Q_U8_S8
-#define Q_DEPTH 4
-#define Q_VW 1
-#define Q_V int32_t
-#define Q_F float
-#define Q_B uint32_t
-#define Q_SET1(i) ((int32_t)(i))
-#define Q_LOAD(p) load_lane(p)
-#define Q_STORE(p, v) store_lane(p, v)
-#define Q_ADD(a, b) add(a, b)
-#define Q_SUB(a, b) subtract(a, b)
-#define Q_MUL(a, b) multiply(a, b)
-#define Q_DOT(sum, x, w) dot(sum, x, w)
-#define QF_SET1(f) (f)
-#define QF_LOAD(p) (*(p))
-#define Q_ROUND(v, scale) round_scaled(v, scale)
-#define Q_ROUND_ANY(v, scale) round_scaled(v, scale)
-#define Q_PACK(v, zero) pack_scalar(v, zero)
-#define Q_BOUND(b, output) bound_scalar(b, output)
-#define Q_SUM4(to, v) memcpy(to, v, 4 * sizeof *(to))
-#define QB_SET1(byte) ((uint32_t)(uint8_t)(byte) * 0x01010101u)
-#define QB_XOR(a, b) ((a) ^ (b))
-#define QB_LOAD(p) load_bytes(p, 4)
-#define QB_STORE(p, b) store_bytes(p, 4, b)
-#define QB_STREAM(p, b) QB_STORE(p, b)
-#define QB_LOADN(p, n) load_bytes(p, n)
-#define QB_STOREN(p, n, b) store_bytes(p, n, b)
-#define Q_SPREAD(to, rows, zero) spread_bytes(to, rows)
-#define Q_KR_MAX 2
-#define Q_NV_MAX 4
-#define Q_ROWS(NV) 2
 #include "quantised_tmpl.h"

@@ -1,4 +1,4 @@
-/* Ends the target region that a set's header began. */
+/* Ends the target region that a file or its set's header began. */
 #if defined(__clang__)
 #pragma clang attribute pop
 #else

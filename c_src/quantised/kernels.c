@@ -1,4 +1,4 @@
-/* The kernels for quantised convolutions that are built in. */
+/* The list of the tables of quantised kernels: of each set, the best first. */
 #include "quantised/kernels.h"
 
 static const pw_qkernels *const all[] = {

@@ -1,16 +1,17 @@
-/* Packed weights: whether products are in reach, the bias, the weights as lanes.
+/* Packs weights: whether products are in reach, then the bias, then the weights as lanes.
  *
- * Zero points are folded into the bias. With numbers in lanes x' = x - x_off and w' = w - w_off, and
- * zero points moved along,
+ * Zero points are folded into the bias. A lane may hold x' = x - x_off and w' = w - w_off, whose
+ * zero points are x_zero' = x_zero - x_off and w_zero' = w_zero - w_off. Then
  *
  *     sum_c (w - w_zero) (x - x_zero) = sum_c w' x' - x_zero' sum_c w' + C w_zero' x_zero'
  *                                       - w_zero' sum_c x'
  *
- * in which all but the first and the last term join the bias. Lanes of 16 bits hold w - w_zero and
- * x - x_zero themselves.
+ * The two terms in the middle are added to the bias; kernels compute the first and the last. Lanes
+ * of 16-bit numbers hold w - w_zero and x - x_zero themselves, so the first term is all there is.
  *
- * Planar: w[k] is a row of lanes, whole vectors. Interleaved: blocks of nv vectors, group after group
- * of channels: a contiguous lane for each k of the block, 0 past K.
+ * Planar weights are a row of lanes for each output channel k, in whole vectors. Interleaved ones
+ * are blocks of NR vectors. In a block the groups of input channels come one after another; each
+ * has contiguous lanes, one for each k of the block, which are 0 past K.
  */
 #include <string.h>
 
@@ -19,9 +20,8 @@
 
 enum {
     LINE = 64,
-    /* Where the bias begins. */
-    BIAS_AT = LINE,
-    /* Lanes of a row at once, a multiple of every vector. */
+    BIAS_AT = LINE, /* in bytes */
+    /* Lanes of a row that are made at once: a multiple of every vector. */
     SPREAD_LANES = 256,
     /* Rows whose lanes are summed at once: a multiple of four. */
     SUMMED_ROWS = 64,
@@ -41,6 +41,7 @@ size_t pw_qpacked_bytes(const pw_qplan *plan) {
     return w_at(plan) + (size_t)lanes * PW_Q_LANE;
 }
 
+/* Whether the caller's rows of weights are lanes already. */
 static int is_borrowed(const pw_qplan *plan, const pw_qweights *weights) {
     const int depth = plan->kernels->depth;
     return !plan->interleaved && depth == 4 && weights->w_c == 1 && !plan->w_bytes.flip &&
@@ -76,6 +77,7 @@ static pw_qbytes bytes_of_row(const pw_qplan *plan, int64_t k) {
     return (pw_qbytes){.flip = plan->w_bytes.flip, .zero = (int16_t)plan->w_zero[k]};
 }
 
+/* Folds the zero points for all channels, whose weights are rows of lanes. */
 static void fold_rows(const pw_qplan *plan, const char *w, ptrdiff_t w_k, int32_t *bias) {
     int32_t sums[SUMMED_ROWS];
     for (int64_t k = 0; k < plan->problem.K; k += SUMMED_ROWS) {
@@ -91,7 +93,7 @@ static void pack_rows(const pw_qplan *plan, const pw_qweights *weights, char *w)
                       weights->w + k * weights->w_k, weights->w_c, plan->problem.C);
 }
 
-/* The lanes of channel k, `step` bytes apart. */
+/* Makes the lanes of channel k, `step` bytes apart. */
 static void spread_row(const pw_qplan *plan, const pw_qweights *weights, int64_t k, char *to,
                        ptrdiff_t step, int32_t *bias) {
     const pw_qkernels *kernels = plan->kernels;
@@ -125,7 +127,7 @@ static void pack_blocks(const pw_qplan *plan, const pw_qweights *weights, char *
     }
 }
 
-/* borrowed: rows of lanes, which stay where they are. */
+/* borrowed: the caller's rows of weights are lanes already and stay where they are. */
 static void pack(const pw_qplan *plan, const pw_qweights *weights, int borrowed, char *memory) {
     char *w = memory + w_at(plan);
     int32_t *bias = (int32_t *)(memory + BIAS_AT);

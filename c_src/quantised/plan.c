@@ -1,21 +1,23 @@
-/* Chooses kernels and staging for a quantised convolution, and cuts it into blocks and passes. What
- * depends on the number of threads is up to each call. */
+/* Plans a quantised convolution: chooses kernels and staging, and divides the work into blocks and
+ * passes. Each call decides what depends on its number of threads. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/scratch.h"
 #include "quantised/plan.h"
 #include "threads/shares.h"
 
 enum {
     LINE = 64,
-    /* Bytes of staged x, of sums between passes and of staged y, each. */
+    /* Most bytes of each region of scratch: staged x, sums between passes, staged y. */
     REGION_BYTES = 256 << 10,
-    /* Where pixels have so many channels side by side, a row of lanes for each is quicker. */
+    /* From so many contiguous channels on, a row of lanes for each pixel is quicker. */
     ROW_CHANNELS = 32,
-    /* What a sum in a dot kernel costs beside its products, in products. */
+    /* What a sum costs in a dot kernel besides its products, in products. */
     DOT_COST = 8,
-    /* Dot kernels make so few channels one by one, side by side too: weights stay as they are. */
+    /* With fewer pixels, kernels are planar even if the channels of y are contiguous: dot kernels
+     * compute the pixels, and weights need no other order. */
     FEW_PIXELS = 8,
     /* As in conv/passes.c. */
     PREFETCH_FROM_BYTES = 512 << 10,
@@ -23,7 +25,7 @@ enum {
     DEFAULT_CACHE_BYTES = 16 << 20,
 };
 
-/* What makes numbers in lanes of x or w of bytes that are signed or not. */
+/* How bytes of x or w, signed or not, become numbers in lanes. */
 static pw_qbytes bytes_of(const pw_qkernels *kernels, int is_x, int is_signed, int zero) {
     const int signed_lane = kernels->lanes == PW_Q_S8_S8 || (kernels->lanes == PW_Q_U8_S8 && !is_x);
     pw_qbytes bytes = {.zero = (int16_t)zero};
@@ -60,7 +62,8 @@ static void choose_path(pw_qplan *plan) {
     plan->ahead = pixels * q->C < PREFETCH_FROM_BYTES ? 0 : AHEAD;
 }
 
-/* Streaming stores: for an output that will not stay in the cache, of whole aligned lines. */
+/* Whether to store past the caches: an output that would not stay in the cache, of whole aligned
+ * lines. */
 static int is_streamed(const pw_qplan *plan) {
     const pw_qproblem *q = &plan->problem;
     const int64_t known = pw_cache_bytes(3), cache = known ? known : DEFAULT_CACHE_BYTES;
@@ -76,30 +79,25 @@ static int64_t count_units(const pw_qplan *plan) {
     return pw_ceil_div(plan->problem.K, plan->blocks.unit);
 }
 
-/* Even blocks of channels, or of vectors of them. */
+/* Divides the channels, or the vectors of them, into blocks that are as equal as possible. */
 static void choose_blocks(pw_qplan *plan) {
     const pw_qkernels *kernels = plan->kernels;
     pw_qblocks *b = &plan->blocks;
     b->unit = plan->interleaved ? kernels->vector : 1;
     const int64_t units = count_units(plan);
-    b->n = pw_ceil_div(units, plan->interleaved ? kernels->nv_max : kernels->kr_max);
+    b->n = pw_ceil_div(units,
+                       plan->interleaved ? kernels->interleaved_nr_max : kernels->planar_mr_max);
     b->width = (int)pw_ceil_div(units, b->n) * b->unit;
 }
 
-static size_t region(size_t *end, int used, int64_t bytes) {
-    const size_t at = *end;
-    if (used) *end += (size_t)pw_round_up(bytes, LINE);
-    return at;
-}
-
-/* Passes and slices of K, so that each region of scratch stays within its bytes. */
-static void choose_passes(pw_qplan *plan) {
+/* Chooses passes and slices of K so that each region of scratch stays within REGION_BYTES. */
+static void choose_passes_and_slices(pw_qplan *plan) {
     const pw_qproblem *q = &plan->problem;
     const int64_t lane_bytes = (int64_t)plan->tile_pixels * PW_Q_LANE;
     const int64_t n = plan->blocks.n, width = plan->blocks.width;
     plan->pass = pw_min(plan->groups, REGION_BYTES / lane_bytes);
     const int sums = plan->pass < plan->groups;
-    /* Channels of a slice. */
+    /* Most channels of a slice. */
     const int64_t most = sums            ? REGION_BYTES / lane_bytes
                          : plan->stage_y ? REGION_BYTES / plan->tile_pixels
                                          : n * width;
@@ -110,10 +108,10 @@ static void choose_passes(pw_qplan *plan) {
         plan->dots = (int)pw_min(vector - 1, plan->groups / (vectors + DOT_COST));
     const int64_t row = pw_round_up(plan->pass, vector);
     size_t end = 0;
-    region(&end, 1, pw_max(row, 1) * lane_bytes);
-    plan->scratch.rows = region(&end, plan->dots, plan->dots * row * PW_Q_LANE);
-    plan->scratch.acc = region(&end, sums, slice * lane_bytes);
-    plan->scratch.y = region(&end, plan->stage_y, slice * plan->tile_pixels);
+    pw_region(&end, 1, pw_max(row, 1), (size_t)lane_bytes);
+    plan->scratch.rows = pw_region(&end, plan->dots, plan->dots * row, PW_Q_LANE);
+    plan->scratch.acc = pw_region(&end, sums, slice, (size_t)lane_bytes);
+    plan->scratch.y = pw_region(&end, plan->stage_y, slice, (size_t)plan->tile_pixels);
     plan->scratch.bytes = end;
     const int64_t brief = pw_max(1, PW_ITEM_WORK / pw_max(1, q->C * q->K));
     plan->panel = pw_round_up(pw_min(q->P, brief), plan->tile_pixels);
@@ -140,7 +138,7 @@ static int some_zero(const pw_qplan *plan, const int32_t *w_zero) {
     return 0;
 }
 
-/* What the plan points to, in the memory after it. */
+/* Bytes of the constants that the plan points to, which are in the memory after it. */
 static size_t constants_bytes(const pw_qplan *plan) {
     const int64_t lanes = 2 * plan->readable + plan->row;
     return (size_t)(plan->blocks.n + 1) * sizeof(int64_t) + (size_t)lanes * PW_Q_LANE;
@@ -166,26 +164,27 @@ static void keep_constants(pw_qplan *plan) {
 }
 
 pw_qplan *pw_qplan_new(const pw_qkernels *kernels, const pw_qproblem *q) {
-    pw_qplan head = {.problem = *q, .kernels = kernels};
-    head.tile_pixels = 4 * kernels->vector;
-    head.outer = pw_product(q->outer_n, q->outer);
-    head.groups = pw_ceil_div(q->C, kernels->depth);
-    head.row = pw_round_up(head.groups, kernels->vector);
-    /* A slice of K begins at any channel: the last tile of dot kernels, even at the last one. */
-    head.readable = q->K - 1 + head.tile_pixels;
-    head.x_bytes = bytes_of(kernels, 1, q->x_signed, q->x_zero);
-    head.w_bytes = bytes_of(kernels, 0, q->w_signed, 0);
-    head.needs_x_sum = kernels->lanes != PW_Q_S16 && some_zero(&head, q->w_zero);
-    head.output = output_of(q);
-    head.multiply_adds = (double)head.outer * (double)q->P * (double)q->K * (double)q->C;
-    choose_path(&head);
-    head.stream = is_streamed(&head);
-    choose_blocks(&head);
-    choose_passes(&head);
-    describe(&head);
-    pw_qplan *plan = calloc(1, sizeof *plan + constants_bytes(&head));
+    pw_qplan draft = {.problem = *q, .kernels = kernels};
+    draft.tile_pixels = 4 * kernels->vector;
+    draft.outer = pw_product(q->outer_n, q->outer);
+    draft.groups = pw_ceil_div(q->C, kernels->depth);
+    draft.row = pw_round_up(draft.groups, kernels->vector);
+    /* Slices of K may begin at any channel. So dot kernels may read a whole tile from any channel
+     * on, even from the last one. */
+    draft.readable = q->K - 1 + draft.tile_pixels;
+    draft.x_bytes = bytes_of(kernels, 1, q->x_signed, q->x_zero);
+    draft.w_bytes = bytes_of(kernels, 0, q->w_signed, 0);
+    draft.needs_x_sum = kernels->lanes != PW_Q_S16 && some_zero(&draft, q->w_zero);
+    draft.output = output_of(q);
+    draft.multiply_adds = (double)draft.outer * (double)q->P * (double)q->K * (double)q->C;
+    choose_path(&draft);
+    draft.stream = is_streamed(&draft);
+    choose_blocks(&draft);
+    choose_passes_and_slices(&draft);
+    describe(&draft);
+    pw_qplan *plan = calloc(1, sizeof *plan + constants_bytes(&draft));
     if (!plan) return NULL;
-    *plan = head;
+    *plan = draft;
     keep_constants(plan);
     return plan;
 }

@@ -1,5 +1,6 @@
-/* Runs a quantised convolution: cuts it into items, each a panel of pixels for a slice of the blocks
- * of output channels. Tile by tile x is staged as lanes, and the blocks' kernels go over it. */
+/* Runs a quantised convolution. The work is cut into items, which threads take one by one: an item
+ * is a panel of pixels of one outer index, for a slice of the blocks of output channels. For each
+ * tile of pixels, x is staged as lanes, and the kernels of all blocks read these. */
 #include <stdlib.h>
 
 #include "base/scratch.h"
@@ -10,7 +11,7 @@
 
 enum {
     LINE = 64,
-    /* Channels that an item should have, or staging x for each would show. */
+    /* Fewest channels of an item: every slice stages x again, which takes time of its own. */
     SPLIT_CHANNELS = 32,
 };
 
@@ -22,18 +23,21 @@ typedef struct call {
     pw_qpacked packed;
     const char *x;
     char *y;
-    int64_t head; /* pixels before y is aligned */
-    int64_t panel, panels, k_splits, items;
+    int64_t prefix;   /* pixels before y is aligned */
+    int64_t panel;    /* pixels of an item */
+    int64_t panels;   /* of one outer index */
+    int64_t k_splits; /* slices of the blocks */
+    int64_t items;
     pw_shares shares;
 } call;
 
 typedef struct item {
-    const char *x; /* of the first pixel of P, as y */
+    const char *x; /* x and y: of pixel 0 of the outer index */
     char *y;
     int64_t from, to;       /* pixels */
-    int64_t first, end;     /* blocks, */
-    int64_t k_first, k_end; /* their channels, */
-    int64_t k_padded;       /* and where their padding ends */
+    int64_t first, end;     /* blocks */
+    int64_t k_first, k_end; /* channels of the blocks */
+    int64_t k_padded;       /* where the padding of the last block ends */
 } item;
 
 static void find_outer(const pw_qproblem *q, int64_t index, item *it) {
@@ -45,15 +49,15 @@ static void find_outer(const pw_qproblem *q, int64_t index, item *it) {
     }
 }
 
-static item item_at(const call *c, int64_t index) {
+static item quantised_item_at(const call *c, int64_t index) {
     const pw_qplan *plan = c->plan;
     const int64_t panel = pw_take_digit(&index, c->panels);
     const int64_t split = pw_take_digit(&index, c->k_splits);
     item it = {.x = c->x, .y = c->y};
     find_outer(&plan->problem, index, &it);
-    /* The first panel takes the head on top. */
-    it.from = panel ? c->head + panel * c->panel : 0;
-    it.to = pw_min(plan->problem.P, c->head + (panel + 1) * c->panel);
+    /* The first panel has the prefix in addition. */
+    it.from = panel ? c->prefix + panel * c->panel : 0;
+    it.to = pw_min(plan->problem.P, c->prefix + (panel + 1) * c->panel);
     it.first = plan->blocks.n * split / c->k_splits;
     it.end = plan->blocks.n * (split + 1) / c->k_splits;
     it.k_first = plan->blocks.first[it.first];
@@ -62,32 +66,33 @@ static item item_at(const call *c, int64_t index) {
     return it;
 }
 
-/* The sums of the numbers in lanes of x, of each pixel. */
-static void sum_x(const pw_qplan *plan, const pw_qtile *t, int32_t *sums) {
+/* Sums the numbers in the lanes of x, for each pixel. */
+static void sum_x(const pw_qplan *plan, const pw_qukernel_args *t, int32_t *sums) {
     static const int32_t none[1];
     if (plan->rows) {
         plan->kernels->sum_x(t->x, t->x_p, t->x_p, t->n, sums);
         return;
     }
-    const pw_qtile ones = {.x = t->x,
-                           .x_g = t->x_g,
-                           .w = plan->ones,
-                           .groups = t->groups,
-                           .bias = none,
-                           .acc = sums,
-                           .n = t->n,
-                           .first = 1};
+    const pw_qukernel_args ones = {.x = t->x,
+                                   .x_g = t->x_g,
+                                   .w = plan->ones,
+                                   .groups = t->groups,
+                                   .bias = none,
+                                   .acc = sums,
+                                   .n = t->n,
+                                   .first = 1};
     plan->kernels->planar[1](&ones);
 }
 
-/* What is read of channel k on. */
-static void set_channels(const call *c, int64_t k, pw_qtile *t) {
+/* Sets what kernels read from channel k on. */
+static void set_channels(const call *c, int64_t k, pw_qukernel_args *t) {
     t->bias = c->packed.bias + k;
     t->w_zero = c->plan->w_zero + k;
     t->scale = c->plan->scale + k;
 }
 
-static void run_blocks(const call *c, const item *it, int64_t g, pw_qtile *t, pw_matrix y,
+/* Runs the kernels of the item's blocks on one pass, from group g on. */
+static void run_blocks(const call *c, const item *it, int64_t g, pw_qukernel_args *t, pw_matrix y,
                        int32_t *acc) {
     const pw_qplan *plan = c->plan;
     for (int64_t b = it->first; b < it->end; b++) {
@@ -108,12 +113,13 @@ static void run_blocks(const call *c, const item *it, int64_t g, pw_qtile *t, pw
     }
 }
 
-/* n pixels, contiguous in y, by vectors of them or of channels. */
+/* Computes n pixels by planar or interleaved kernels: x is that of the first pixel, y that of the
+ * first pixel and channel. */
 static void run_vectors(const call *c, const item *it, const char *x, pw_matrix y, int n,
                         char *scratch) {
     const pw_qplan *plan = c->plan;
     int32_t sums[PW_Q_MAX_TILE];
-    pw_qtile t = {
+    pw_qukernel_args t = {
         .w_k = c->packed.w_k,
         .y_step = plan->interleaved ? y.j : y.i,
         .acc_step = plan->interleaved ? it->k_padded - it->k_first : plan->tile_pixels,
@@ -134,14 +140,14 @@ static void run_vectors(const call *c, const item *it, const char *x, pw_matrix 
     }
 }
 
-/* n pixels by vectors of groups of channels. */
+/* Computes n pixels by dot kernels. */
 static void run_dots(const call *c, const item *it, const char *x, pw_matrix y, int n,
                      char *scratch) {
     const pw_qplan *plan = c->plan;
     const pw_qproblem *q = &plan->problem;
     char *rows = scratch + plan->scratch.rows;
     int32_t sums[PW_Q_MAX_TILE];
-    pw_qtile t = {
+    pw_qukernel_args t = {
         .x = rows,
         .x_p = (ptrdiff_t)plan->row * PW_Q_LANE,
         .w_k = c->packed.w_k,
@@ -165,7 +171,7 @@ static void run_dots(const call *c, const item *it, const char *x, pw_matrix y, 
     }
 }
 
-/* n pixels from p on. */
+/* Computes n pixels from p on. */
 static void run_tile(const call *c, const item *it, int64_t p, int n, char *scratch) {
     const pw_qplan *plan = c->plan;
     const pw_qproblem *q = &plan->problem;
@@ -175,24 +181,24 @@ static void run_tile(const call *c, const item *it, int64_t p, int n, char *scra
         plan->stage_y ? (pw_matrix){.at = scratch + plan->scratch.y, .i = plan->tile_pixels, .j = 1}
                       : y;
     const char *x = it->x + p * q->x_p;
-    pw_matrix behind = to;
-    behind.at += n - dots;
-    if (dots) run_dots(c, it, x + (n - dots) * q->x_p, behind, dots, scratch);
+    pw_matrix rest = to;
+    rest.at += n - dots;
+    if (dots) run_dots(c, it, x + (n - dots) * q->x_p, rest, dots, scratch);
     if (n > dots) run_vectors(c, it, x, to, n - dots, scratch);
     for (int64_t k = 0; plan->stage_y && k < it->k_end - it->k_first; k++)
         for (int i = 0; i < n; i++) y.at[k * y.i + i * y.j] = to.at[k * to.i + i];
 }
 
-static void work(void *argument, int number) {
+static void run_quantised_items(void *argument, int number) {
     call *c = argument;
     const pw_qplan *plan = c->plan;
     char *scratch = pw_thread_scratch(plan->scratch.bytes);
     int turn = 0;
     if (!scratch) return;
     for (int64_t index; (index = pw_next_item(&c->shares, number, &turn)) >= 0;) {
-        const item it = item_at(c, index);
+        const item it = quantised_item_at(c, index);
         for (int64_t p = it.from, n; p < it.to; p += n) {
-            n = pw_min(p == 0 && c->head ? c->head : plan->tile_pixels, it.to - p);
+            n = pw_min(p == 0 && c->prefix ? c->prefix : plan->tile_pixels, it.to - p);
             run_tile(c, &it, p, (int)n, scratch);
         }
     }
@@ -201,12 +207,13 @@ static void work(void *argument, int number) {
 #endif
 }
 
-/* Panels of pixels, and slices of the blocks where pixels alone make too few items. */
-static void cut(call *c, int threads) {
+/* Cuts a call into panels of pixels, and into slices of the blocks if pixels alone make too few
+ * items. */
+static void cut_into_quantised_items(call *c, int threads) {
     const pw_qplan *plan = c->plan;
     const pw_qproblem *q = &plan->problem;
-    const int64_t head = plan->stream ? (int64_t)(-(uintptr_t)c->y % LINE) : 0;
-    c->head = head < q->P ? head : 0;
+    const int64_t prefix = plan->stream ? (int64_t)(-(uintptr_t)c->y % LINE) : 0;
+    c->prefix = prefix < q->P ? prefix : 0;
     c->panel = plan->panel;
     c->k_splits = plan->k_splits;
     if (threads > 1) {
@@ -220,21 +227,22 @@ static void cut(call *c, int threads) {
         c->panel = pw_min(c->panel, pw_round_up(pixels, plan->tile_pixels));
         c->k_splits = pw_min(c->k_splits, plan->blocks.n);
     }
-    c->panels = q->P - c->head <= c->panel ? 1 : pw_ceil_div(q->P - c->head, c->panel);
+    c->panels = q->P - c->prefix <= c->panel ? 1 : pw_ceil_div(q->P - c->prefix, c->panel);
     c->items = plan->outer * c->panels * c->k_splits;
 }
 
-static pw_status run(const pw_qplan *plan, pw_qpacked packed, const void *x, void *y, int threads) {
+static pw_status run_quantised(const pw_qplan *plan, pw_qpacked packed, const void *x, void *y,
+                               int threads) {
     call c; /* not cleared: most of it is shares that are not used */
     c.plan = plan, c.packed = packed, c.x = x, c.y = y;
     if (!pw_thread_scratch(plan->scratch.bytes)) return PW_NO_MEMORY;
     if (plan->multiply_adds < parallel_from) threads = 1;
-    cut(&c, threads);
-    return pw_spread(&c.shares, c.items, plan->multiply_adds, threads, work, &c);
+    cut_into_quantised_items(&c, threads);
+    return pw_spread(&c.shares, c.items, plan->multiply_adds, threads, run_quantised_items, &c);
 }
 
 pw_status pw_qrun(const pw_qplan *plan, const void *packed, const void *x, void *y, int threads) {
-    return run(plan, pw_qpacked_at(plan, packed), x, y, threads);
+    return run_quantised(plan, pw_qpacked_at(plan, packed), x, y, threads);
 }
 
 pw_status pw_qconv(const pw_qplan *plan, const void *w, ptrdiff_t w_k, ptrdiff_t w_c,
@@ -244,7 +252,8 @@ pw_status pw_qconv(const pw_qplan *plan, const void *w, ptrdiff_t w_k, ptrdiff_t
     _Alignas(LINE) char on_stack[PW_STACK_BYTES];
     char *memory = bytes <= sizeof on_stack ? on_stack : pw_aligned_alloc(bytes);
     if (!memory) return PW_NO_MEMORY;
-    const pw_status status = run(plan, pw_qpack_once(plan, &weights, memory), x, y, threads);
+    const pw_status status =
+        run_quantised(plan, pw_qpack_once(plan, &weights, memory), x, y, threads);
     if (memory != on_stack) free(memory);
     return status;
 }

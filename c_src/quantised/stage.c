@@ -1,5 +1,5 @@
-/* Bytes into lanes: rows of them, and tiles of pixels, which the kernels' own stage makes of pixels
- * that are contiguous. */
+/* Turns bytes into lanes: rows of lanes, and tiles of pixels. If pixels are contiguous, the
+ * kernels' own `stage` makes a tile. */
 #include <string.h>
 
 #include "quantised/stage.h"
@@ -35,7 +35,7 @@ void pw_qstage_row(const pw_qkernels *kernels, pw_qbytes bytes, char *to, int64_
     memset(to + used, 0, (size_t)(n * PW_Q_LANE - used));
 }
 
-/* Four channels of each of n pixels, which are contiguous. */
+/* Makes a group of four contiguous channels, for n pixels. */
 static void four_adjacent(pw_qbytes bytes, char *to, const char *x, ptrdiff_t x_p, int n) {
     const uint32_t flip = bytes.flip * 0x01010101u;
     for (int p = 0; p < n; p++, x += x_p, to += PW_Q_LANE) {
@@ -46,6 +46,7 @@ static void four_adjacent(pw_qbytes bytes, char *to, const char *x, ptrdiff_t x_
     }
 }
 
+/* Make a group of `channels` channels, or of as many as a lane has, for n pixels. */
 static void some_bytes(pw_qbytes bytes, char *to, const char *x, ptrdiff_t x_c, ptrdiff_t x_p,
                        int64_t channels, int n) {
     for (int p = 0; p < n; p++, x += x_p, to += PW_Q_LANE)
@@ -62,7 +63,7 @@ static void some_pairs(pw_qbytes bytes, char *to, const char *x, ptrdiff_t x_c, 
     }
 }
 
-/* As pw_qkernels.stage, from pixels anywhere. */
+/* Does what `stage` of pw_qkernels does, for pixels with any stride. */
 static void stage_any(const pw_qplan *plan, char *to, ptrdiff_t to_g, const char *x, int64_t C,
                       int n) {
     const int depth = plan->kernels->depth;

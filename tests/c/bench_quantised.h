@@ -23,8 +23,8 @@ static char *take_lanes(const pw_qkernels *kernels, int64_t lanes, int is_x) {
 
 /* How lanes of w lie in bytes: from group to group, from channel to channel. */
 typedef struct {
-    pw_qkernel kernel;
-    pw_qtile t;
+    pw_qukernel kernel;
+    pw_qukernel_args t;
     ptrdiff_t w_g, w_channel;
 } q_call;
 static void run_q(const void *argument) {
@@ -35,7 +35,7 @@ static void run_q(const void *argument) {
 /* y: bytes from channel to channel, from pixel to pixel. */
 static void expect_q(const pw_qkernels *kernels, const q_call *call, ptrdiff_t y_k, ptrdiff_t y_p,
                      const output *y) {
-    const pw_qtile *t = &call->t;
+    const pw_qukernel_args *t = &call->t;
     for (int p = 0; p < t->n; p++)
         for (int k = 0; k < t->channels; k++) {
             int32_t sum = t->bias[k];
@@ -62,7 +62,7 @@ static void measure_q(entry e, const pw_qkernels *kernels, q_call *call, ptrdiff
         x_sum[i] = random_below(2000);
         scale[i] = (float)(1 + random_below(99)) * 0x1p-14f;
     }
-    pw_qtile *t = &call->t;
+    pw_qukernel_args *t = &call->t;
     const output y = take_output((int64_t)t->n * t->channels);
     t->bias = bias, t->w_zero = w_zero, t->x_sum = x_sum, t->scale = scale;
     t->y = y.at;
@@ -76,24 +76,24 @@ static void measure_q(entry e, const pw_qkernels *kernels, q_call *call, ptrdiff
 static void measure_q_sums(entry e, const pw_qkernels *kernels) {
     const int tile = 4 * kernels->vector;
     e.kind = "q_planar";
-    for (int KR = 1; is_wanted(e.kind) && KR <= kernels->kr_max; KR++) {
+    for (int MR = 1; is_wanted(e.kind) && MR <= kernels->planar_mr_max; MR++) {
         next_free = workspace.start;
-        q_call call = {.kernel = kernels->planar[KR]};
+        q_call call = {.kernel = kernels->planar[MR]};
         call.w_g = PW_Q_LANE, call.w_channel = call.t.w_k = Q_GROUPS * PW_Q_LANE;
         call.t.x = take_lanes(kernels, Q_GROUPS * tile, 1);
-        call.t.w = take_lanes(kernels, Q_GROUPS * KR, 0);
+        call.t.w = take_lanes(kernels, Q_GROUPS * MR, 0);
         call.t.x_g = tile * PW_Q_LANE, call.t.x_p = PW_Q_LANE;
-        call.t.groups = Q_GROUPS, call.t.n = tile, call.t.channels = KR;
+        call.t.groups = Q_GROUPS, call.t.n = tile, call.t.channels = MR;
         call.t.y_step = tile;
-        e.channels = KR, e.pixels = tile;
+        e.channels = MR, e.pixels = tile;
         measure_q(e, kernels, &call, tile, 1);
     }
     e.kind = "q_interleaved";
     e.pixels = 0;
-    for (int nv = 1; is_wanted(e.kind) && nv <= kernels->nv_max; nv++) {
-        const int K = nv * kernels->vector;
+    for (int NR = 1; is_wanted(e.kind) && NR <= kernels->interleaved_nr_max; NR++) {
+        const int K = NR * kernels->vector;
         next_free = workspace.start;
-        q_call call = {.kernel = kernels->interleaved[nv]};
+        q_call call = {.kernel = kernels->interleaved[NR]};
         call.w_g = K * PW_Q_LANE, call.w_channel = PW_Q_LANE;
         call.t.x = take_lanes(kernels, Q_GROUPS * Q_PIXELS, 1);
         call.t.w = take_lanes(kernels, Q_GROUPS * K, 0);
