@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cpu/cpu.h"
-#include "quantised/kernels.h"
+#include "isa/quantised_types.h"
 #include "few_bytes.h"
 #include "macros.h"
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cpu/cpu.h"
-#include "quantised/kernels.h"
+#include "isa/quantised_types.h"
 #include "macros.h"
 
 #define V __m512i

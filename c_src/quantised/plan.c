@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/scratch.h"
+#include "cpu/caches.h"
 #include "quantised/plan.h"
 #include "threads/shares.h"
 
@@ -22,7 +23,6 @@ enum {
     /* As in conv/passes.c. */
     PREFETCH_FROM_BYTES = 512 << 10,
     AHEAD = 512,
-    DEFAULT_CACHE_BYTES = 16 << 20,
 };
 
 /* How bytes of x or w, signed or not, become numbers in lanes. */
@@ -66,9 +66,8 @@ static void choose_path(pw_qplan *plan) {
  * lines. */
 static int is_streamed(const pw_qplan *plan) {
     const pw_qproblem *q = &plan->problem;
-    const int64_t known = pw_cache_bytes(3), cache = known ? known : DEFAULT_CACHE_BYTES;
     if (plan->interleaved || plan->stage_y || q->in_place) return 0;
-    if (plan->outer * q->P * q->K <= cache / 2) return 0;
+    if (plan->outer * q->P * q->K <= pw_level_3_bytes() / 2) return 0;
     if (q->K > 1 && q->y_k % LINE) return 0;
     for (int64_t i = 0; i < q->outer; i++)
         if (q->y_outer[i] % LINE) return 0;

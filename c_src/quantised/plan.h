@@ -3,7 +3,7 @@
 #define PW_QUANTISED_PLAN_H
 
 #include "base/math.h"
-#include "quantised/kernels.h"
+#include "isa/quantised_types.h"
 
 /* The blocks of output channels: a block is what a planar or interleaved kernel takes at once. */
 typedef struct pw_qblocks {

@@ -1,6 +1,6 @@
 /* Quantised kernels: bytes, or pairs of 16 bits, in lanes; sums of 32 bits. */
 #include "bench_elements.h"
-#include "quantised/kernels.h"
+#include "isa/quantised_types.h"
 
 enum { Q_GROUPS = 16, Q_PIXELS = 48 /* whole tiles of interleaved kernels, whatever their size */ };
 

@@ -5,8 +5,8 @@
  * numbers in a lane of x by those in a lane of w and adds the products to a sum, modulo 2**32.
  * Channels past the last are zeros.
  */
-#ifndef PW_QUANTISED_KERNELS_H
-#define PW_QUANTISED_KERNELS_H
+#ifndef PW_ISA_QUANTISED_TYPES_H
+#define PW_ISA_QUANTISED_TYPES_H
 
 #include "isa/types.h"
 

@@ -1,5 +1,5 @@
 /* The list of the tables of quantised kernels: of each set, the best first. */
-#include "quantised/kernels.h"
+#include "isa/quantised_types.h"
 
 static const pw_qkernels *const all[] = {
 #if defined(__x86_64__)
