@@ -447,12 +447,13 @@ def test_panels_of_other_layouts(layouts: str, head: Any) -> None:
 
 def test_what_heads_and_missing_data_do_not_have() -> None:
     x = np.ones((4, 5, 6), np.float32)
-    for settings, says in (
+    refused: tuple[tuple[dict[str, Any], str], ...] = (
         ({"head": "softmax", "groups": 2}, "head='softmax' with groups=2"),
         ({"nodata": 0, "groups": 2}, "missing data with groups=2"),
         ({"nodata": 0, "valid": "any"}, "valid='any'"),
         ({"head": "argmax", "K": 2049}, "head='argmax' with more than 2048 channels"),
-    ):  # type: tuple[dict[str, Any], str]
+    )
+    for settings, says in refused:
         weight = np.ones((settings.pop("K", 4), 4 // settings.get("groups", 1)), np.float32)
         with pytest.raises(ValueError, match=re.escape(f"'numba' does not support {says}")):
             pf.conv1x1(x, weight, backend="numba", **settings)

@@ -88,13 +88,13 @@ def test_either_dtype_of_x(backend: Any, rng: np.random.Generator) -> None:
 
 
 def test_arguments_are_copied(backend: Any, rng: np.random.Generator) -> None:
-    case = random_case(rng, (6, 4, 5), 3)._replace(bias=np.arange(3, dtype=np.int32))
-    given: Any = case.weight.copy(), case.weight_scale.copy(), case.bias.copy()
-    weight, weight_scale, bias = given
+    bias = np.arange(3, dtype=np.int32)
+    case = random_case(rng, (6, 4, 5), 3)._replace(bias=bias.copy())
+    weight, weight_scale = case.weight.copy(), np.array(case.weight_scale)
     changing = case._replace(weight=weight, weight_scale=weight_scale, bias=bias)
     layer = layer_of(changing, backend=backend)
     y = layer(case.x)
-    for array in given:
+    for array in (weight, weight_scale, bias):
         array += 1
     fresh = any_bytes(rng, (6, 8, 5), case.x.dtype)
     assert np.array_equal(layer(case.x), y)
@@ -119,9 +119,14 @@ def test_weights_are_packed_once(rng: np.random.Generator, monkeypatch: Any) -> 
     found = pytest.importorskip("pointwise_fast.kernels.c_quantised").CQuantised
     if "c" not in BACKENDS:
         pytest.skip("the C kernels are not built")
-    packed = []
+    packed: list[int] = []
     pack = found.pack
-    monkeypatch.setattr(found, "pack", lambda *given: packed.append(1) or pack(*given))
+
+    def counted(*given: Any) -> Any:
+        packed.append(1)
+        return pack(*given)
+
+    monkeypatch.setattr(found, "pack", counted)
     case = random_case(rng, (6, 4, 5), 3)._replace(x_zero_point=7, out_zero_point=9)
     layer = layer_of(case, backend="c")
     for dtype, orders in ((np.uint8, 1), (np.int8, 2)):

@@ -139,14 +139,13 @@ PW_INLINE void interleaved_tile(const pw_qukernel_args *t, int p, int n, int MR,
     V s[Q_MAX_PIXELS][PW_Q_MAX_NR];
     PW_UNROLL
     for (int i = 0; i < MR; i++) {
-        const int pixel = p + (i < n ? i : n - 1);
-        x[i] = t->x + pixel * t->x_p;
+        const int m = p + (i < n ? i : n - 1);
+        x[i] = t->x + m * t->x_p;
         PW_UNROLL
         for (int j = 0; j < NR; j++) {
-            const int32_t *acc = t->acc + pixel * t->acc_step + j * VW;
-            s[i][j] = begin_sums(t, q_load(t->bias + j * VW), acc);
-            if (!t->x_sum) continue;
-            s[i][j] = q_sub(s[i][j], q_mul(q_set1(t->x_sum[pixel]), q_load(t->w_zero + j * VW)));
+            s[i][j] = begin_sums(t, q_load(t->bias + j * VW), t->acc + m * t->acc_step + j * VW);
+            if (t->x_sum)
+                s[i][j] = q_sub(s[i][j], q_mul(q_set1(t->x_sum[m]), q_load(t->w_zero + j * VW)));
         }
     }
     for (int64_t g = t->groups; g > 0; g--, at += x_g, w += NR * Q_BYTES) {

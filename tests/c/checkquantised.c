@@ -295,7 +295,7 @@ static void check_large(layout x, layout y) {
 
 /* Slices of the channels that begin within a tile, for dot kernels, which read past the last
  * channel of a slice. */
-static void check_parts(void) {
+static void check_slices(void) {
     for (int i = 0; i < 12; i++) {
         const int64_t K = 300 + random_below(MOST_K - 300);
         check_shape(PLANAR, PLANAR, 600 + random_below(900), K, 1 + random_below(15), 1);
@@ -325,7 +325,7 @@ static void check_kernels(void) {
             check_deep((layout)x, (layout)y);
             if (every == 1 || x == y) check_large((layout)x, (layout)y);
         }
-    check_parts();
+    check_slices();
     check_streaming();
 }
 
