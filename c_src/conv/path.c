@@ -197,9 +197,10 @@ static int wants_turned_sums(const pw_plan *plan) {
     const double C = (double)plan->C, K = (double)plan->K;
     const double turned = K / (double)vector * (C + (double)FINISH_CYCLES);
     const double padded = C * (double)pw_ceil_div(plan->K, vector);
-    return plan->kernels->transposing_mr_max && p->P >= vector && !p->has_residual &&
-           !p->in_place && p->components == 1 && p->y_dtype == p->dtype && !p->y_swapped &&
-           turned < 0.97 * padded;
+    /* rows_of_planes has vectors from TRANSPOSE channels on. */
+    return plan->K >= TRANSPOSE && plan->kernels->transposing_mr_max && p->P >= vector &&
+           !p->has_residual && !p->in_place && p->components == 1 && p->y_dtype == p->dtype &&
+           !p->y_swapped && turned < 0.97 * padded;
 }
 
 /* Chooses a layout that can be written in place, or else one that can be read in place. */

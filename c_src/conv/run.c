@@ -17,6 +17,9 @@ enum {
     LINE = 64,
     /* Packed weights that are worth waking a thread for: 240 -> 960 of one pixel 10.8 -> 6.1 us. */
     PARALLEL_FROM_BYTES = 192 << 10,
+    /* Images for each thread from which they are not cut, if each is fetched while the one before it
+     * is computed. Emerald Rapids, 4 of 128x32x32-256 with 16 threads: 1.31 ms uncut, 0.53 cut. */
+    WHOLE_IMAGES = 4,
 };
 
 /* One call. An item is a panel of pixels of one outer index and group, for some of the blocks. */
@@ -225,7 +228,11 @@ static void cut_into_items(call *call, int threads) {
         if (!plan->needs_all_k && (tiles < 2 * threads || plan->K > plan->outer * p->P))
             k_splits = pw_max(k_splits, pw_min(plan->n_blocks, pw_ceil_div(wanted, indices)));
         const int64_t pixels = pw_ceil_div(indices * p->P * k_splits, wanted);
-        const int64_t unit = plan->step * (plan->run > 1 ? plan->run : 1);
+        int64_t unit = plan->step;
+        if (2 * plan->run * unit <= p->P)
+            unit *= pw_max(plan->run, 1);
+        else if (plan->run > 1 && indices * k_splits >= (int64_t)WHOLE_IMAGES * threads)
+            unit = p->P; /* with what is left over of an image beside its run */
         call->panel = pw_min(call->panel, pw_round_up(pw_max(pixels, 1), unit));
     }
     call->k_splits = (int)k_splits;

@@ -51,10 +51,11 @@ void pw_run_tiles(const pw_plan *plan, const pw_item *it, const pw_pass *pass) {
     const ptrdiff_t size = (ptrdiff_t)pw_size(plan->problem.dtype);
     const int64_t room = plan->room, prefix = it->unaligned_prefix;
     const pw_block *first = &plan->blocks[it->first_block], *end = &plan->blocks[it->end_block];
-    const int single = end - first == 1 && !(plan->interleaved && plan->run);
-    const int64_t tile = !single         ? plan->tile_pixels
-                         : plan->run > 1 ? plan->run * plan->step
-                                         : it->pixels;
+    /* If a run is an image but threads share few images, the next one is not fetched. */
+    const int64_t run = plan->run * plan->step;
+    const int fetches = plan->run && (it->pixels >= run || 2 * run <= plan->problem.P);
+    const int single = end - first == 1 && !(plan->interleaved && fetches);
+    const int64_t tile = !single ? plan->tile_pixels : fetches && plan->run > 1 ? run : it->pixels;
     pw_ahead ahead = {pass->next, INT64_MAX, INT64_MAX, INT64_MAX, 0, 0, 0};
     const int scales = plan->affine == PW_AFFINE_IN_KERNELS;
     /* All fields are named: clearing those left out would take as long as a small tile's sums. */
@@ -100,7 +101,7 @@ void pw_run_tiles(const pw_plan *plan, const pw_item *it, const pw_pass *pass) {
             t.x = pass->x.at + p * pass->x.j;
         }
         t.prefetch = plan->interleaved && plan->run ? 0 : plan->prefetch;
-        if (plan->run && p >= prefix)
+        if (fetches && p >= prefix)
             t.ahead = fetch_ahead(plan, it, pass, p, &ahead);
         else if (pass->next)
             t.ahead = &ahead;
