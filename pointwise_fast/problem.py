@@ -1,7 +1,7 @@
 """`Problem`: one call, reduced to what a backend has to know.
 
 Any number of axes and any position of the channel axis reduce to pixels with channels. The
-pixel axes that lie one behind the other in every array are merged; of those that remain, the
+pixel axes that follow one another without gaps in every array are merged; of those that remain, the
 one with the smallest step is the *inner* pixel axis (length ``P``), the others are the *outer*
 axes. Planar images have one inner axis of H x W, channels-last images one of N x H x W, a
 cropped image an inner axis of its width, and so on.
@@ -306,7 +306,7 @@ def reduce_pixels(
         Each array's over ``(*outer, channel, P)``.
     """
     pixel_axes = [a for a in range(len(shape)) if a != axis]
-    # Where the channels of a pixel lie one behind the other, in one run wherever it is, pixels are
+    # Where the channels of a pixel are contiguous, in one run wherever it is, pixels are
     # taken in the order of the output.
     whole = all(abs(strides["x"][axis]) <= abs(strides["x"][a]) for a in pixel_axes)
     order = sorted(strides, key=lambda name: name != "out") if whole else list(strides)

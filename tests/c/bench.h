@@ -45,7 +45,7 @@ static int is_wanted(const char *kind) {
     return strstr(kind, part_of_kind) != NULL;
 }
 
-/* Memory for the arrays of one kernel, one behind the other, as far as lines allow. */
+/* Memory for the arrays of one kernel, contiguous as far as lines allow. */
 static arena workspace, spare;
 static char *next_free;
 
