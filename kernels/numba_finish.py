@@ -27,7 +27,8 @@ Array = npt.NDArray[Any]
 
 _LINE = 64
 
-#: Bytes of x and sums that a panel has.
+#: Bytes of x and sums that a panel has. From 24 to 384 KiB the time is the same: 12 -> 10 planar
+#: with argmax 7.3 to 7.5 ns a pixel, 50 -> 20 interleaved with softmax 70.8 to 71.5 (Xeon).
 _PANEL_BYTES = 96 << 10
 
 #: Most pixels of a panel.
@@ -111,10 +112,8 @@ class FinishedPlan:
             with np.errstate(over="ignore"):
                 fill = problem.out_dtype.type(problem.missing.fill)
             f[at.FILL] = fill.view(f"i{fill.itemsize}")
-            f[at.FIND], f[at.PUT_FILL] = (
-                _compile_find().address,
-                _compile_fill(fill.itemsize).address,
-            )
+            f[at.FIND] = _compile_find().address
+            f[at.PUT_FILL] = _compile_fill(fill.itemsize).address
             if problem.missing.nodata is not None:
                 x_type: Any = problem.x_dtype.type
                 lanes = machine()[0] // problem.x_dtype.itemsize

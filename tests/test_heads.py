@@ -14,6 +14,7 @@ from support import (
     BACKENDS,
     DTYPES,
     WIDE,
+    WITHOUT_NUMBA,
     Backend,
     assert_within,
     in_panels,
@@ -25,19 +26,22 @@ from support import (
 import pointwise_fast as pf
 from pointwise_fast.activation import HEADS
 
-#: Numba compiles for each dtype and kind of tile: two sizes of one, and one of the other, will do.
 CASES = [
-    (backend, K, dtype)
-    for backend in BACKENDS
+    (backend, K, dtype, layout)
+    for backend in WITHOUT_NUMBA
     for K in (1, 2, 5, 37, 300)
     for dtype in DTYPES
-    if backend != "numba" or (K, dtype) in ((1, np.float32), (37, np.float32), (5, np.float64))
+    for layout in LAYOUTS
 ]
+if "numba" in BACKENDS:
+    # A tile of each kind, as each takes a second to compile: fifty channels are some of the tiles
+    # that other tests need.
+    CASES += [("numba", 50, np.float32, layout) for layout in LAYOUTS]
+    CASES += [("numba", 50, np.float64, "planar")]
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize(("backend", "K", "dtype"), CASES)
+@pytest.mark.parametrize(("backend", "K", "dtype", "layout"), CASES)
 def test_heads(
     head: pf.typing.Head,
     K: int,
