@@ -26,7 +26,7 @@ from support import (
 import pointwise_fast as pf
 from pointwise_fast.activation import HEADS
 
-CASES = [
+CASES: list[tuple[Backend, int, Any, str]] = [
     (backend, K, dtype, layout)
     for backend in WITHOUT_NUMBA
     for K in (1, 2, 5, 37, 300)
