@@ -53,8 +53,8 @@ class OptionalBuildExt(build_ext):
                 return [name for names in pool.map(compile_one, sources) for name in names]
 
         self.compiler.compile = compile_at_once
-        # The C tests link these objects, not copies.
-        self.build_temp = os.path.join("build", "package")
+        # The C tests link these objects, so the Makefile says where they are to be.
+        self.build_temp = os.environ.get("POINTWISE_FAST_OBJECTS", self.build_temp)
         if is_unix:
             linker = self.compiler.linker_so
             self.compiler.linker_so = [flag for flag in linker if not RUN_PATH.match(flag)]
@@ -68,8 +68,12 @@ class OptionalBuildExt(build_ext):
                 file.write("typedef int empty;\n")
             for flag in flags:
                 command = [*self.compiler.compiler_so, "-Werror", flag, "-c", source]
-                if subprocess.run(command, capture_output=True, cwd=folder).returncode == 0:
-                    return [flag]
+                command += ["-o", os.path.join(folder, "empty.o")]
+                try:
+                    if subprocess.run(command, capture_output=True).returncode == 0:
+                        return [flag]
+                except OSError:  # no such compiler, as build_extension will say
+                    return []
         return []
 
     def build_extension(self, extension):

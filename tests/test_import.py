@@ -154,7 +154,8 @@ def test_without_numba() -> None:
     assert said == "numba is not installed; run pip install 'pointwise_fast[numba]'\n"
 
 
-def test_installing_without_a_compiler(tmp_path: Path) -> None:
+@pytest.mark.parametrize("compiler", ["/bin/false", "/no/such/compiler"])
+def test_installing_without_a_compiler(compiler: str, tmp_path: Path) -> None:
     for needed in ("setuptools", "wheel", "cffi"):
         if importlib.util.find_spec(needed) is None:
             pytest.skip(f"{needed} is not installed")
@@ -169,7 +170,7 @@ def test_installing_without_a_compiler(tmp_path: Path) -> None:
     install = [sys.executable, "-m", "pip", "install", "--no-build-isolation", "--no-deps", "-v"]
     done = subprocess.run(
         [*install, "--target", str(tmp_path / "there"), str(source)],
-        env={**os.environ, "CC": "/bin/false"},
+        env={**os.environ, "CC": compiler},
         capture_output=True,
         text=True,
         timeout=300,

@@ -195,10 +195,10 @@ static void lay_out_scratch(pw_plan *plan) {
         width = pw_min(width, pw_max(widest, most));
     }
     plan->k_splits = fewest_k_splits(plan, width);
-    /* Panels are whole lines, and so brief that a call can stop between two of them. */
     /* A pixel that misses a channel takes two more products. */
     const int64_t products = plan->present ? 3 : 1;
     const int64_t brief = PW_ITEM_WORK / (products * plan->K * (plan->C + OUTPUT_WORK));
+    /* Panels are whole lines, and so brief that a call can stop between two of them. */
     plan->panel = pw_min(plan->problem.P, pw_round_up(pw_max(brief, 1), 4 * plan->step));
     if (per_channel || plan->stage_x || plan->flags) {
         const int contiguous = stages_contiguous(plan) && !plan->present;

@@ -138,8 +138,8 @@ static int has_bf16_pairs(const pw_plan *plan, int x_planar) {
 }
 
 /* Cycles of transposing kernels for a vector of pixels, if a vector of multiply-adds is one: within
- * 5% for AVX-512 on Zen 4, from 13 to 224 channels. They transpose x and y,
- * best by TRANSPOSE channels at a time. */
+ * 5% for AVX-512 on Zen 4, from 13 to 224 channels. They transpose x and y, best by TRANSPOSE
+ * channels at a time. */
 static double transposing_cycles(int64_t C, int64_t K) {
     return (double)(C * (K + 1)) + 60 + (K % TRANSPOSE ? 60 : 0) + (C % TRANSPOSE ? 40 : 0);
 }

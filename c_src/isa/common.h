@@ -50,7 +50,7 @@
  *     FUSED2_TILES(X)        X(K, NR), K output channels of two fused layers, whose hidden channels
  *                            come FUSED2_HIDDEN at a time; NR is at most FUSED2_NR_MAX
  *     BOTTLENECK_TILES(X)    X(H), hidden channels that fit into registers while output channels
- *                            come BOTTLENECK_OUT at a time. Optional
+ *                            come BOTTLENECK_OUT at a time; H is BOTTLENECK_MAX at most. Optional
  */
 #include <fenv.h>
 #include <math.h>

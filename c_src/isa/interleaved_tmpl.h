@@ -29,7 +29,7 @@ PW_INLINE void interleaved_finish(const pw_ukernel_args *t, int64_t p, int MR, i
     const ptrdiff_t step = VW * sizeof(T);
     const int m = t->channels - (NR - 1) * VW;
     if (!t->last) {
-    PW_UNROLL
+        PW_UNROLL
         for (int i = 0; i < MR; i++)
             PW_UNROLL
             for (int j = 0; j < NR; j++)

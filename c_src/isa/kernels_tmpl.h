@@ -38,6 +38,17 @@
 #define BOTTLENECK(H) [H] = FN(bottleneck_##H),
 #define COUNT(...) +1
 
+_Static_assert((PLANAR_TILES(COUNT)) <= PW_MAX_MR && (INTERLEAVED_TILES(COUNT)) <= PW_MAX_NR,
+               "more tiles than a table holds");
+#if defined(TRANSPOSE)
+_Static_assert((TRANSPOSING_TILES(COUNT)) == TRANSPOSING_MR_MAX &&
+                   TRANSPOSING_MR_MAX <= PW_MAX_TRANSPOSING_MR,
+               "transposing kernels are listed from 1 channel to TRANSPOSING_MR_MAX");
+#endif
+#if defined(BOTTLENECK_TILES)
+_Static_assert(BOTTLENECK_MAX <= PW_MAX_BOTTLENECK, "more tiles than a table holds");
+#endif
+
 const pw_kernels PW_PASTE(pw_kernels, SUFFIX) = {
     .vector = VW,
     CONVERTERS,

@@ -49,7 +49,7 @@ typedef struct pw_ahead {
  * Interleaved kernels: the channels of y and r are contiguous; there are `channels` of them. x may
  * have any strides. If `writes_planes` is set, the pixels of y and r are contiguous instead.
  * If `first` is 0, sums go on from `acc`. If `last` is 0, they go back there, and y and r are not
- * touched. acc is laid out as y would be if `writes_planes` were 0, with rows acc_step bytes apart.
+ * touched. acc has rows as y would if `writes_planes` were 0; transposing: MR vectors for VW pixels.
  */
 typedef struct pw_ukernel_args {
     const char *x;

@@ -89,6 +89,10 @@ static void choose_blocks(pw_qplan *plan) {
     b->width = (int)pw_ceil_div(units, b->n) * b->unit;
 }
 
+/* In place, a second slice would read what the first has written: one pass has to hold all of x. */
+_Static_assert(PW_QCONV_IN_PLACE / 2 <= REGION_BYTES / (PW_Q_MAX_TILE * PW_Q_LANE),
+               "a pass of an in-place call has all groups, of two channels at least");
+
 /* Chooses passes and slices of K so that each region of scratch stays within REGION_BYTES. */
 static void choose_passes_and_slices(pw_qplan *plan) {
     const pw_qproblem *q = &plan->problem;

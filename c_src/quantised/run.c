@@ -222,10 +222,10 @@ static void cut_into_quantised_items(call *c, int threads) {
         if (!q->in_place && tiles < wanted) {
             const int64_t splits = pw_min(pw_ceil_div(wanted, tiles), q->K / SPLIT_CHANNELS);
             c->k_splits = pw_max(c->k_splits, splits / threads * threads);
+            c->k_splits = pw_min(c->k_splits, plan->blocks.n);
         }
         const int64_t pixels = pw_ceil_div(plan->outer * q->P * c->k_splits, wanted);
         c->panel = pw_min(c->panel, pw_round_up(pixels, plan->tile_pixels));
-        c->k_splits = pw_min(c->k_splits, plan->blocks.n);
     }
     c->panels = q->P - c->prefix <= c->panel ? 1 : pw_ceil_div(q->P - c->prefix, c->panel);
     c->items = plan->outer * c->panels * c->k_splits;

@@ -57,7 +57,8 @@ static int64_t calls_in_batch(runner run, const void *argument) {
     double chain = INFINITY;
     int64_t calls = 1;
     for (int i = 0; i < 4; i++) {
-        const double call = time_calls(run, argument, calls) / (double)calls;
+        /* A coarse clock may not have moved. */
+        const double call = fmax(time_calls(run, argument, calls), 1) / (double)calls;
         chain = fmin(chain, time_chain());
         calls = call < chain ? (int64_t)(chain / call) + 1 : 1;
     }

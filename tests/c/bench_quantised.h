@@ -6,9 +6,11 @@ enum { Q_GROUPS = 16, Q_PIXELS = 48 /* whole tiles of interleaved kernels, whate
 
 /* Numbers of a lane of x, or of w, from `at` on. */
 static int lane_number(const pw_qkernels *kernels, const char *at, int i, int is_x) {
-    int16_t wide;
-    memcpy(&wide, at + 2 * i, sizeof wide);
-    if (kernels->lanes == PW_Q_S16) return wide;
+    if (kernels->lanes == PW_Q_S16) {
+        int16_t wide;
+        memcpy(&wide, at + 2 * i, sizeof wide);
+        return wide;
+    }
     return is_x && kernels->lanes == PW_Q_U8_S8 ? (uint8_t)at[i] : (int8_t)at[i];
 }
 

@@ -109,12 +109,12 @@ static int tiles_of(int tile, size_t size) {
 static void measure_planar(entry e, const pw_kernels *kernels, pw_dtype dtype, pw_dtype x_dtype,
                            const pw_ukernel *by_channels, int is_reversed) {
     if (!is_wanted(e.kind)) return;
-    for (int KR = 1; KR <= kernels->planar_mr_max; KR++) {
-        e.channels = KR;
-        e.pixels = kernels->planar_nr[KR] * kernels->vector;
-        shape s = planes(dtype, x_dtype, DEPTH, KR, tiles_of(e.pixels, pw_size(dtype)));
+    for (int MR = 1; MR <= kernels->planar_mr_max; MR++) {
+        e.channels = MR;
+        e.pixels = kernels->planar_nr[MR] * kernels->vector;
+        shape s = planes(dtype, x_dtype, DEPTH, MR, tiles_of(e.pixels, pw_size(dtype)));
         if (is_reversed) s.x_p = -s.x_p;
-        if (by_channels[KR]) measure_tile(e, &s, by_channels[KR], 1);
+        if (by_channels[MR]) measure_tile(e, &s, by_channels[MR], 1);
     }
 }
 
@@ -134,17 +134,17 @@ static void measure_all_planar(entry e, const pw_kernels *kernels, pw_dtype dtyp
 static void measure_interleaved(entry e, const pw_kernels *kernels, pw_dtype dtype) {
     enum { PIXELS = 24 }; /* whole tiles, whatever their size */
     e.kind = "interleaved";
-    for (int nv = 1; is_wanted(e.kind) && nv <= kernels->interleaved_nr_max; nv++) {
-        const shape s = pixels(dtype, DEPTH, nv * kernels->vector, PIXELS);
+    for (int NR = 1; is_wanted(e.kind) && NR <= kernels->interleaved_nr_max; NR++) {
+        const shape s = pixels(dtype, DEPTH, NR * kernels->vector, PIXELS);
         e.channels = s.K;
-        measure_tile(e, &s, kernels->interleaved[nv], 0);
+        measure_tile(e, &s, kernels->interleaved[NR], 0);
     }
     e.kind = "transposing";
     e.pixels = kernels->vector;
-    for (int KR = 1; is_wanted(e.kind) && KR <= kernels->transposing_mr_max; KR++) {
-        const shape s = pixels(dtype, DEPTH, KR, 4 * kernels->vector);
-        e.channels = KR;
-        measure_tile(e, &s, kernels->transposing[KR], 0);
+    for (int MR = 1; is_wanted(e.kind) && MR <= kernels->transposing_mr_max; MR++) {
+        const shape s = pixels(dtype, DEPTH, MR, 4 * kernels->vector);
+        e.channels = MR;
+        measure_tile(e, &s, kernels->transposing[MR], 0);
     }
     e.kind = "few_channels";
     for (int i = 0; is_wanted(e.kind) && i < PW_MAX_FEW * PW_MAX_FEW; i++) {
@@ -157,38 +157,38 @@ static void measure_interleaved(entry e, const pw_kernels *kernels, pw_dtype dty
 }
 
 /* Products of pairs of bfloat16, of whole numbers: these sums are the same in every order. */
-static void measure_bf16_pairs(entry e, const pw_kernels *kernels, int KR) {
+static void measure_bf16_pairs(entry e, const pw_kernels *kernels, int MR) {
     const int P = tiles_of(e.pixels, sizeof(float));
-    const shape s = planes(PW_F32, PW_F32, DEPTH, KR, P);
+    const shape s = planes(PW_F32, PW_F32, DEPTH, MR, P);
     next_free = workspace.start;
     draw(&s, 1);
-    char *x = take(DEPTH / 2 * P * 4), *w = take((1 + DEPTH / 2) * KR * 4);
+    char *x = take(DEPTH / 2 * P * 4), *w = take((1 + DEPTH / 2) * MR * 4);
     for (int c = 0; c < DEPTH; c++) {
         char *plane = x + (c / 2 * P * 2 + c % 2) * 2,
-             *column = w + ((1 + c / 2) * KR * 2 + c % 2) * 2;
+             *column = w + ((1 + c / 2) * MR * 2 + c % 2) * 2;
         for (int p = 0; p < P; p++)
             memcpy(plane + 4 * p, (uint16_t[]){to_bf16((float)x_of[c][p])}, 2);
-        for (int k = 0; k < KR; k++)
+        for (int k = 0; k < MR; k++)
             memcpy(column + 4 * k, (uint16_t[]){to_bf16((float)w_of[k][c])}, 2);
     }
-    for (int k = 0; k < KR; k++) put(PW_F32, w + 4 * k, bias_of[k]);
-    const output y = take_output(4 * KR * P);
-    tile_call call = {.kernel = kernels->bf16->planar[KR]};
+    for (int k = 0; k < MR; k++) put(PW_F32, w + 4 * k, bias_of[k]);
+    const output y = take_output(4 * MR * P);
+    tile_call call = {.kernel = kernels->bf16->planar[MR]};
     call.t = (pw_ukernel_args){.x = x,
                                .x_c = 4 * P,
                                .x_p = 4,
                                .bias = w,
-                               .w = w + 4 * KR,
+                               .w = w + 4 * MR,
                                .y = y.at,
                                .y_step = 4 * P,
                                .C = DEPTH / 2,
                                .n = P,
-                               .channels = KR,
+                               .channels = MR,
                                .first = 1,
                                .last = 1,
                                .epilogue = &no_epilogue};
     if (round_now == 0) expect(&s, &y);
-    e.units = (double)DEPTH * KR * P;
+    e.units = (double)DEPTH * MR * P;
     measure(&e, run_tile, &call, &y);
 }
 
@@ -196,10 +196,10 @@ static void measure_all_bf16_pairs(entry e, const pw_kernels *kernels) {
     e.kind = "bf16_pairs";
     e.from = dtype_names[PW_BF16];
     if (!is_wanted(e.kind) || !kernels->bf16 || !kernels->bf16->works()) return;
-    for (int KR = 1; KR <= kernels->planar_mr_max; KR++) {
-        e.channels = KR;
-        e.pixels = kernels->planar_nr[KR] * kernels->vector;
-        if (kernels->bf16->planar[KR]) measure_bf16_pairs(e, kernels, KR);
+    for (int MR = 1; MR <= kernels->planar_mr_max; MR++) {
+        e.channels = MR;
+        e.pixels = kernels->planar_nr[MR] * kernels->vector;
+        if (kernels->bf16->planar[MR]) measure_bf16_pairs(e, kernels, MR);
     }
 }
 
