@@ -14,7 +14,7 @@ from . import numba_heads, numba_missing, numba_panels
 from .numba_loops import STRIP
 from .numba_panels import OWN_FIELDS, PANEL_FIELDS, ROUND
 from .numba_plan import CHUNKS_PER_THREAD, SERIAL_WORK, NumbaPlan, choose_tile, machine
-from .numba_threads import CFunction, address, compiling, launch
+from .numba_threads import CFunction, address, compiling, launch, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -92,9 +92,11 @@ class FinishedPlan:
         f[at.SUMS_AT] = f[at.FLAGS_AT] + room + (room + _LINE // 8) * 8
         f[at.SCRATCH_BYTES] = f[at.SUMS_AT]
         if problem.head is not None:
-            rows = problem.K if self._is_planar else room
+            # Turning planes into pixels reads whole vectors of planes.
+            whole = -(-problem.K // tile.lanes) * tile.lanes
+            rows = whole if self._is_planar else room
             f[at.BUFFER_AT] = f[at.SUMS_AT] + rows * self._row
-            vectors = 0 if self._is_planar else -(-problem.K // tile.lanes) * tile.lanes
+            vectors = 0 if self._is_planar else whole
             f[at.SCRATCH_BYTES] = f[at.BUFFER_AT] + vectors * machine()[0]
             f[at.SUMS_ROW if self._is_planar else at.SUMS_P] = self._row
         f[at.TEMPLATE], f[at.WORKER] = address(self._sums.fields), self._sums.worker.address
@@ -132,6 +134,8 @@ class FinishedPlan:
         mask: Array | None = None,
     ) -> None:
         n = min(threads, self._most_threads)
+        if n > 1:
+            n = min(n, thread_count())
         fields = self._fields.copy()
         per_thread = int(fields[numba_panels.SCRATCH_BYTES])
         scratch = np.empty(n * per_thread + _LINE, np.uint8)

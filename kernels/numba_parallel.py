@@ -41,7 +41,8 @@ __all__ = [
 
 NAME = "numba"
 
-#: Most bytes of a pixel's channels where there is a head, as a thread has 64 pixels in its scratch.
+#: Most bytes of a pixel's channels where there is a head or missing data: the C backend's limit,
+#: so that `auto` does not compile what C leaves to NumPy.
 _MOST_BYTES = 8192
 
 

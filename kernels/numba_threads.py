@@ -79,17 +79,31 @@ def _launcher() -> tuple[Any, Any]:
     return compile_launch(), parallel
 
 
-def launch(worker: int, fields: int, n: int) -> bool:
-    """Run a worker on up to `n` threads; False where there can be none."""
+def _threads() -> tuple[Any, Any] | None:
+    """What `_launcher` returns; None where there can be no threads."""
     global _threads_work
     if not _threads_work:
-        return False
+        return None
     with compiling:
         try:
-            launch, numba = _launcher()
+            return _launcher()
         except (ImportError, ValueError):  # or no threading layer can be loaded
             _threads_work = False
-            return False
+            return None
+
+
+def thread_count() -> int:
+    """How many threads a call can have: Numba's, or 1 where there can be none."""
+    found = _threads()
+    return 1 if found is None else int(found[1].get_thread_count())
+
+
+def launch(worker: int, fields: int, n: int) -> bool:
+    """Run a worker on up to `n` threads; False where there can be none."""
+    found = _threads()
+    if found is None:
+        return False
+    launch, numba = found
     n = min(n, numba.get_thread_count())
     before = numba.get_num_threads()
     with _one_at_a_time if numba.threading_layer() == "workqueue" else nullcontext():

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import python_environment
+from support import BACKENDS, python_environment
 
 from pointwise_fast.kernels import c_simd
 
@@ -32,6 +32,20 @@ def test_arrays_between_guard_pages(isa: str, seed: int) -> None:
     lines = done.stdout.splitlines() or ["nothing"]
     assert done.returncode == 0, f"exit {done.returncode} in: {lines[-1]}\n{done.stderr}"
     assert int(lines[-1].removeprefix("cases: ")) > 1000
+
+
+@pytest.mark.skipif("numba" not in BACKENDS, reason="needs Numba")
+def test_scratch_of_numba_between_guard_pages(seed: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(PROGRAM.with_name("guarded_numba.py")), str(seed)],
+        env=python_environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    lines = done.stdout.splitlines() or ["nothing"]
+    assert done.returncode == 0, f"exit {done.returncode} in: {lines[-1]}\n{done.stderr}"
+    assert int(lines[-1].removeprefix("cases: ")) == 192
 
 
 @pytest.mark.parametrize("side", [True, False], ids=["end", "start"])

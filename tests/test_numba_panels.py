@@ -32,8 +32,9 @@ def test_heads_are_vectors_without_calls(
     compiled = numba_heads.compile_head(head, dtype.type, lanes)
     llvm = compiled._library.get_llvm_str()
     assert re.search(rf"<{lanes} x {'float' if dtype == np.float32 else 'double'}>", llvm)
-    for function in ("exp", "log", "sqrt"):
-        assert not re.search(rf"call .*@{function}f?\b", llvm)
+    # Intrinsics of LLVM may become calls as late as this.
+    code = compiled._library.get_asm_str()
+    assert not re.search(r"\b(exp|log|sqrt)f?\b", code)
 
 
 @pytest.mark.parametrize("head", [None, "softmax", "argmax"])
