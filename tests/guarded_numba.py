@@ -35,7 +35,7 @@ def placed(room: Guarded, values: Any, channels_last: bool, at_end: bool) -> Any
 
 
 def main(seed: int) -> None:
-    numba_finish.np = GuardedNumpy()  # type: ignore[assignment]
+    numba_finish.np = GuardedNumpy()  # type: ignore[assignment, attr-defined]
     rng = np.random.default_rng(seed)
     x_room, y_room = Guarded(1 << 20), Guarded(1 << 20)
     n = 0
