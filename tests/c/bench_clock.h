@@ -84,7 +84,7 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Of n values, which are sorted. */
+/* The median of n values, which are sorted on the way. */
 static double median(float *values, int n) {
     qsort(values, (size_t)n, sizeof *values, compare);
     return n % 2 ? (double)values[n / 2] : ((double)values[n / 2 - 1] + (double)values[n / 2]) / 2;

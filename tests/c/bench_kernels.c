@@ -49,7 +49,7 @@ static void measure_sets(const char *only) {
     }
 }
 
-/* Of what comes first in each set and dtype: the peak. It is what the CPU can do, so the best counts. */
+/* The peak comes first in each set and dtype. It is what the CPU can do, so the best counts. */
 static void sum_up(void) {
     const entry *peak = NULL;
     for (int i = 0; i < n_entries; i++) {

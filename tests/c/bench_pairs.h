@@ -14,7 +14,7 @@ static void run_pair(const void *argument) {
     call->kernel(&call->p);
 }
 
-/* Of the second layer. */
+/* The second layer's weights and bias. */
 static double second_w[MOST_CHANNELS][MOST_CHANNELS], second_bias[MOST_CHANNELS];
 
 static void draw_both(const shape *s) {

@@ -212,7 +212,7 @@ static void run_dots(const void *argument) {
     call->kernel(&call->t);
 }
 
-/* Of whole numbers: lanes are summed in an order of each set's own. */
+/* The numbers are whole: lanes are summed in an order of each set's own. */
 static void measure_dots(entry e, const pw_kernels *kernels, pw_dtype dtype) {
     const int64_t size = (int64_t)pw_size(dtype);
     const int n = (int)(2048 / size); /* of ten planes in level 1 */
