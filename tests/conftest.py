@@ -51,6 +51,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     support.SEED = config.getoption("--seed")
+    if config.getoption("--shuffle-sums") or config.getoption("--one-isa"):
+        # A plain run, which draws all examples, goes beside these.
+        support.EXAMPLES_SHARE = 4
     if config.getoption("--shuffle-sums"):
         np.matmul = ShuffledMatmul(support.SEED)  # type: ignore[assignment]
     config.addinivalue_line("markers", "slow: takes more than ten seconds")

@@ -22,6 +22,9 @@ from pointwise_fast.kernels import c_simd
 Array = npt.NDArray[Any]
 Backend = pf.typing.BackendName
 
+#: One in so many of the examples that hypothesis draws is run.
+EXAMPLES_SHARE = 1
+
 ROOT = Path(__file__).resolve().parent.parent
 BACKENDS = pf.backends()
 #: Numba has no integers, sums of the channels that are there, quantised layers or sums over pixels.

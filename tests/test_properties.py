@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,16 @@ import support
 from bounds import Bounded, activated
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from support import BACKENDS, DTYPES, Array, assert_conv, assert_within, reference
+from support import (
+    BACKENDS,
+    DTYPES,
+    WITHOUT_NUMBA,
+    Array,
+    Backend,
+    assert_conv,
+    assert_within,
+    reference,
+)
 
 import pointwise_fast as pf
 
@@ -74,7 +83,7 @@ def calls(draw: st.DrawFn) -> Call:
         groups=groups,
         dtype=dtype,
         out=draw(st.none() | views(result, dtype, rng)),
-        backend=draw(st.sampled_from(BACKENDS)),
+        backend=draw(st.sampled_from(drawn_backends())),
         threads=draw(st.sampled_from([None, 1, 2, 5])),
     )
 
@@ -90,10 +99,16 @@ def expected_of(arguments: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, A
     return arrays, {name: arguments[name] for name in ("channel_axis", "groups", "dtype")}
 
 
+def drawn_backends() -> Sequence[Backend]:
+    """All; but not Numba, which would compile for minutes, if a plain run goes beside this one."""
+    return BACKENDS if support.EXAMPLES_SHARE == 1 else WITHOUT_NUMBA
+
+
 def examples(n: int) -> Callable[[Any], Any]:
     """Run `n` examples, the same ones for the same ``--seed``."""
     # The first calls to Numba compile: no deadline.
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
+    n //= support.EXAMPLES_SHARE
     how = settings(max_examples=n, deadline=None, database=None, suppress_health_check=checks)
     return lambda test: seed(support.SEED)(how(test))
 
