@@ -83,19 +83,7 @@ PW_INLINE void transpose(V *v) {
     v[3] = _mm256_permute2f128_pd(b, d, 0x31);
 }
 
-PW_INLINE V transpose_load(const char *p, ptrdiff_t step) {
-    (void)step;
-    return v_load(p);
-}
-PW_INLINE V transpose_loadn(const char *p, ptrdiff_t step, int n) {
-    (void)step;
-    return v_loadn(p, n);
-}
-PW_INLINE void transpose_store(char *p, ptrdiff_t step, V v) {
-    (void)step;
-    v_store(p, v);
-}
-
+#include "transpose_rows.h"
 #include "kernels_tmpl.h"
 
 #include "target_end.h"

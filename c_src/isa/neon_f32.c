@@ -97,19 +97,7 @@ PW_INLINE void transpose(V *v) {
 #undef HALVES
 }
 
-PW_INLINE V transpose_load(const char *p, ptrdiff_t step) {
-    (void)step;
-    return v_load(p);
-}
-PW_INLINE V transpose_loadn(const char *p, ptrdiff_t step, int n) {
-    (void)step;
-    return v_loadn(p, n);
-}
-PW_INLINE void transpose_store(char *p, ptrdiff_t step, V v) {
-    (void)step;
-    v_store(p, v);
-}
-
+#include "transpose_rows.h"
 #include "kernels_tmpl.h"
 #else
 typedef int pw_no_neon; /* ISO C wants a declaration */
