@@ -97,6 +97,14 @@ static void cut_interleaved(pw_plan *plan) {
     }
 }
 
+/* 0: no memory. */
+static int plan_present(pw_plan *plan, const pw_kernel_set *set) {
+    pw_problem product;
+    if (!pw_present_problem(plan, &product)) return 1;
+    plan->present = pw_plan_new(set, &product);
+    return plan->present != NULL;
+}
+
 pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     pw_plan draft = {.problem = *problem};
     draft.kernels = set->dtype[problem->dtype];
@@ -114,7 +122,7 @@ pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {
     choose_affine(&draft, set);
     const int n = count_blocks(&draft);
     pw_plan *plan = malloc(sizeof *plan + (size_t)n * sizeof *plan->blocks);
-    if (!plan || !pw_keep_constants(&draft) || !pw_plan_present(&draft, set)) {
+    if (!plan || !pw_keep_constants(&draft) || !plan_present(&draft, set)) {
         free(draft.constants);
         free(plan);
         return NULL;

@@ -67,13 +67,13 @@ size_t pw_present_scratch(const pw_plan *plan) {
     return plan->present ? lay_out(plan).bytes : 0;
 }
 
-int pw_plan_present(pw_plan *plan, const pw_kernel_set *set) {
+int pw_present_problem(pw_plan *plan, pw_problem *product) {
     const pw_problem *p = &plan->problem;
-    if (!plan->flags || !p->valid_any || p->components > 1) return 1;
+    if (!plan->flags || !p->valid_any || p->components > 1) return 0;
     const int64_t size = (int64_t)pw_size(p->dtype);
     const int64_t fit = BLOCK_BYTES / (pw_max(plan->C, 1) * size) / LEAST * LEAST;
     const int64_t n = pw_min(pw_max(fit, LEAST), MOST);
-    const pw_problem product = {
+    *product = (pw_problem){
         .dtype = p->dtype,
         .x_dtype = p->dtype,
         .y_dtype = p->dtype,
@@ -91,9 +91,7 @@ int pw_plan_present(pw_plan *plan, const pw_kernel_set *set) {
            (double)plan->channels_needed / (double)plan->C < p->min_valid)
         plan->channels_needed++;
     plan->channels_needed = pw_max(plan->channels_needed, 1);
-    if (plan->channels_needed >= plan->C) return 1; /* all are needed */
-    plan->present = pw_plan_new(set, &product);
-    return plan->present != NULL;
+    return plan->channels_needed < plan->C;
 }
 
 /* After the weights come those of the product, their sizes and, for each output channel, the size

@@ -17,8 +17,8 @@ typedef struct pw_present_panel {
     void (*run_strip)(const pw_plan *, const pw_strip *, int64_t prefix, char *scratch);
 } pw_present_panel;
 
-/* Makes plan->present, if the problem needs it. 0: no memory. */
-int pw_plan_present(pw_plan *, const pw_kernel_set *);
+/* Whether some pixels may do with some channels. Then plan->present is to be a plan of `product`. */
+int pw_present_problem(pw_plan *, pw_problem *product);
 /* Bytes in scratch, and after the packed weights of a group; 0 without plan->present. */
 size_t pw_present_scratch(const pw_plan *);
 size_t pw_present_packed(const pw_plan *);
