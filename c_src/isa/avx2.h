@@ -10,6 +10,7 @@
 #define PLANAR_TILES(X) X(1, 6) X(2, 4) X(3, 3) X(4, 2) X(5, 2) X(6, 2)
 /* Tiles of planar kernels that convert x or read it in reverse. */
 #define CONVERTING_TILES(X) X(3, 3) X(4, 2) X(5, 2) X(6, 2)
+#define PLANAR_CHANNELS 2
 #define INTERLEAVED_TILES(X) X(12, 1) X(6, 2)
 #define TRANSPOSING_TILES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
 #define TRANSPOSING_MR_MAX 8
