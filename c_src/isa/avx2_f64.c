@@ -27,8 +27,15 @@ PW_INLINE void v_stream(void *p, V v) {
 PW_INLINE V v_loadn(const void *p, int n) {
     return _mm256_maskload_pd((const double *)p, mask(n));
 }
-PW_INLINE void v_storen(void *p, int n, V v) {
-    _mm256_maskstore_pd((double *)p, mask(n), v);
+PW_INLINE void v_storen(void *p, int n, V v) { /* as for float32 */
+    double *to = p;
+    __m128d two = _mm256_castpd256_pd128(v);
+    if (n & 2) {
+        _mm_storeu_pd(to, two);
+        two = _mm256_extractf128_pd(v, 1);
+        to += 2;
+    }
+    if (n & 1) _mm_store_sd(to, two);
 }
 PW_INLINE V v_fma(V a, V b, V c) {
     return _mm256_fmadd_pd(a, b, c);

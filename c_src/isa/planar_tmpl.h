@@ -120,10 +120,6 @@ PW_INLINE V x_loadn(x_kind kind, const char *p, int n) {
     }
 }
 
-#if !defined(PLANAR_CHANNELS)
-#define PLANAR_CHANNELS 1
-#endif
-
 /* The multiply-add of the sums; bf16 kernels define their own. */
 #if !defined(PLANAR_FMA)
 #define PLANAR_FMA(w, x, sum) v_fma(w, x, sum)
@@ -174,9 +170,9 @@ PW_INLINE void planar_tile(const pw_ukernel_args *t, ptrdiff_t at, int MR, int N
     const ptrdiff_t x_c = t->x_c;
     int64_t c = t->C;
     if (!scale)
-        for (; c >= PLANAR_CHANNELS; c -= PLANAR_CHANNELS)
+        for (; c >= CHANNELS; c -= CHANNELS)
             PW_UNROLL
-            for (int i = 0; i < PLANAR_CHANNELS; i++, x += x_c, w += MR)
+            for (int i = 0; i < CHANNELS; i++, x += x_c, w += MR)
                 planar_channel(x, w, NULL, NULL, MR, NR, m, ahead, kind, s);
     for (; c > 0; c--, x += x_c, w += MR) {
         planar_channel(x, w, scale, offset, MR, NR, m, ahead, kind, s);
