@@ -14,12 +14,19 @@ from support import BACKENDS, WITHOUT_NUMBA, Backend
 
 import pointwise_fast as pf
 
-#: Modules and single tests that compute in other processes only.
+#: Modules and single tests that compute in other processes only, or not at all.
 ELSEWHERE = {
-    "test_environment", "test_example_scripts", "test_guard", "test_import", "test_memory",
-    "test_numba", "test_readme", "test_suite_options", "test_threads",
-    "test_fork", "test_guard_pages", "test_no_access_beyond_arrays", "test_peak_of_a_call",
+    "test_environment", "test_example_scripts", "test_guard", "test_import", "test_includes",
+    "test_interrupts", "test_memory", "test_numba", "test_pool", "test_project", "test_readme",
+    "test_suite_options", "test_threads",
+    "test_an_older_threadpoolctl", "test_fork", "test_guard_pages", "test_mypy",
+    "test_no_access_beyond_arrays", "test_no_library_is_imported", "test_peak_of_a_call",
+    "test_registered_whichever_is_first", "test_the_isa_that_is_forced",
+    "test_threadpoolctl_is_neither_loaded_nor_needed",
 }  # fmt: skip
+
+#: Modules of the C backend alone, as no parameter tells.
+C_ALONE = {"test_bits", "test_streaming"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -83,11 +90,11 @@ def _has_no_numpy(item: pytest.Item) -> bool:
     """Whether the NumPy backend takes no part in the test, as its parameters tell."""
     parameters = _parameters(item)
     backend = parameters.get("backend", parameters.get("summing", "numpy"))
-    return backend != "numpy" or _chooses_isa(item)
+    return backend != "numpy" or _chooses_isa(item) or item.path.stem in C_ALONE
 
 
 def _chooses_isa(item: pytest.Item) -> bool:
-    return not {"isa", "isa_name"}.isdisjoint(_parameters(item))
+    return not {"isa", "isa_name", "kernels"}.isdisjoint(_parameters(item))
 
 
 def _is_elsewhere(item: pytest.Item) -> bool:

@@ -181,14 +181,15 @@ PW_INLINE void planar_tile(const pw_ukernel_args *t, ptrdiff_t at, int MR, int N
     planar_finish(t, at, MR, NR, m, s);
 }
 
-/* Computes the last `left` pixels: more than NR - 1 vectors of them, and NR at most. */
-PW_INLINE void planar_rest(const pw_ukernel_args *t, ptrdiff_t at, int MR, int NR, int64_t left,
-                           x_kind kind) {
-    const int m = (int)(left - (int64_t)(NR - 1) * VW);
-    if (m == VW)
-        planar_tile(t, at, MR, NR, VW, NULL, kind);
-    else
-        planar_tile(t, at, MR, NR, m, NULL, kind);
+/* Computes the last `left` pixels, which fill no tile: more than N - 1 vectors of them, and N at
+ * most. Only if N < NR can the last vector be a whole one. */
+PW_INLINE void planar_rest(const pw_ukernel_args *t, ptrdiff_t at, int MR, int NR, int N,
+                           int64_t left, x_kind kind) {
+    const int m = (int)(left - (int64_t)(N - 1) * VW);
+    if (N < NR && m == VW)
+        planar_tile(t, at, MR, N, VW, NULL, kind);
+    else if (N <= NR)
+        planar_tile(t, at, MR, N, m, NULL, kind);
 }
 
 PW_INLINE void planar_run(const pw_ukernel_args *t, int MR, int NR, x_kind kind) {
@@ -207,12 +208,12 @@ PW_INLINE void planar_run(const pw_ukernel_args *t, int MR, int NR, x_kind kind)
             planar_tile(t, at, MR, NR, VW, NULL, kind);
     }
     switch ((left + VW - 1) / VW) {
-    case 1: planar_rest(t, at, MR, 1, left, kind); break;
-    case 2: if (NR >= 2) planar_rest(t, at, MR, 2, left, kind); break;
-    case 3: if (NR >= 3) planar_rest(t, at, MR, 3, left, kind); break;
-    case 4: if (NR >= 4) planar_rest(t, at, MR, 4, left, kind); break;
-    case 5: if (NR >= 5) planar_rest(t, at, MR, 5, left, kind); break;
-    case 6: if (NR >= 6) planar_rest(t, at, MR, 6, left, kind); break;
+    case 1: planar_rest(t, at, MR, NR, 1, left, kind); break;
+    case 2: planar_rest(t, at, MR, NR, 2, left, kind); break;
+    case 3: planar_rest(t, at, MR, NR, 3, left, kind); break;
+    case 4: planar_rest(t, at, MR, NR, 4, left, kind); break;
+    case 5: planar_rest(t, at, MR, NR, 5, left, kind); break;
+    case 6: planar_rest(t, at, MR, NR, 6, left, kind); break;
     }
 }
 
