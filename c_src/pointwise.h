@@ -39,6 +39,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pw_types.h"
+
 #include "pw_api.h"
 
 #endif

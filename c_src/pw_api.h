@@ -1,48 +1,6 @@
-/* The functions and types that callers use; pointwise.h has the contract. This file has no
- * preprocessor directives, because cffi reads it as it stands; C reads it through pointwise.h. */
-
-typedef enum {
-    PW_F32,
-    PW_F64,
-    PW_U8,
-    PW_I8,
-    PW_U16,
-    PW_I16,
-    PW_U32,
-    PW_I32,
-    PW_U64,
-    PW_I64,
-    PW_F16,
-    PW_BF16,
-    PW_DTYPES
-} pw_dtype;
-
-typedef enum {
-    PW_HEAD_NONE,
-    PW_HEAD_SOFTMAX,
-    PW_HEAD_LOG_SOFTMAX,
-    PW_HEAD_L2_NORMALIZE,
-    PW_HEAD_ARGMAX,
-    PW_HEADS
-} pw_head;
-
-typedef enum {
-    PW_ACT_NONE,
-    PW_ACT_RELU,
-    PW_ACT_RELU6,
-    PW_ACT_LEAKY_RELU,
-    PW_ACT_CLIP,
-    PW_ACT_SIGMOID,
-    PW_ACT_TANH,
-    PW_ACT_SILU,
-    PW_ACT_GELU,
-    PW_ACT_GELU_TANH,
-    PW_ACT_HARDSWISH,
-    PW_ACT_HARDSIGMOID,
-    PW_ACT_ELU,
-    PW_ACT_SOFTPLUS,
-    PW_ACT_MISH
-} pw_activation;
+/* The functions that callers use, and their types beside those of pw_types.h; pointwise.h has the
+ * contract. This file has no preprocessor directives, because cffi reads it as it stands; C reads it
+ * through pointwise.h. */
 
 /* PW_INTERRUPTED: the hook said so, or it forked this process; the output is undefined. */
 typedef enum { PW_OK, PW_NO_MEMORY, PW_INTERRUPTED } pw_status;
@@ -50,12 +8,6 @@ typedef enum { PW_OK, PW_NO_MEMORY, PW_INTERRUPTED } pw_status;
 /* Sets a hook for the whole process: long calls ask it a few times a second, in the caller's
  * thread, whether to stop. It may make calls of its own. NULL, the initial state: no hook. */
 void pw_set_interrupt(int (*asked)(void));
-
-/* The value of x that stands for missing data in one channel. */
-typedef struct {
-    int given;              /* 0: the channel has no such value */
-    unsigned char value[8]; /* of x_dtype, in this machine's byte order; NaN stands for all NaNs */
-} pw_nodata;
 
 /* One convolution without its data. Strides are in bytes, of any sign and any value. */
 typedef struct {
@@ -103,7 +55,6 @@ typedef struct {
     const double *scale, *offset;
 } pw_problem;
 
-typedef struct pw_kernel_set pw_kernel_set;
 typedef struct pw_plan pw_plan;
 
 /* The i-th of the kernel sets that are built in, best first; NULL past the last. */
@@ -118,10 +69,22 @@ int pw_kernel_set_has_fma(const pw_kernel_set *);
 int64_t pw_cache_bytes(int level);
 const char *pw_compiler(void);
 
+/* Plans choose among candidates by a table of costs. The i-th that is built in; NULL past the last. */
+const char *pw_tuning_name_at(int i);
+/* The one in use: at first that of this CPU's microarchitecture or, if there is none, "generic". */
+const char *pw_tuning_name(void);
+/* Plans made from now on use another one. 0: there is none of that name. */
+int pw_tuning_select(const char *name);
+
 /* Returns NULL if there is no memory. What the problem points to is copied. A plan is immutable;
  * any number of threads may use it at once. */
 pw_plan *pw_plan_new(const pw_kernel_set *, const pw_problem *);
 void pw_plan_free(pw_plan *);
+/* A problem can be computed in several ways, which all give the same bits. How many there are, and
+ * the plan of one of them, counted from 0, the one that is likely to be the quickest, which
+ * pw_plan_new takes. */
+int pw_count_candidates(const pw_kernel_set *, const pw_problem *);
+pw_plan *pw_plan_candidate(const pw_kernel_set *, const pw_problem *, int which);
 /* Plans with equal layouts (and dtype, C, K, groups) share packed weights. */
 int64_t pw_plan_layout(const pw_plan *);
 /* Bytes of packed weights; a buffer for them must be 64-byte aligned. */
@@ -174,8 +137,6 @@ typedef struct {
 } pw_qproblem;
 
 enum { PW_QCONV_IN_PLACE = 2048 };
-
-typedef struct pw_qkernels pw_qkernels;
 
 /* The i-th of a set's kernels for quantised convolutions, best first; NULL past the last. */
 const pw_qkernels *pw_qkernels_at(const pw_kernel_set *, int i);

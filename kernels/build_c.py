@@ -37,7 +37,10 @@ FLAGS = [
 HARDENED = ["-Wl,-z,relro", "-Wl,-z,now"] if sys.platform == "linux" else []
 
 ffibuilder = FFI()
-ffibuilder.cdef((ROOT / "c_src" / "pw_api.h").read_text())
+for header in ("pw_types.h", "pw_api.h"):
+    text = (ROOT / "c_src" / header).read_text()
+    # cffi knows no include guards.
+    ffibuilder.cdef("".join(line for line in text.splitlines(True) if not line.startswith("#")))
 ffibuilder.set_source(
     "pointwise_fast.kernels._c",
     '#include "pointwise.h"',

@@ -30,6 +30,9 @@ __all__ = [
     "lib",
     "repeat_module",
     "select_isa",
+    "select_tuning",
+    "tuning",
+    "tunings",
 ]
 
 
@@ -85,6 +88,25 @@ def select_isa(name: str) -> None:
 def has_fma() -> bool:
     """Whether the instruction set in use fuses multiply-adds."""
     return bool(lib.pw_kernel_set_has_fma(_kernel_sets[_isa]))
+
+
+def tunings() -> tuple[str, ...]:
+    """The tables of costs that are built in, by which plans choose among candidates."""
+    names: list[str] = []
+    while lib is not None and (name := lib.pw_tuning_name_at(len(names))):
+        names.append(ffi.string(name).decode())
+    return tuple(names)
+
+
+def tuning() -> str:
+    """The table in use: this CPU's, or "generic"; "" where the C kernels are not built."""
+    return "" if lib is None else ffi.string(lib.pw_tuning_name()).decode()
+
+
+def select_tuning(name: str) -> None:
+    """Use a table of `tunings` for plans made from now on."""
+    if not lib.pw_tuning_select(name.encode()):
+        raise ValueError(f"name={name!r} is none of {', '.join(tunings())}")
 
 
 def compiler() -> str:

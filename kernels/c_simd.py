@@ -23,6 +23,9 @@ from .c_library import (
     lib,
     repeat_module,
     select_isa,
+    select_tuning,
+    tuning,
+    tunings,
 )
 from .c_problem import integer, memory, pointer, real_parts, to_c, weights
 from .c_quantised import CQuantised
@@ -43,6 +46,7 @@ __all__ = [
     "available",
     "caches",
     "compiler",
+    "count_candidates",
     "gradient",
     "has_fma",
     "isa",
@@ -52,6 +56,9 @@ __all__ = [
     "repeat_branches",
     "run_branches",
     "select_isa",
+    "select_tuning",
+    "tuning",
+    "tunings",
     "unsupported",
 ]
 
@@ -125,6 +132,14 @@ def plan(problem: Problem) -> CPlan:
     return CChainPlan(problem) if problem.hidden else CPlan(problem)
 
 
+def count_candidates(problem: Problem, isa: str | None = None) -> int:
+    """How many ways there are to compute a problem without hidden layers, the likeliest to be the
+    quickest first: ``CPlan(problem, candidate=i)``. All give the same bits.
+    """
+    count: int = lib.pw_count_candidates(kernel_set(isa), to_c(problem)[0])
+    return count
+
+
 def run_branches(
     plans: Sequence[Plan], packed: Sequence[Any], x: Array, outs: Sequence[Array], threads: int
 ) -> None:
@@ -158,11 +173,11 @@ def quantised(problem: QuantisedProblem) -> CQuantised | None:
 class CPlan:
     """`pointwise_fast.kernels.Plan` on ``c_src``."""
 
-    def __init__(self, problem: Problem, isa: str | None = None) -> None:
+    def __init__(self, problem: Problem, isa: str | None = None, candidate: int = 0) -> None:
         kernels = kernel_set(isa)
         layers = problem.layers()
         described = [to_c(layer) for layer in layers]
-        handle = self._new(kernels, [c for c, _ in described])
+        handle = self._new(kernels, [c for c, _ in described], candidate)
         if not handle:
             raise MemoryError("no memory for a plan")
         self.handle = ffi.gc(handle, lib.pw_plan_free)
@@ -174,8 +189,8 @@ class CPlan:
             *map(lib.pw_plan_layout, self._layers(len(layers))),
         )
 
-    def _new(self, kernels: Any, problems: list[Any]) -> Any:
-        return lib.pw_plan_new(kernels, problems[0])
+    def _new(self, kernels: Any, problems: list[Any], candidate: int) -> Any:
+        return lib.pw_plan_candidate(kernels, problems[0], candidate)
 
     def _layers(self, n: int) -> list[Any]:
         """The plans that weights are packed with, one for each layer."""
@@ -273,7 +288,7 @@ class CPlan:
 class CChainPlan(CPlan):
     """`pointwise_fast.kernels.ChainPlan` on ``c_src``."""
 
-    def _new(self, kernels: Any, problems: list[Any]) -> Any:
+    def _new(self, kernels: Any, problems: list[Any], candidate: int) -> Any:
         return lib.pw_chain_new(kernels, problems, len(problems))
 
     def _layers(self, n: int) -> list[Any]:

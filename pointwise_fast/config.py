@@ -211,6 +211,7 @@ def config() -> dict[str, Any]:
     -------
     dict
         ``version``; ``isa``, the instruction set in use, and ``isas``, all that work here;
+        ``tuning``, the table of costs by which the C kernels are chosen;
         ``threads``; ``backends``, best first, and ``missing``, why the others do not work;
         ``compiler`` of the C kernels; ``caches``, bytes of L1d, L2 and L3; ``python``,
         ``numpy`` and ``platform``.
@@ -228,6 +229,7 @@ def config() -> dict[str, Any]:
         "version": __version__,
         "isa": c_simd.isa(),
         "isas": c_simd.isas(),
+        "tuning": c_simd.tuning(),
         "threads": get_num_threads(),
         "backends": found,
         "missing": {n: m.available() for n, m in BACKENDS.items() if n not in found},

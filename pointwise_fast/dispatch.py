@@ -107,6 +107,15 @@ def _select_isa() -> None:
         c_simd.select_isa(isa)
 
 
+def _select_tuning() -> None:
+    prefix = "builtin:"
+    choices = tuple(prefix + name for name in c_simd.tunings())
+    chosen = choice_from_environment("POINTWISE_FAST_TUNING", choices, c_simd.available() or "")
+    if chosen:
+        c_simd.select_tuning(chosen.removeprefix(prefix))
+
+
 # The order of the backends depends on the instruction set.
 _select_isa()
+_select_tuning()
 _forced = choice_from_environment("POINTWISE_FAST_BACKEND", backends())

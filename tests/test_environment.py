@@ -72,6 +72,17 @@ def test_isa_of_another_architecture_is_an_error() -> None:
     refused("POINTWISE_FAST_ISA", other)
 
 
+@pytest.mark.parametrize("name", c_simd.tunings())
+def test_tuning_is_forced(name: str) -> None:
+    code = "import pointwise_fast as pf; print(pf.config()['tuning'])"
+    done = run_python(code, POINTWISE_FAST_TUNING=f"builtin:{name}")
+    assert done.stdout.strip() == name
+
+
+def test_unknown_tuning_is_an_error() -> None:
+    assert "builtin:generic" in refused("POINTWISE_FAST_TUNING", "zen3")
+
+
 @pytest.mark.parametrize("name", BACKENDS)
 def test_backend_is_forced(name: str) -> None:
     """The variable decides for `auto`; a backend that a call names comes first."""

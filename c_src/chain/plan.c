@@ -6,6 +6,7 @@
 #include "chain/plan.h"
 #include "base/math.h"
 #include "conv/memory.h"
+#include "conv/path.h"
 #include "conv/planner.h"
 #include "cpu/caches.h"
 #include "threads/shares.h"
@@ -95,7 +96,12 @@ static void merge_chain_rows(pw_chain *chain) {
 static int is_plain(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     return p->x_dtype == p->dtype && p->y_dtype == p->dtype && !plan->has_pixel_epilogue &&
-           !plan->slopes && !plan->flags && !plan->bf16_pairs && !plan->affine;
+           !plan->slopes && !plan->flags && !plan->path->bf16_pairs && !plan->affine;
+}
+
+/* Whether kernels transpose what they read or write. */
+static int turns(const pw_plan *plan) {
+    return plan->path->reads_rows && plan->path->writes_planes;
 }
 
 /* The kernel for both of two layers, or NULL. Their plans, made by plan_panels, must read and write
@@ -106,10 +112,9 @@ static pw_fused2_kernel find_fused2(pw_chain *chain) {
     const int64_t C = whole->C, K = whole->K;
     const int few = K <= PW_MAX_FUSED2 && C <= FUSED2_MOST_CHANNELS;
     if (chain->n != 2 || first->problem.groups > 1 || last->problem.groups > 1 ||
-        chain->row_pixels || first->row_pixels || last->row_pixels || first->stage_x ||
-        last->stage_y || last->stage_r || first->interleaved_to_planes ||
-        last->interleaved_to_planes || first->transposing_to_planes ||
-        last->transposing_to_planes || C == 0 || !is_plain(first) || !is_plain(last))
+        chain->row_pixels || first->row_pixels || last->row_pixels || pw_stages_x(first) ||
+        last->stage_y || last->stage_r || turns(first) || turns(last) || C == 0 ||
+        !is_plain(first) || !is_plain(last))
         return NULL;
     const ptrdiff_t size = (ptrdiff_t)pw_size(whole->dtype);
     chain->widths[0] = first->kernels->fused2_hidden;

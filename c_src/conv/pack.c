@@ -13,6 +13,7 @@
  */
 #include <string.h>
 
+#include "conv/path.h"
 #include "conv/plan.h"
 #include "conv/present.h"
 #include "isa/half.h"
@@ -85,7 +86,7 @@ void pw_pack(const pw_plan *plan, const void *w, ptrdiff_t w_k, ptrdiff_t w_c, c
             const char *b = bias ? (const char *)bias + k * bias_step : NULL;
             const char *from = (const char *)w + k * w_k;
             char *at = to + block->offset;
-            if (plan->bf16_pairs) {
+            if (plan->path->bf16_pairs) {
                 pack_bf16_pairs(block, plan->C, from, w_k, w_c, b, bias_step, at);
                 continue;
             }

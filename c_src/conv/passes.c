@@ -76,7 +76,7 @@ static int64_t pass_weight_bytes(void) {
 static int is_aliased(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const int64_t bytes = plan->outer * p->C * p->P * (int64_t)pw_size(p->x_dtype);
-    return !plan->stage_x && p->x_c % PAGE == 0 && bytes >= ALIASED_FROM_BYTES;
+    return !pw_stages_x(plan) && p->x_c % PAGE == 0 && bytes >= ALIASED_FROM_BYTES;
 }
 
 /* What a row in scratch has beside a panel: room for the unaligned prefix and, where rows of x may
@@ -88,22 +88,23 @@ static int64_t spare_bytes(const pw_plan *plan) {
 static void choose_passes(pw_plan *plan) {
     const int64_t size = (int64_t)pw_size(plan->problem.dtype);
     int64_t most; /* channels in a pass */
-    if (plan->interleaved) {
-        plan->step = pw_transposing_channels(plan) || plan->few_channels ? 48 : 24;
+    if (plan->path->reads_rows) {
+        plan->step = plan->transposing || plan->path == &pw_path_few_channels ? 48 : 24;
         /* 96 and 48 are multiples of all kernels' MR. Panels of tiled plans have few pixels. */
-        plan->tile_pixels = plan->tiled ? plan->step : 96;
+        plan->tile_pixels = plan->path->makes_tiles ? plan->step : 96;
         most = pw_max(64, pass_weight_bytes() / (plan->blocks[0].width * size));
     } else {
         plan->tile_pixels = plan->step = planar_tile(plan);
         most = PASS_BYTES / (plan->tile_pixels * size);
         if (is_aliased(plan)) most = pw_min(most, plan->K <= 4 ? FEW_ALIASED : MANY_ALIASED);
     }
-    if (plan->stage_x) most = pw_min(most, REGION_BYTES / (LEAST_PANEL * size + spare_bytes(plan)));
+    if (pw_stages_x(plan))
+        most = pw_min(most, REGION_BYTES / (LEAST_PANEL * size + spare_bytes(plan)));
     const int64_t passes = pw_max(1, pw_ceil_div(plan->C, most));
     plan->c_pass = pw_ceil_div(plan->C, passes);
-    if (plan->problem.components > 1 || plan->bf16_pairs)
+    if (plan->problem.components > 1 || plan->path->bf16_pairs)
         plan->c_pass = pw_round_up(plan->c_pass, 2);
-    if (plan->interleaved) {
+    if (plan->path->reads_rows) {
         if (plan->tile_pixels * plan->c_pass * size > TILE_BYTES) plan->tile_pixels = 48;
     } else {
         const int64_t tiles = TILE_BYTES / (plan->tile_pixels * pw_max(1, plan->c_pass) * size);
@@ -115,8 +116,9 @@ static void choose_passes(pw_plan *plan) {
 static int stages_contiguous(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const ptrdiff_t size = (ptrdiff_t)pw_size(p->x_dtype);
-    return plan->stage_x && plan->interleaved && plan->c_pass == plan->C && !plan->row_pixels &&
-           (p->C == 1 || p->x_c == size) && p->x_p == (ptrdiff_t)plan->C * size;
+    return pw_stages_x(plan) && plan->path->reads_rows && plan->c_pass == plan->C &&
+           !plan->row_pixels && (p->C == 1 || p->x_c == size) &&
+           p->x_p == (ptrdiff_t)plan->C * size;
 }
 
 /* Bounds the panel so that `channels` channels of its pixels stay within `bytes`. */
@@ -151,7 +153,7 @@ static int fetches_next(const pw_plan *plan, int64_t most) {
     const pw_problem *p = &plan->problem;
     const int64_t size = (int64_t)pw_size(p->x_dtype);
     const int64_t tiles = p->P / plan->step, row = tiles * plan->step * size;
-    if (plan->interleaved || plan->outer == 1 || plan->panel < p->P || tiles < 2 || row > most)
+    if (plan->path->reads_rows || plan->outer == 1 || plan->panel < p->P || tiles < 2 || row > most)
         return 0;
     return p->x_c == p->P * size || (plan->C > PW_MANY_PLANES && row >= LEAST_RUN_BYTES);
 }
@@ -161,16 +163,16 @@ static int fetches_next(const pw_plan *plan, int64_t most) {
 static void choose_run(pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const int64_t tile = plan->step * (int64_t)pw_size(p->x_dtype);
-    const int is_planar = !plan->interleaved || p->x_p == (ptrdiff_t)pw_size(p->x_dtype);
+    const int is_planar = !plan->path->reads_rows || p->x_p == (ptrdiff_t)pw_size(p->x_dtype);
     /* Nothing follows a single pixel, and its stride may be 0. */
-    if (p->P == 1 || !is_planar || plan->stage_x || plan->row_pixels || !fetches(plan)) return;
-    plan->run = !plan->interleaved;
+    if (p->P == 1 || !is_planar || pw_stages_x(plan) || plan->row_pixels || !fetches(plan)) return;
+    plan->run = !plan->path->reads_rows;
     const int64_t fits = pw_level_2_bytes() / 4 / plan->C;
     if (fetches_next(plan, pw_min(2 * RUN_BYTES, fits))) {
         plan->run = p->P / plan->step;
         return;
     }
-    if (plan->C <= (plan->interleaved ? MANY_BROADCAST : PW_MANY_PLANES) || is_aliased(plan))
+    if (plan->C <= (plan->path->reads_rows ? MANY_BROADCAST : PW_MANY_PLANES) || is_aliased(plan))
         return;
     /* The last run of a row fetches the next row's; runs are shorter if there is no next row. */
     const int64_t pixels = pw_min(plan->panel, p->P / (plan->outer > 1 ? 2 : 8));
@@ -184,7 +186,7 @@ static void choose_run(pw_plan *plan) {
 /* Bounds the pixels and channels computed at once, so that each region stays within its bytes. */
 static void lay_out_scratch(pw_plan *plan) {
     const int64_t size = (int64_t)pw_size(plan->problem.dtype);
-    const int sums = plan->c_pass < plan->C || plan->tiled,
+    const int sums = plan->c_pass < plan->C || plan->path->makes_tiles,
               per_channel = sums || plan->stage_y || plan->stage_r;
     const pw_block *last = &plan->blocks[plan->n_blocks - 1];
     const int64_t widest = plan->blocks[0].width;
@@ -200,24 +202,25 @@ static void lay_out_scratch(pw_plan *plan) {
     const int64_t brief = PW_ITEM_WORK / (products * plan->K * (plan->C + OUTPUT_WORK));
     /* Panels are whole lines, and so brief that a call can stop between two of them. */
     plan->panel = pw_min(plan->problem.P, pw_round_up(pw_max(brief, 1), 4 * plan->step));
-    if (per_channel || plan->stage_x || plan->flags) {
+    if (per_channel || pw_stages_x(plan) || plan->flags) {
         const int contiguous = stages_contiguous(plan) && !plan->present;
         const int64_t most = contiguous ? CONTIGUOUS_REGION_BYTES : REGION_BYTES;
-        if (plan->stage_x) bound_panel(plan, plan->c_pass, most);
-        const int reads_sums = plan->has_pixel_epilogue || (plan->planes && plan->stage_y);
+        if (pw_stages_x(plan)) bound_panel(plan, plan->c_pass, most);
+        const int reads_sums =
+            plan->has_pixel_epilogue || (plan->path->writes_planes && plan->stage_y);
         /* x is searched for missing values first; kernels then read it from the cache. */
         if (plan->problem.nodata) bound_panel(plan, plan->C, most);
         if (plan->present) bound_panel(plan, plan->y_channels, most);
         bound_panel(plan, per_channel ? width : 1,
-                    plan->tiled  ? FINISH_TILES_BYTES
-                    : reads_sums ? FINISH_BYTES
-                                 : most);
+                    plan->path->makes_tiles ? FINISH_TILES_BYTES
+                    : reads_sums            ? FINISH_BYTES
+                                            : most);
     }
     choose_run(plan);
     const int64_t room = plan->room =
         pw_round_up(plan->panel, LEAST_PANEL) + spare_bytes(plan) / size;
     size_t end = 0;
-    plan->scratch.x = pw_region(&end, plan->stage_x, room * plan->c_pass, (size_t)size);
+    plan->scratch.x = pw_region(&end, pw_stages_x(plan), room * plan->c_pass, (size_t)size);
     plan->scratch.y = pw_region(&end, plan->stage_y, room * width, (size_t)size);
     plan->scratch.r = pw_region(&end, plan->stage_r, room * width, (size_t)size);
     plan->scratch.acc = pw_region(&end, sums, room * width, (size_t)size);
@@ -235,12 +238,12 @@ static int may_stream(const pw_plan *plan) {
                              p->components == 1 && !p->y_swapped &&
                              p->y_p == (ptrdiff_t)pw_size(p->dtype);
     if ((plan->stage_y && !from_scratch) || p->in_place) return 0;
-    if (!plan->few_channels &&
-        ((plan->interleaved && !plan->transposing_to_planes) || p->y_k % LINE))
+    if (plan->path != &pw_path_few_channels &&
+        ((plan->path->reads_rows && plan->path != &pw_path_transposing_to_planes) || p->y_k % LINE))
         return 0;
     const int64_t pixels = plan->outer * p->P * (int64_t)pw_size(p->dtype);
     return pw_worth_streaming(pixels * p->groups * plan->y_channels,
-                              plan->few_channels ? pixels * p->C : 0);
+                              plan->path == &pw_path_few_channels ? pixels * p->C : 0);
 }
 
 /* Raises `ahead` to the next panel, `pixel` bytes a pixel, if memory would otherwise wait for a
@@ -255,9 +258,9 @@ static ptrdiff_t choose_prefetch(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype);
     if (!fetches(plan)) return 0;
-    if (plan->few_channels) return AHEAD_FEW;
-    if (plan->stage_x) return 0;
-    if (!plan->interleaved || plan->run) {
+    if (plan->path == &pw_path_few_channels) return AHEAD_FEW;
+    if (pw_stages_x(plan)) return 0;
+    if (!plan->path->reads_rows || plan->run) {
         const ptrdiff_t pixel = (ptrdiff_t)pw_size(p->x_dtype);
         const int whole_row = plan->run > 1 && plan->run == p->P / plan->step;
         if (whole_row) return p->P * pixel; /* the next row */
@@ -267,10 +270,10 @@ static ptrdiff_t choose_prefetch(const pw_plan *plan) {
     /* There is no telling what comes next unless rows of x and y are contiguous. */
     const ptrdiff_t row = (ptrdiff_t)plan->y_channels * (ptrdiff_t)pw_size(p->y_dtype);
     if (p->x_c != size || p->x_p != plan->C * size) return 0;
-    if (!plan->transposing_to_planes && p->y_p != row) return 0;
+    if (plan->path != &pw_path_transposing_to_planes && p->y_p != row) return 0;
     const ptrdiff_t tile = p->x_p * plan->kernels->vector;
     const ptrdiff_t ahead =
-        pw_transposing_channels(plan) < plan->K
+        plan->transposing < plan->K
             ? (p->x_p < FAR_PIXEL ? AHEAD_INTERLEAVED : PW_FAR)
             : pw_max(tile < FAR_TRANSPOSING ? AHEAD_TRANSPOSING : PW_FAR, tile * 5 / 4);
     return at_least_panel(plan, ahead, p->x_p);
@@ -281,9 +284,9 @@ static ptrdiff_t choose_prefetch(const pw_plan *plan) {
 static int fetches_rows(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const ptrdiff_t size = (ptrdiff_t)pw_size(p->dtype);
-    return plan->stage_x && !plan->interleaved && !plan->bf16_pairs && !plan->row_pixels &&
-           p->components == 1 && p->x_dtype == p->dtype && plan->c_pass == plan->C &&
-           p->x_c == size && p->x_p == plan->C * size && fetches(plan);
+    return pw_stages_x(plan) && !plan->path->reads_rows && !plan->path->bf16_pairs &&
+           !plan->row_pixels && p->components == 1 && p->x_dtype == p->dtype &&
+           plan->c_pass == plan->C && p->x_c == size && p->x_p == plan->C * size && fetches(plan);
 }
 
 void pw_choose_passes(pw_plan *plan) {

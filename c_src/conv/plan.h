@@ -3,6 +3,8 @@
 #define PW_CONV_PLAN_H
 
 #include "isa/types.h"
+#include "pointwise.h"
+#include "tuning/tuning.h"
 
 /* Output channels that one kernel call computes. */
 typedef struct pw_block {
@@ -18,6 +20,13 @@ typedef struct pw_scratch_layout {
     size_t x, y, r, acc, flags, gaps, present, bytes;
 } pw_scratch_layout;
 
+/* Where kernels read x: in place; in place, with a conversion in registers; or from a panel in
+ * scratch. */
+typedef enum { PW_X_IN_PLACE, PW_X_CONVERTED, PW_X_STAGED } pw_source;
+
+/* See conv/path.h. */
+typedef struct pw_path pw_path;
+
 /* Where scale * x + offset is computed. */
 typedef enum { PW_NO_AFFINE, PW_AFFINE_IN_KERNELS, PW_AFFINE_STAGED } pw_affine_step;
 
@@ -25,19 +34,15 @@ struct pw_plan {
     struct pw_chain *chain; /* NULL; else only this and the description are set */
     pw_problem problem;
     const pw_kernels *kernels;
+    const pw_tuning *tuning;
     pw_epilogue epilogue;
-    int interleaved;               /* interleaved kernels; else planar ones */
-    int interleaved_to_planes;     /* interleaved kernels that write planes */
-    int transposing_to_planes;     /* transposing kernels that write planes */
-    int planes;                    /* kernels write y and read r in planes */
-    int few_channels;              /* few_channels kernels; `interleaved` is set too */
-    int fused2_width;              /* channels of a block, for pw_fused2_kernel; else 0 */
-    int stage_x, stage_y, stage_r; /* through panels in scratch */
-    int has_pixel_epilogue;        /* a head, which needs all sums of a pixel in scratch */
-    int tiled;       /* the head reads sums of transposing kernels, a vector of pixels at a time */
-    int bf16_pairs;  /* planar kernels of products of bfloat16; x is staged */
-    int converts;    /* planar kernels that convert or reverse x */
-    int needs_all_k; /* items have all output channels */
+    const pw_path *path;    /* the kind of kernels, and how they read x and write y */
+    pw_source source;       /* where kernels read x */
+    int64_t transposing;    /* output channels that transposing kernels compute */
+    int fused2_width;       /* channels of a block, for pw_fused2_kernel; else 0 */
+    int stage_y, stage_r;   /* through panels in scratch */
+    int has_pixel_epilogue; /* a head, which needs all sums of a pixel in scratch */
+    int needs_all_k;        /* items have all output channels */
     pw_affine_step affine;
     const pw_kernels *wide;     /* those of float64, if they compute it; NULL: in the sums' dtype */
     const char *scale, *offset; /* C values each, of the dtype in which it is computed */
@@ -72,6 +77,10 @@ struct pw_plan {
     int n_blocks;
     pw_block blocks[];
 };
+
+static inline int pw_stages_x(const pw_plan *plan) {
+    return plan->source == PW_X_STAGED;
+}
 
 /* A thread that may have stored past the caches calls this before it says that it has finished. */
 static inline void pw_end_streaming(const pw_plan *plan) {

@@ -7,6 +7,7 @@
 #include "base/math.h"
 #include "base/scratch.h"
 #include "conv/missing.h"
+#include "conv/path.h"
 #include "conv/plan.h"
 #include "conv/present.h"
 #include "conv/stage.h"
@@ -129,9 +130,14 @@ static void run_item(const pw_plan *plan, const pw_item *it, char *scratch) {
         .gaps = missing && plan->blends ? pw_gaps(plan, flags, it->pixels, scratch) : NULL,
         .next = NULL,
         .x = x,
-        .y = plan->stage_y ? pw_staged(plan, scratch + plan->scratch.y, K, plan->planes) : y,
-        .r = plan->stage_r ? pw_staged(plan, scratch + plan->scratch.r, K, plan->planes) : r,
-        .acc = plan->c_pass < plan->C || plan->tiled ? scratch + plan->scratch.acc : NULL,
+        .y = plan->stage_y
+                 ? pw_staged(plan, scratch + plan->scratch.y, K, plan->path->writes_planes)
+                 : y,
+        .r = plan->stage_r
+                 ? pw_staged(plan, scratch + plan->scratch.r, K, plan->path->writes_planes)
+                 : r,
+        .acc =
+            plan->c_pass < plan->C || plan->path->makes_tiles ? scratch + plan->scratch.acc : NULL,
     };
     if (plan->stage_r) pw_stage_r(plan, pass.r, r, K, it->pixels);
     do {
@@ -140,21 +146,21 @@ static void run_item(const pw_plan *plan, const pw_item *it, char *scratch) {
         pass.last = pass.c + pass.channels == plan->C;
         pass.x = x;
         pass.x.at += pw_per_component(p, pass.c) * p->x_c +
-                     (plan->row_pixels || plan->stage_x ? 0 : it->from * p->x_p);
-        if (plan->stage_x) {
+                     (plan->row_pixels || pw_stages_x(plan) ? 0 : it->from * p->x_p);
+        if (pw_stages_x(plan)) {
             const pw_matrix panel =
-                pw_staged(plan, scratch + plan->scratch.x, pass.channels, !plan->interleaved);
+                pw_staged(plan, scratch + plan->scratch.x, pass.channels, !plan->path->reads_rows);
             pw_stage_x(plan, panel, pass.x, it->c + pass.c, pass.channels, it->from, it->pixels);
             if (plan->fetches_rows && it->from + it->pixels < p->P)
                 pass.next = pass.x.at + (it->from + it->pixels) * x.j;
-            if (plan->bf16_pairs)
+            if (plan->path->bf16_pairs)
                 plan->kernels->bf16->make_bf16_pairs(panel.at, panel.i, pass.channels, it->pixels);
             pass.x = panel;
         }
         pw_run_tiles(plan, it, &pass);
         pass.c += pass.channels;
     } while (!pass.last);
-    if (plan->tiled)
+    if (plan->path->makes_tiles)
         pw_finish_tiles(plan, y, pass.acc, it->pixels);
     else if (plan->has_pixel_epilogue)
         pw_finish_sums(plan, pass.y, it->pixels);

@@ -3,6 +3,7 @@
 #include "base/math.h"
 #include "conv/affine.h"
 #include "conv/copy.h"
+#include "conv/path.h"
 #include "conv/plan.h"
 
 #include <string.h>
@@ -66,8 +67,9 @@ static void copy_panel(const pw_plan *plan, pw_convert convert, pw_matrix to, pw
  * are written past the end of each run of pixels: where the next run will be, or into the padding
  * that plan->room includes. */
 static int turns(const pw_plan *plan, const pw_matrix *x) {
-    return !plan->interleaved && plan->problem.components == 1 && x->dtype == plan->problem.dtype &&
-           !x->swap && x->i == (ptrdiff_t)pw_size(x->dtype) && x->j != x->i;
+    return !plan->path->reads_rows && plan->problem.components == 1 &&
+           x->dtype == plan->problem.dtype && !x->swap && x->i == (ptrdiff_t)pw_size(x->dtype) &&
+           x->j != x->i;
 }
 
 /* Hardware foresees no pixels that lie pages apart, as in an array in Fortran order. Those of the
@@ -95,7 +97,7 @@ void pw_stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t c, int64
                 kernels->planes_of_rows(source.at, source.j, (int)n_c, part, to.at, to.i);
             } else
                 copy_panel(plan, kernels->load[x.dtype], to, source, 1, plan->problem.x_component,
-                           n_c, part, !plan->interleaved);
+                           n_c, part, !plan->path->reads_rows);
             if (plan->affine == PW_AFFINE_STAGED)
                 kernels->affine(to, to, pw_scale(plan, c), pw_offset(plan, c), n_c, part, 0);
         }
@@ -104,12 +106,12 @@ void pw_stage_x(const pw_plan *plan, pw_matrix to, pw_matrix x, int64_t c, int64
 
 void pw_stage_r(const pw_plan *plan, pw_matrix to, pw_matrix r, int64_t channels, int64_t n) {
     copy_panel(plan, plan->kernels->load[r.dtype], to, r, 1, plan->problem.r_component, channels, n,
-               plan->planes);
+               plan->path->writes_planes);
 }
 
 /* Whether sums lie in planes in scratch. */
 static int holds_planes(const pw_plan *plan) {
-    return plan->planes || plan->tiled;
+    return plan->path->writes_planes || plan->path->makes_tiles;
 }
 
 /* Whether planes in scratch are turned into pixels of y, whose channels are contiguous. */

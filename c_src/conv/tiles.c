@@ -2,6 +2,7 @@
 #include "conv/tiles.h"
 #include "base/math.h"
 #include "conv/affine.h"
+#include "conv/path.h"
 #include "conv/plan.h"
 
 enum {
@@ -54,7 +55,7 @@ void pw_run_tiles(const pw_plan *plan, const pw_item *it, const pw_pass *pass) {
     /* If a run is an image but threads share few images, the next one is not fetched. */
     const int64_t run = plan->run * plan->step;
     const int fetches = plan->run && (it->pixels >= run || 2 * run <= plan->problem.P);
-    const int single = end - first == 1 && !(plan->interleaved && fetches);
+    const int single = end - first == 1 && !(plan->path->reads_rows && fetches);
     const int64_t tile = !single ? plan->tile_pixels : fetches && plan->run > 1 ? run : it->pixels;
     pw_ahead ahead = {pass->next, INT64_MAX, INT64_MAX, INT64_MAX, 0, 0, 0};
     const int scales = plan->affine == PW_AFFINE_IN_KERNELS;
@@ -63,7 +64,7 @@ void pw_run_tiles(const pw_plan *plan, const pw_item *it, const pw_pass *pass) {
         .x = NULL,
         .x_c = pass->x.i,
         .x_p = pass->x.j,
-        .row_pixels = plan->stage_x ? 0 : plan->row_pixels,
+        .row_pixels = pw_stages_x(plan) ? 0 : plan->row_pixels,
         .in_row = 0,
         .x_row = plan->x_row,
         .scale = scales ? pw_scale(plan, it->c + pass->c) : NULL,
@@ -71,18 +72,18 @@ void pw_run_tiles(const pw_plan *plan, const pw_item *it, const pw_pass *pass) {
         .bias = NULL,
         .w = NULL,
         .y = NULL,
-        .y_step = plan->planes ? pass->y.i : pass->y.j,
+        .y_step = plan->path->writes_planes ? pass->y.i : pass->y.j,
         .r = NULL,
-        .r_step = plan->planes ? pass->r.i : pass->r.j,
+        .r_step = plan->path->writes_planes ? pass->r.i : pass->r.j,
         .r_ahead = plan->prefetch && !plan->stage_r ? R_AHEAD : 0,
         .acc = NULL,
         .acc_step = 0,
-        .C = plan->bf16_pairs ? pw_ceil_div(pass->channels, 2) : pass->channels,
+        .C = plan->path->bf16_pairs ? pw_ceil_div(pass->channels, 2) : pass->channels,
         .n = 0,
         .channels = 0,
         .first = pass->first,
-        .last = pass->last && !plan->tiled,
-        .writes_planes = plan->interleaved_to_planes || plan->transposing_to_planes,
+        .last = pass->last && !plan->path->makes_tiles,
+        .writes_planes = (plan->path->reads_rows && plan->path->writes_planes),
         .stream = 0,
         .prefetch = 0,
         .ahead = NULL,
@@ -100,19 +101,19 @@ void pw_run_tiles(const pw_plan *plan, const pw_item *it, const pw_pass *pass) {
         } else {
             t.x = pass->x.at + p * pass->x.j;
         }
-        t.prefetch = plan->interleaved && plan->run ? 0 : plan->prefetch;
+        t.prefetch = plan->path->reads_rows && plan->run ? 0 : plan->prefetch;
         if (fetches && p >= prefix)
             t.ahead = fetch_ahead(plan, it, pass, p, &ahead);
         else if (pass->next)
             t.ahead = &ahead;
-        if (t.ahead && plan->interleaved) fetch_now(plan, t.ahead, pass->channels, n);
+        if (t.ahead && plan->path->reads_rows) fetch_now(plan, t.ahead, pass->channels, n);
         t.gaps = pass->gaps ? pass->gaps + p * size : NULL;
         t.stream = pass->stream && ((uintptr_t)(pass->y.at + p * pass->y.j) % LINE) == 0;
         for (const pw_block *block = first; block < end; block++) {
             const ptrdiff_t k = (ptrdiff_t)(block->k - first->k);
             t.bias = it->packed + block->offset;
             t.w = it->packed + block->offset +
-                  (1 + (plan->bf16_pairs ? pass->c / 2 : pass->c)) * block->width * size;
+                  (1 + (plan->path->bf16_pairs ? pass->c / 2 : pass->c)) * block->width * size;
             t.channels = block->channels;
             if (plan->slopes) t.slopes = plan->slopes + (it->k + block->k) * size;
             t.y = pass->y.at + k * pass->y.i + p * pass->y.j;
@@ -121,8 +122,8 @@ void pw_run_tiles(const pw_plan *plan, const pw_item *it, const pw_pass *pass) {
                 /* Whole vectors are written: what follows the prefix must not share one with it. */
                 const int64_t slot = p && prefix ? p - prefix + LINE / size : p;
                 t.acc = pass->acc + (block->at - first->at) * room * size +
-                        slot * size * (plan->interleaved ? block->width : 1);
-                t.acc_step = size * (plan->interleaved ? block->width : room);
+                        slot * size * (plan->path->reads_rows ? block->width : 1);
+                t.acc_step = size * (plan->path->reads_rows ? block->width : room);
             }
             block->kernel(&t);
             t.prefetch = 0;

@@ -4,6 +4,7 @@
 #endif
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cpu/cpu.h"
@@ -50,6 +51,18 @@ int pw_cpu_has_avx512_vnni(void) {
     unsigned a, b, c, d;
     return pw_cpu_has_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & bit_AVX512VNNI);
 }
+
+const char *pw_cpu_microarchitecture(void) {
+    unsigned a, b, c, d, maker[3];
+    if (!__get_cpuid(0, &a, &maker[0], &maker[2], &maker[1])) return "";
+    if (memcmp(maker, "AuthenticAMD", sizeof maker) != 0 || !__get_cpuid(1, &a, &b, &c, &d))
+        return "";
+    const unsigned family = (a >> 8 & 0xf) + (a >> 20 & 0xff);
+    const unsigned model = (a >> 4 & 0xf) | (a >> 12 & 0xf0);
+    /* Models 0x10 to 0x1f and from 0x60 on are Zen 4. */
+    if (family == 0x19 && (model < 0x10 || (model >= 0x20 && model < 0x60))) return "zen3";
+    return "";
+}
 #elif defined(__aarch64__)
 #if defined(__linux__)
 #include <sys/auxv.h>
@@ -63,6 +76,12 @@ int pw_cpu_has_dotprod(void) {
     return 0;
 }
 #endif
+#endif
+
+#if !defined(__x86_64__)
+const char *pw_cpu_microarchitecture(void) {
+    return "";
+}
 #endif
 
 /* What Linux reports for CPU 0. Asked before sysconf, which multiplies the size of a shared cache

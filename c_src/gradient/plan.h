@@ -4,6 +4,7 @@
 
 #include "base/math.h"
 #include "isa/types.h"
+#include "pointwise.h"
 
 typedef enum { PW_IN_PLACE, PW_AS_PLANES, PW_AS_ROWS } pw_staging;
 

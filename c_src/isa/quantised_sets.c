@@ -1,5 +1,6 @@
 /* The list of the tables of quantised kernels: of each set, the best first. */
 #include "isa/quantised_types.h"
+#include "pointwise.h"
 
 static const pw_qkernels *const all[] = {
 #if defined(__x86_64__)

@@ -1,6 +1,7 @@
 /* The kernel sets: the kernels of each instruction set for float32 and float64. */
 #include "cpu/cpu.h"
 #include "isa/types.h"
+#include "pointwise.h"
 
 #if defined(__x86_64__)
 const pw_kernel_set pw_kernels_avx512 = {

@@ -2,7 +2,10 @@
 #ifndef PW_ISA_TYPES_H
 #define PW_ISA_TYPES_H
 
-#include "pointwise.h"
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pw_types.h"
 
 /* How many there are. */
 enum { PW_ACTIVATIONS = PW_ACT_MISH + 1 };

@@ -4,6 +4,7 @@
 
 #include "base/math.h"
 #include "isa/quantised_types.h"
+#include "pointwise.h"
 
 /* The blocks of output channels: a block is what a planar or interleaved kernel takes at once. */
 typedef struct pw_qblocks {

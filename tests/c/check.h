@@ -2,7 +2,7 @@
  * by bit. Also counts what plans did. */
 #include <inttypes.h>
 
-#include "conv/plan.h"
+#include "conv/path.h"
 #include "case.h"
 
 enum { MOST_PRINTED = 20, MOST_SCRATCH = 1 << 20, CONVERSIONS = 3000 };
@@ -71,19 +71,20 @@ static long passed, failed;
 static const pw_kernel_set *set;
 static int every = 1;
 static const pw_plan *plan_now;
+static int candidate;
 
 static void print_case(const char *what, int threads) {
     static const char *const residuals[] = {"none", "its own", "y"};
     printf("%s: %s %s <- %s C=%" PRId64 " K=%" PRId64 " groups=%" PRId64 " P=%" PRId64
            " rows=%" PRId64 " outer=%" PRId64 " x:%s %s y:%s %s residual:%s r:%s %s bias=%d "
            "in_place=%d affine=%d activation=%d leading=%d skew=%d cache=%" PRId64
-           " threads=%d: %s\n",
+           " threads=%d candidate %d: %s\n",
            what, pw_kernel_set_name(set), now->dtype == PW_F32 ? "f32" : "f64",
            now->x_dtype == PW_F32 ? "f32" : "f64", now->C, now->K, now->groups, now->P, now->rows,
            now->outer, layout_names[now->x], row_names[now->x_rows], layout_names[now->y],
            row_names[now->y_rows], residuals[now->residual], layout_names[now->r],
            row_names[now->r_rows], now->bias, now->in_place, now->affine, now->activation,
-           now->leading, now->skew, now->cache_bytes, threads,
+           now->leading, now->skew, now->cache_bytes, threads, candidate,
            plan_now ? pw_plan_describe(plan_now) : "no plan");
 }
 
@@ -113,9 +114,11 @@ static void run(const pw_plan *plan, const data *d, void *packed, int threads) {
     }
 }
 
+/* One plan in two is that which callers get. */
 static pw_plan *new_plan(const pw_kernel_set *of, const pw_problem *problem) {
     cache_bytes = now->cache_bytes;
-    pw_plan *plan = pw_plan_new(of, problem);
+    candidate = random_below(2) ? 0 : random_below(pw_count_candidates(of, problem));
+    pw_plan *plan = pw_plan_candidate(of, problem, candidate);
     cache_bytes = 0;
     if (!plan) exit(2);
     plan_now = plan;
@@ -128,31 +131,32 @@ static void free_plan(pw_plan *plan) {
 }
 
 static void count_features(const pw_plan *plan) {
-    const int planar = !plan->interleaved,
-              plain = !planar && !plan->interleaved_to_planes && !plan->few_channels;
+    const int planar = !plan->path->reads_rows,
+              plain = plan->path == &pw_path_interleaved || plan->path->makes_tiles;
     const int transposing = plain &&
                             plan->blocks[plan->n_blocks - 1].channels % plan->kernels->vector &&
                             plan->blocks[plan->n_blocks - 1].width % plan->kernels->vector;
     seen[BY_PLANAR] += planar;
     seen[BY_INTERLEAVED] += plain && plan->blocks[0].width % plan->kernels->vector == 0;
     seen[BY_TRANSPOSING] += transposing;
-    seen[BY_TO_PLANES] += plan->interleaved_to_planes;
-    seen[BY_FEW_CHANNELS] += plan->few_channels;
+    seen[BY_TO_PLANES] += plan->path == &pw_path_interleaved_to_planes;
+    seen[BY_FEW_CHANNELS] += plan->path == &pw_path_few_channels;
     seen[MERGED] += plan->row_pixels && plain;
     seen[MERGED_PLANAR] += plan->row_pixels && planar;
-    seen[MERGED_TO_PLANES] += plan->row_pixels && plan->interleaved_to_planes;
+    seen[MERGED_TO_PLANES] += plan->row_pixels && plan->path == &pw_path_interleaved_to_planes;
     seen[IN_PASSES] += plan->c_pass < plan->C;
-    seen[TO_PLANES_IN_PASSES] += plan->c_pass < plan->C && plan->interleaved_to_planes;
-    seen[X_STAGED] += plan->stage_x;
+    seen[TO_PLANES_IN_PASSES] +=
+        plan->c_pass < plan->C && plan->path == &pw_path_interleaved_to_planes;
+    seen[X_STAGED] += pw_stages_x(plan);
     seen[Y_STAGED] += plan->stage_y;
     seen[R_STAGED] += plan->stage_r;
     seen[PREFETCHED] += plan->prefetch != 0;
-    seen[STREAMED] += plan->stream && !plan->few_channels;
-    seen[STREAMED_FEW_CHANNELS] += plan->stream && plan->few_channels;
+    seen[STREAMED] += plan->stream && plan->path != &pw_path_few_channels;
+    seen[STREAMED_FEW_CHANNELS] += plan->stream && plan->path == &pw_path_few_channels;
     const int in_kernels = plan->affine == PW_AFFINE_IN_KERNELS;
     seen[AFFINE_PLANAR] += in_kernels && planar;
     seen[AFFINE_TRANSPOSING] += in_kernels && transposing;
-    seen[AFFINE_FEW_CHANNELS] += in_kernels && plan->few_channels;
+    seen[AFFINE_FEW_CHANNELS] += in_kernels && plan->path == &pw_path_few_channels;
     seen[AFFINE_STAGED] += plan->affine == PW_AFFINE_STAGED;
     seen[AFFINE_WIDE] += plan->wide != NULL;
 }

@@ -189,9 +189,9 @@ static void check_conversion(void) {
         pw_plan *plan = new_plan(i ? set : &pw_kernels_scalar, p);
         seen[HEAD_STREAMED] += i && plan->stream && plan->has_pixel_epilogue;
         seen[MISSING_STREAMED] += i && plan->stream && plan->flags;
-        seen[MISSING_IN_PLACE] += i && plan->flags && !plan->stage_x && !plan->stage_y;
+        seen[MISSING_IN_PLACE] += i && plan->flags && !pw_stages_x(plan) && !plan->stage_y;
         seen[MISSING_IN_REGISTERS] += i && plan->blends;
-        seen[HEAD_IN_TILES] += i && plan->tiled;
+        seen[HEAD_IN_TILES] += i && plan->path->makes_tiles;
         seen[MISSING_SOME] += i && plan->present;
         memset(y, 0xA5, v.y_bytes);
         if (pw_conv(plan, w, (ptrdiff_t)size * p->C, (ptrdiff_t)size, bias, (ptrdiff_t)size, x, r,
