@@ -55,7 +55,7 @@ Parameters = tuple[npt.NDArray[Any], npt.NDArray[Any] | None]
 
 #: A call made again, of ``x, residual, out, threads``, then weight and bias unless they are packed:
 #: the output; or None, and nothing was done, where the arrays are not like those of the first
-#: call. It is given whatever the user passed.
+#: call, but for their sizes. It is given whatever the user passed.
 Repeat = Callable[..., npt.NDArray[Any] | None]
 
 
@@ -95,9 +95,10 @@ class Plan(Protocol):
     def repeat(self) -> Callable[..., Repeat | None] | None:
         """Makes a quick way to call `run`, or `conv` where there is a weight, once more.
 
-        It is given what was packed or None, weight and bias or None, x, residual, out and what
-        makes an output, all of a call that was checked in full. None: the plan has no quicker way;
-        or, as its result, none for these arrays.
+        It is given what was packed or None, weight and bias or None, x, residual, out, what makes
+        an output, and the axis of channels in x, all of a call that was checked in full. Arrays
+        that differ from these in sizes and strides only may be repeated too; unless the axis is
+        None. None: the plan has no quicker way; or, as its result, none for these arrays.
         """
 
 

@@ -62,10 +62,6 @@ Array = npt.NDArray[Any]
 # Looked up once: small calls are all overhead.
 _NULL: Any = None if ffi is None else ffi.NULL
 
-#: Multiply-adds, with 16 for an activation, in which other threads do without the GIL; some
-#: microseconds, as in NumPy.
-_SHORT = 1 << 16
-
 FEATURES = frozenset(_ALL)
 
 #: Bytes of all channels of a pixel, where they are finished together: some pixels have to fit each
@@ -161,14 +157,17 @@ class CPlan:
     def __init__(self, problem: Problem, isa: str | None = None) -> None:
         kernels = kernel_set(isa)
         layers = problem.layers()
-        described = [to_c(layer) for layer in layers]
-        handle = self._new(kernels, [c for c, _ in described])
+        # With what they point to: plans of other sizes are made of them.
+        self._problems = [to_c(layer) for layer in layers]
+        handle = self._new(kernels, [c for c, _ in self._problems])
         if not handle:
             raise MemoryError("no memory for a plan")
         self.handle = ffi.gc(handle, lib.pw_plan_free)
+        self._kernels, self._out_dtype = kernels, problem.out_dtype
         self._complex = problem.dtype.kind == "c"
-        work = sum(layer.K * (layer.C // layer.groups + 16) for layer in layers)
-        self._long = work * problem.P * math.prod(problem.outer) > _SHORT
+        # Multiply-adds of a pixel, with 16 for an activation.
+        self._work = sum(layer.K * (layer.C // layer.groups + 16) for layer in layers)
+        self._pixels = problem.P * math.prod(problem.outer)
         self.pack_key = (
             isa or c_library.isa(),
             *map(lib.pw_plan_layout, self._layers(len(layers))),
@@ -252,20 +251,23 @@ class CPlan:
         residual: Array | None,
         out: Array,
         empty: Callable[[], Array],
+        channel_axis: int | None,
     ) -> Repeat | None:
         if self._complex:
             return None
+        family = None
+        if channel_axis is not None:
+            layers = tuple([integer(c) for c, _ in self._problems])
+            family = integer(self._kernels), layers, channel_axis, np.empty, self._out_dtype
         repeat: Repeat | None = repeat_module.remember(
             integer(self.handle),
             0 if packed is None else integer(packed),
-            (self.handle, packed),
-            self._long,
+            (self.handle, packed, self._problems),
+            self._work,
+            self._pixels,
             empty,
-            x,
-            residual,
-            out,
-            weight,
-            bias,
+            (x, residual, out, weight, bias),
+            family,
         )
         return repeat
 

@@ -137,6 +137,9 @@ class Prepared:
         Of the weights and sums.
     empty : callable
         Makes an array for the result.
+    channel_axis : int or None
+        Of x and the output, counted from the front, where arrays that differ in sizes and strides
+        only come to the same call; None: not all their pixels are used.
     repeat : Repeat or None
         The plan's, once it has been run.
     """
@@ -155,6 +158,7 @@ class Prepared:
         self.spec, self.problem, self.backend = spec, problem, backend
         self.dtype = problem.dtype
         self.empty: Callable[[], Array] = partial(np.empty, shape, problem.out_dtype)
+        self.channel_axis = spec.channel_axis % len(of[0].shape) if spec.stride == 1 else None
         self._of, self._pack, self._plan_for = of, pack, plan_for
         plan = self._plan(problem)
         assert plan is not None
@@ -242,8 +246,8 @@ class Together:
 
     Attributes
     ----------
-    plan, packed, repeat
-        As those of `Prepared`.
+    plan, packed, repeat, channel_axis
+        As those of `Prepared`; the axis is None.
     """
 
     def __init__(self, parts: Sequence[Prepared], skips: Sequence[bool], in_turn: bool) -> None:
@@ -251,6 +255,7 @@ class Together:
         self.plan = _Plans(parts, skips, in_turn)
         self.packed = [part.packed for part in parts]
         self.repeat: _Repeat | None = None
+        self.channel_axis = None
 
     def empty(self) -> Outs:
         return tuple([part.empty() for part in self._parts])
@@ -295,7 +300,7 @@ class _Plans:
             plan.run(weights, x, added, out, threads, mask)  # type: ignore[arg-type]
 
     def repeat(
-        self, packed: Any, weight: None, bias: None, x: Array, residual: None, outs: Outs, _: Any
+        self, packed: Any, weight: None, bias: None, x: Array, residual: None, outs: Outs, *_: Any
     ) -> _Repeat | None:
         if self._backend is None:
             return None
@@ -303,7 +308,8 @@ class _Plans:
         for part, out in zip(self._parts, outs, strict=True):
             make = part.plan.repeat
             if part.repeat is None and make is not None:
-                part.repeat = make(part.packed, None, None, x, None, out, part.empty)
+                like = x, None, out, part.empty, part.channel_axis
+                part.repeat = make(part.packed, None, None, *like)
             if part.repeat is None:
                 return None
             repeats.append(part.repeat)
