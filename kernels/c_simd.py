@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from .features import first_lacking
 if TYPE_CHECKING:
     from pointwise_fast.problem import Problem, QuantisedProblem
 
-    from . import Repeat
+    from . import OtherSizes, Repeat
 
 __all__ = [
     "FEATURES",
@@ -151,53 +152,65 @@ def quantised(problem: QuantisedProblem) -> CQuantised | None:
     return None if problem.in_place and problem.C > lib.PW_QCONV_IN_PLACE else CQuantised(problem)
 
 
-class CPlan:
-    """`pointwise_fast.kernels.Plan` on ``c_src``."""
+class _Packing:
+    """How a plan of ``c_src`` wants its weights; the plan has to outlive it."""
 
-    def __init__(self, problem: Problem, isa: str | None = None) -> None:
-        kernels = kernel_set(isa)
-        layers = problem.layers()
-        # With what they point to: plans of other sizes are made of them.
-        self._problems = [to_c(layer) for layer in layers]
-        handle = self._new(kernels, [c for c, _ in self._problems])
-        if not handle:
-            raise MemoryError("no memory for a plan")
-        self.handle = ffi.gc(handle, lib.pw_plan_free)
-        self._kernels, self._out_dtype = kernels, problem.out_dtype
-        self._complex = problem.dtype.kind == "c"
-        # Multiply-adds of a pixel, with 16 for an activation.
-        self._work = sum(layer.K * (layer.C // layer.groups + 16) for layer in layers)
-        self._pixels = problem.P * math.prod(problem.outer)
-        self.pack_key = (
-            isa or c_library.isa(),
-            *map(lib.pw_plan_layout, self._layers(len(layers))),
-        )
-
-    def _new(self, kernels: Any, problems: list[Any]) -> Any:
-        return lib.pw_plan_new(kernels, problems[0])
-
-    def _layers(self, n: int) -> list[Any]:
-        """The plans that weights are packed with, one for each layer."""
-        return [self.handle]
-
-    def describe(self) -> str:
-        """What the plan decided: path, blocks, stores, chunks."""
-        text: str = ffi.string(lib.pw_plan_describe(self.handle)).decode()
-        return text
+    def __init__(self, handle: Any, layers: int, isa: str, is_complex: bool) -> None:
+        self.handle, self._complex = handle, is_complex
+        #: The plans that weights are packed with, one for each layer.
+        self._packers = [handle]
+        if layers > 1:
+            self._packers = [lib.pw_chain_layer(handle, i) for i in range(layers)]
+        self.pack_key: Hashable = isa, *map(lib.pw_plan_layout, self._packers)
 
     def pack(self, weight: Array, bias: Array | None) -> Any:
         return self.pack_chain([(weight, bias)])
 
     def pack_chain(self, layers: Sequence[Parameters]) -> Any:
-        plans = self._layers(len(layers))
-        sizes = [lib.pw_packed_bytes(plan) for plan in plans]
+        sizes = [lib.pw_packed_bytes(plan) for plan in self._packers]
         packed = memory(sum(sizes))
         at = 0
-        for plan, size, (weight, bias) in zip(plans, sizes, layers, strict=True):
+        for plan, size, (weight, bias) in zip(self._packers, sizes, layers, strict=True):
             parts = real_parts(weight, bias) if self._complex else (weight, bias)
             lib.pw_pack(plan, *weights(*parts), packed + at)
             at += size
         return packed
+
+
+def _pack_for_other(
+    pack: Callable[[Plan], Any], layers: int, isa: str, address: int
+) -> tuple[int, Any]:
+    """Packed weights of floats for a plan of other sizes: their address and what owns them."""
+    packing: Any = _Packing(ffi.cast("pw_plan *", address), layers, isa, False)
+    packed = pack(packing)
+    return integer(packed), packed
+
+
+class CPlan(_Packing):
+    """`pointwise_fast.kernels.Plan` on ``c_src``."""
+
+    def __init__(self, problem: Problem, isa: str | None = None) -> None:
+        self._kernels, self._isa = kernel_set(isa), isa or c_library.isa()
+        layers = problem.layers()
+        # With what they point to: plans of other sizes are made of them.
+        self._problems = [to_c(layer) for layer in layers]
+        handle = self._new(self._kernels, [c for c, _ in self._problems])
+        if not handle:
+            raise MemoryError("no memory for a plan")
+        handle = ffi.gc(handle, lib.pw_plan_free)
+        super().__init__(handle, len(layers), self._isa, problem.dtype.kind == "c")
+        self._out_dtype = problem.out_dtype
+        # Multiply-adds of a pixel, with 16 for an activation.
+        self._work = sum(layer.K * (layer.C // layer.groups + 16) for layer in layers)
+        self._pixels = problem.P * math.prod(problem.outer)
+
+    def _new(self, kernels: Any, problems: list[Any]) -> Any:
+        return lib.pw_plan_new(kernels, problems[0])
+
+    def describe(self) -> str:
+        """What the plan decided: path, blocks, stores, chunks."""
+        text: str = ffi.string(lib.pw_plan_describe(self.handle)).decode()
+        return text
 
     def run(
         self,
@@ -251,14 +264,16 @@ class CPlan:
         residual: Array | None,
         out: Array,
         empty: Callable[[], Array],
-        channel_axis: int | None,
+        others: OtherSizes | None,
     ) -> Repeat | None:
         if self._complex:
             return None
         family = None
-        if channel_axis is not None:
+        if others is not None:
             layers = tuple([integer(c) for c, _ in self._problems])
-            family = integer(self._kernels), layers, channel_axis, np.empty, self._out_dtype
+            pack = partial(_pack_for_other, others.pack, len(layers), self._isa)
+            makes = np.empty, self._out_dtype
+            family = integer(self._kernels), layers, others.channel_axis, *makes, pack
         repeat: Repeat | None = repeat_module.remember(
             integer(self.handle),
             0 if packed is None else integer(packed),
@@ -277,9 +292,6 @@ class CChainPlan(CPlan):
 
     def _new(self, kernels: Any, problems: list[Any]) -> Any:
         return lib.pw_chain_new(kernels, problems, len(problems))
-
-    def _layers(self, n: int) -> list[Any]:
-        return [lib.pw_chain_layer(self.handle, i) for i in range(n)]
 
 
 class CGradient:

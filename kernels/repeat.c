@@ -1,7 +1,8 @@
 /* Repeats of a call, without the time that a Python call spends on checks which it passed before.
  *
  *     repeat = remember(plan, packed, owner, work, pixels, empty, (x, residual, out, weight, bias),
- *                       (kernel set, (layer, ...), channel axis, numpy.empty, dtype) or None)
+ *                       (kernel set, (layer, ...), channel axis, numpy.empty, dtype, pack)
+ *                       or None)
  *     result = repeat(x, residual, out, threads)                   if packed is not 0
  *     result = repeat(x, residual, out, threads, weight, bias)     if packed is 0
  *
@@ -155,12 +156,13 @@ int pw_is_long(double work, double pixels) {
 
 void pw_forget(PyObject *capsule) {
     memory *m = PyCapsule_GetPointer(capsule, NULL);
-    if (!m->owner) pw_plan_free((pw_plan *)m->plan);
+    pw_plan_free(m->own);
     Py_XDECREF(m->owner);
     Py_XDECREF(m->empty);
     Py_XDECREF(m->arguments);
     Py_XDECREF(m->family.make);
     Py_XDECREF(m->family.dtype);
+    Py_XDECREF(m->family.pack);
     Py_XDECREF(m->other);
     PyMem_Free(m);
 }
@@ -176,11 +178,14 @@ static int note_family(family *f, PyObject *given) {
     PyObject *layers;
     Py_ssize_t set;
     if (given == Py_None) return 1;
-    if (!PyArg_ParseTuple(given, "nO!iOO", &set, &PyTuple_Type, &layers, &f->channel_axis, &f->make,
-                          &f->dtype))
+    if (!PyArg_ParseTuple(given, "nO!iOOO", &set, &PyTuple_Type, &layers, &f->channel_axis,
+                          &f->make, &f->dtype, &f->pack)) {
+        f->make = f->dtype = f->pack = NULL;
         return 0;
+    }
     Py_INCREF(f->make);
     Py_INCREF(f->dtype);
+    Py_INCREF(f->pack);
     const Py_ssize_t n = PyTuple_Size(layers);
     if (n > MOST_LAYERS) return 1;
     for (Py_ssize_t i = 0; i < n; i++) {
@@ -232,6 +237,7 @@ static PyObject *remember(PyObject *module, PyObject *arguments) {
 
 static PyMethodDef functions[] = {{"remember", remember, METH_VARARGS, NULL},
                                   {"remember_branches", pw_remember_branches, METH_VARARGS, NULL},
+                                  {"describe_other", pw_describe_other, METH_O, NULL},
                                   {"raise_interruption", raise_interruption, METH_NOARGS, NULL},
                                   {NULL, NULL, 0, NULL}};
 

@@ -31,6 +31,7 @@ typedef struct family {
     const pw_kernel_set *set;
     int channel_axis;
     PyObject *make, *dtype; /* numpy.empty, and the dtype of outputs */
+    PyObject *pack; /* a function of a plan's address: that of packed weights, and their owner */
 } family;
 
 /* A call to repeat. */
@@ -41,7 +42,8 @@ typedef struct memory {
     int release;         /* whether to release the GIL */
     int makes_y;         /* whether `empty` makes outputs like the one that was noted */
     PyTypeObject *type;  /* numpy.ndarray */
-    PyObject *owner;     /* owns plan and packed; NULL: the plan is this call's own */
+    PyObject *owner;     /* owns plan and packed; of a call of other sizes: packed, or NULL */
+    pw_plan *own;        /* the plan of such a call; else NULL */
     PyObject *empty;     /* a function that makes an output */
     PyObject *arguments; /* its arguments; NULL: it has none */
     form forms[ARRAYS];
@@ -71,6 +73,8 @@ int pw_overlap(const form *, const Py_buffer *, const form *, const Py_buffer *)
 /* A capsule of a call like `m` for arrays that were lent and have other sizes or strides. NULL: they
  * are to be checked in Python, unless there is an exception. */
 PyObject *pw_find_other(memory *m, const Py_buffer *views);
+/* For tests: what the plan of a repeat's last call of other sizes decided; None: there was none. */
+PyObject *pw_describe_other(PyObject *module, PyObject *repeat);
 
 /* repeat.c */
 

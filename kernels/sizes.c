@@ -106,19 +106,39 @@ static PyObject *shape_and_dtype(const form *y, PyObject *dtype) {
     return both;
 }
 
+/* Finds packed weights for the plan of `other`: those of `m`, of the last such call, or others. */
+static int find_packed(memory *other, const memory *m, const memory *last) {
+    const family *f = &m->family;
+    const memory *packed = pack_alike(f, m->plan, other->plan)              ? m
+                           : last && pack_alike(f, last->plan, other->plan) ? last
+                                                                            : NULL;
+    if (packed) {
+        other->packed = packed->packed;
+        other->owner = packed == m ? NULL : Py_XNewRef(packed->owner); /* m outlives it */
+        return 1;
+    }
+    PyObject *found = PyObject_CallFunction(f->pack, "n", (Py_ssize_t)other->plan), *owner;
+    Py_ssize_t address;
+    const int read = found && PyArg_ParseTuple(found, "nO", &address, &owner);
+    if (read) {
+        other->packed = (const void *)address;
+        other->owner = Py_NewRef(owner);
+    }
+    Py_XDECREF(found);
+    return read;
+}
+
 /* 0 without an exception: the call is to be checked in Python. */
-static int derive(memory *other, const memory *m, const Py_buffer *views) {
+static int derive(memory *other, const memory *m, const memory *last, const Py_buffer *views) {
     const double pixels = place_arrays(other, m, views);
     if (!pixels) return 0;
-    other->packed = m->packed;
-    other->work = m->work;
     other->release = pw_is_long(m->work, pixels);
     other->type = m->type;
     other->empty = Py_NewRef(m->family.make);
     other->arguments = shape_and_dtype(&other->forms[Y], m->family.dtype);
     if (!other->arguments) return 0;
-    other->plan = make_plan(&m->family, other);
-    return other->plan && (!m->packed || pack_alike(&m->family, m->plan, other->plan));
+    other->plan = other->own = make_plan(&m->family, other);
+    return other->plan && (!m->packed || find_packed(other, m, last));
 }
 
 static void keep(memory *m, PyObject *capsule) {
@@ -137,19 +157,30 @@ static PyObject *find_last(memory *m) {
 PyObject *pw_find_other(memory *m, const Py_buffer *views) {
     if (!m->family.n) return NULL;
     PyObject *last = find_last(m);
-    if (last && pw_all_lie_so(PyCapsule_GetPointer(last, NULL), views)) return last;
-    Py_XDECREF(last);
+    const memory *before = last ? PyCapsule_GetPointer(last, NULL) : NULL;
+    if (before && pw_all_lie_so(before, views)) return last;
     memory *other = PyMem_Calloc(1, sizeof *other);
-    if (!other) return PyErr_NoMemory();
-    PyObject *capsule = PyCapsule_New(other, NULL, pw_forget);
+    PyObject *capsule = other ? PyCapsule_New(other, NULL, pw_forget) : PyErr_NoMemory();
     if (!capsule) {
         PyMem_Free(other);
-        return NULL;
+    } else if (derive(other, m, before, views)) {
+        keep(m, Py_NewRef(capsule));
+    } else {
+        Py_CLEAR(capsule);
     }
-    if (!derive(other, m, views)) {
-        Py_DECREF(capsule);
-        return NULL;
-    }
-    keep(m, Py_NewRef(capsule));
+    Py_XDECREF(last);
     return capsule;
+}
+
+PyObject *pw_describe_other(PyObject *module, PyObject *repeat) {
+    (void)module;
+    PyObject *capsule = PyCFunction_GetSelf(repeat);
+    memory *m = capsule ? PyCapsule_GetPointer(capsule, NULL) : NULL;
+    if (!m) return NULL;
+    PyObject *last = find_last(m);
+    if (!last) return Py_NewRef(Py_None);
+    const memory *other = PyCapsule_GetPointer(last, NULL);
+    PyObject *text = PyUnicode_FromString(pw_plan_describe(other->plan));
+    Py_DECREF(last);
+    return text;
 }

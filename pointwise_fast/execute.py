@@ -85,7 +85,7 @@ def execute(
         weight, bias = parameters or (None, None)
         prepared.repeat = plan.repeat(
             *(prepared.packed, weight, bias, x, residual, out),
-            *(prepared.empty, prepared.channel_axis),
+            *(prepared.empty, prepared.others),
         )
     return out
 
