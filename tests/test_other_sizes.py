@@ -174,7 +174,7 @@ def test_weights_in_another_order(checks: list[Any], rng: np.random.Generator) -
         expected = pf.Conv1x1(weight, backend="c")(x)
         assert result.tobytes() == expected.tobytes()
         assert len(checks) == n + 2  # all but one are of the others
-    assert 2 <= len(kept._packed) <= 8
+    assert len(kept._packed) <= 8
     packed = dict(kept._packed)
     for h, w in SIZES:
         kept(window(big, h % 40 + 1, w % 40 + 1))
@@ -349,15 +349,23 @@ def test_a_layer_goes_with_its_last_user(rng: np.random.Generator) -> None:
 def test_pack_fails(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
     """If weights cannot be packed for other sizes, the call fails, and the next one works."""
     weight, big = normal(rng, 20, 50), normal(rng, 50, 64, 64)
-    layer = pf.Conv1x1(weight, backend="c")
+    layer, other = (pf.Conv1x1(weight, backend="c") for _ in range(2))
+    windows = [window(big, 40, n) for n in range(1, 40)]
     layer(big)
+    for x in windows:
+        other(x)
+    # Not all instruction sets have several orders.
+    differ = [
+        x for x in windows if other._find(x).plan.pack_key not in {k for k, _ in layer._packed}
+    ]
 
     def fail(*arguments: Any) -> None:
         raise MemoryError("none left")
 
     with monkeypatch.context() as patch:
         patch.setattr(pf.Conv1x1, "_pack_for", fail)
-        with pytest.raises(MemoryError, match="none left"):
-            [layer(window(big, 40, n)) for n in range(1, 40)]
-    for n in range(1, 40):
-        assert_conv(layer(window(big, 40, n)), window(big, 40, n), weight)
+        for x in differ:
+            with pytest.raises(MemoryError, match="none left"):
+                layer(x)
+    for x in windows:
+        assert layer(x).tobytes() == other(x).tobytes()
