@@ -181,12 +181,29 @@ def test_weights_in_another_order(checks: list[Any], rng: np.random.Generator) -
     assert all(kept._packed[key] is value for key, value in packed.items())
 
 
+def test_kinds_in_turn(checks: list[Any], rng: np.random.Generator) -> None:
+    """A layer knows a call of each kind of arrays."""
+    layer = layer_call()
+    for n in range(1, 9):
+        for x in normal(rng, 5, n, 7), normal(rng, 2, 5, 7, n), rng.integers(9, size=(5, n, 7)):
+            for residual in None, normal(rng, 4, n, 7).astype(x.dtype.char.replace("l", "d")):
+                if residual is not None and x.ndim == 4:
+                    continue
+                result = layer(x, residual=residual)
+                assert len(checks) <= 5
+                seen = len(checks)
+                expected = layer_call()(x, residual=residual)
+                assert result.tobytes() == expected.tobytes()
+                del checks[seen:]
+    assert len(checks) == 5
+
+
 DTYPES = ["f4", "f8", "i1", "i2", "i4", "i8", "f2", "?", "u2"]
 #: What is not plain is checked, each time that the sizes are new.
 CHECKED: dict[str, Callable[[np.random.Generator, int], dict[str, Any]]] = {
     "dtype": lambda rng, n: {"x": normal(rng, 5, n, 7).astype(DTYPES[n])},
     "byte order": lambda rng, n: {"x": normal(rng, 5, n, 7).astype(">f4")},
-    "axes": lambda rng, n: {"x": normal(rng, *(1,) * (n % 2), 5, n, 7)},
+    "axes": lambda rng, n: {"x": normal(rng, *(1,) * (n - 3), 5, n, 7)},
     "empty": lambda rng, n: {"x": normal(rng, 5, 0, n)},
     "mask": lambda rng, n: {"x": normal(rng, 5, n, 7), "mask": np.zeros((n, 7), bool)},
     "residual": lambda rng, n: {"x": normal(rng, 5, n, 7), "residual": normal(rng, 4, 1, 1)},
