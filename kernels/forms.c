@@ -3,6 +3,10 @@
 
 #include "repeat.h"
 
+int pw_same(int ndim, const Py_ssize_t *a, const Py_ssize_t *b) {
+    return !ndim || !memcmp(a, b, (size_t)ndim * sizeof *a);
+}
+
 int pw_note(form *f, PyObject *array, PyTypeObject *type) {
     Py_buffer view;
     f->given = array != Py_None;
@@ -39,8 +43,7 @@ static int has_axes(const form *f, int which, const Py_buffer *view) {
     if (which < W) return view->ndim == f->ndim;
     for (int i = f->ndim; i < view->ndim; i++)
         if (view->shape[i] != 1) return 0;
-    return view->ndim >= f->ndim &&
-           !memcmp(view->shape, f->shape, (size_t)f->ndim * sizeof *f->shape);
+    return view->ndim >= f->ndim && pw_same(f->ndim, view->shape, f->shape);
 }
 
 int pw_lend(const memory *m, int which, PyObject *array, Py_buffer *view) {
@@ -56,8 +59,7 @@ int pw_lend(const memory *m, int which, PyObject *array, Py_buffer *view) {
 }
 
 int pw_lies_so(const form *f, const Py_buffer *view) {
-    const size_t bytes = (size_t)f->ndim * sizeof *f->shape;
-    return !memcmp(view->shape, f->shape, bytes) && !memcmp(view->strides, f->strides, bytes);
+    return pw_same(f->ndim, view->shape, f->shape) && pw_same(f->ndim, view->strides, f->strides);
 }
 
 int pw_all_lie_so(const memory *m, const Py_buffer *views) {

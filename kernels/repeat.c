@@ -22,7 +22,6 @@
 #define _GNU_SOURCE /* syscall */
 #include "repeat.h"
 
-#include <string.h>
 #include <unistd.h>
 #if defined(__linux__)
 #include <sys/syscall.h>
@@ -87,9 +86,9 @@ static int residual_hurts(const memory *m, const Py_buffer *views) {
     const form *r = &m->forms[R], *y = &m->forms[Y];
     if (!r->given) return 0;
     /* One row that is added to many is not the same, even at the same address. */
-    const size_t bytes = (size_t)y->ndim * sizeof *y->strides;
     const int same = views[R].buf == views[Y].buf && r->ndim == y->ndim &&
-                     !memcmp(r->shape, y->shape, bytes) && !memcmp(r->strides, y->strides, bytes);
+                     pw_same(y->ndim, r->shape, y->shape) &&
+                     pw_same(y->ndim, r->strides, y->strides);
     return !same && pw_overlap(r, &views[R], y, &views[Y]);
 }
 
@@ -231,7 +230,7 @@ static PyObject *remember(PyObject *module, PyObject *arguments) {
     const form *y = &m->forms[Y];
     Py_ssize_t strides[MOST_AXES];
     pw_contiguous(y->ndim, y->shape, y->itemsize, strides);
-    m->makes_y = !memcmp(y->strides, strides, (size_t)y->ndim * sizeof *strides);
+    m->makes_y = pw_same(y->ndim, y->strides, strides);
     return pw_bind(&method, capsule);
 }
 

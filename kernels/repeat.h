@@ -53,6 +53,8 @@ typedef struct memory {
 
 /* forms.c */
 
+/* Whether extents or strides are the same. Those of a buffer without axes may be NULL. */
+int pw_same(int ndim, const Py_ssize_t *a, const Py_ssize_t *b);
 /* Notes what an array, or None, is like. Returns 0 if it is nothing to repeat a call with. */
 int pw_note(form *, PyObject *array, PyTypeObject *type);
 /* Notes where the elements of an array of a noted dtype lie. */

@@ -34,7 +34,7 @@ static int is_apart(const form *f) {
 }
 
 static int has_shape(const Py_buffer *view, int ndim, const Py_ssize_t *shape) {
-    return view->ndim == ndim && !memcmp(view->shape, shape, (size_t)ndim * sizeof *shape);
+    return view->ndim == ndim && pw_same(ndim, view->shape, shape);
 }
 
 /* The plan of the family's layers for the arrays of `other`, or NULL. */
@@ -89,7 +89,7 @@ static double place_arrays(memory *other, const memory *m, const Py_buffer *view
     pw_place(&other->forms[X], x->ndim, x->shape, x->strides);
     pw_place(&other->forms[Y], ndim, shape, y->obj ? y->strides : strides);
     if (m->forms[R].given) pw_place(&other->forms[R], ndim, shape, r->strides);
-    other->makes_y = !memcmp(other->forms[Y].strides, strides, (size_t)ndim * sizeof *strides);
+    other->makes_y = pw_same(ndim, other->forms[Y].strides, strides);
     if (!other->makes_y && !is_apart(&other->forms[Y])) return 0;
     return (double)count / (double)(labels ? 1 : last->K);
 }
