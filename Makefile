@@ -16,8 +16,10 @@ ISA_SOURCES := $(wildcard c_src/isa/*.c)
 C_SOURCES := $(filter-out $(ISA_SOURCES),$(sort $(shell find c_src -name '*.c')))
 C_HEADERS := $(sort $(shell find c_src -name '*.h'))
 C_TESTS := $(wildcard tests/c/*.[ch])
+# What knows Python; cffi writes _c.c.
+PYTHON_C := $(filter-out kernels/_c.c,$(wildcard kernels/*.[ch]))
 C_FILES := $(C_SOURCES) $(ISA_SOURCES) $(C_HEADERS) $(C_TESTS) $(wildcard bench/native/*.[ch]) \
-           kernels/repeat.c
+           $(PYTHON_C)
 
 # setuptools takes the compiler from the environment, where make's built-in default is not.
 ifneq ($(origin CC),default)
@@ -141,7 +143,7 @@ $(VENV)/flags: force | $(VENV)/.python
 	@echo "$(CC) $$POINTWISE_FAST_CFLAGS $$CFLAGS" | cmp -s - $@ || \
 	    echo "$(CC) $$POINTWISE_FAST_CFLAGS $$CFLAGS" > $@
 
-$(STAMPS)/package: pyproject.toml setup.py kernels/build_c.py kernels/repeat.c $(C_SOURCES) \
+$(STAMPS)/package: pyproject.toml setup.py kernels/build_c.py $(PYTHON_C) $(C_SOURCES) \
                    $(ISA_SOURCES) $(C_HEADERS) $(VENV)/flags | $(VENV)/.python
 	@rm -rf build/package kernels/_c*.so
 	POINTWISE_FAST_OBJECTS=build/package $(PIP) install --quiet --editable .

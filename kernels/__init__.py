@@ -29,7 +29,7 @@ that fit it, weights ``(K, C/groups)`` and bias ``(K,)`` of ``problem.dtype``:
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,7 @@ __all__ = [
     "Backend",
     "ChainPlan",
     "Gradient",
+    "OtherSizes",
     "Parameters",
     "Plan",
     "Repeat",
@@ -55,8 +56,23 @@ Parameters = tuple[npt.NDArray[Any], npt.NDArray[Any] | None]
 
 #: A call made again, of ``x, residual, out, threads``, then weight and bias unless they are packed:
 #: the output; or None, and nothing was done, where the arrays are not like those of the first
-#: call. It is given whatever the user passed.
+#: call, but for their sizes. It is given whatever the user passed.
 Repeat = Callable[..., npt.NDArray[Any] | None]
+
+
+class OtherSizes(NamedTuple):
+    """What repeats have to know to make calls whose arrays have other sizes and strides, too.
+
+    Attributes
+    ----------
+    channel_axis : int
+        Of x and the output, counted from the front; all pixels on the other axes are used.
+    pack : callable
+        The weights as a plan wants them, where they do not come with each call.
+    """
+
+    channel_axis: int
+    pack: Callable[[Plan], Any]
 
 
 class Plan(Protocol):
@@ -95,9 +111,9 @@ class Plan(Protocol):
     def repeat(self) -> Callable[..., Repeat | None] | None:
         """Makes a quick way to call `run`, or `conv` where there is a weight, once more.
 
-        It is given what was packed or None, weight and bias or None, x, residual, out and what
-        makes an output, all of a call that was checked in full. None: the plan has no quicker way;
-        or, as its result, none for these arrays.
+        It is given what was packed or None, weight and bias or None, x, residual, out, what makes
+        an output, and `OtherSizes` or None, all of a call that was checked in full. None: the plan
+        has no quicker way; or, as its result, none for these arrays.
         """
 
 

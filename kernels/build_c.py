@@ -1,7 +1,7 @@
 """The cffi builder that setup.py runs: ``c_src`` into ``pointwise_fast.kernels._c``.
 
-``repeat.c``, which knows Python, becomes a second module in the same file; so it calls the kernels
-as C does. `c_simd` loads it.
+The C files in this folder, which know Python, become a second module in the same file; so they call
+the kernels as C does. `c_library` loads it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from cffi import FFI
 ROOT = Path(__file__).resolve().parent.parent
 # Relative to setup.py, as setuptools wants sources.
 SOURCES = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "c_src").rglob("*.c"))
+SOURCES += [f"kernels/{name}.c" for name in ("branches", "forms", "repeat", "sizes")]
 HEADERS = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "c_src").rglob("*.h"))
+HEADERS.append("kernels/repeat.h")
 
 FLAGS = [
     "-std=c11",
@@ -44,7 +46,7 @@ for header in ("pw_types.h", "pw_api.h"):
 ffibuilder.set_source(
     "pointwise_fast.kernels._c",
     '#include "pointwise.h"',
-    sources=[*SOURCES, "kernels/repeat.c"],
+    sources=SOURCES,
     include_dirs=["c_src"],
     depends=HEADERS,
     extra_compile_args=FLAGS,

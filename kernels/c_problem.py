@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,6 +104,7 @@ def _nodata_to_c(values: tuple[float | None, ...], x: np.dtype[Any]) -> Any:
     return found
 
 
+@cache
 def _dtype_code(dtype: np.dtype[Any]) -> int:
     return int(getattr(lib, f"PW_{_CODES[dtype.name]}"))
 

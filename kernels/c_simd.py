@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +36,7 @@ from .features import first_lacking
 if TYPE_CHECKING:
     from pointwise_fast.problem import Problem, QuantisedProblem
 
-    from . import Repeat
+    from . import OtherSizes, Repeat
 
 __all__ = [
     "FEATURES",
@@ -68,10 +69,6 @@ Array = npt.NDArray[Any]
 
 # Looked up once: small calls are all overhead.
 _NULL: Any = None if ffi is None else ffi.NULL
-
-#: Multiply-adds, with 16 for an activation, in which other threads do without the GIL; some
-#: microseconds, as in NumPy.
-_SHORT = 1 << 16
 
 FEATURES = frozenset(_ALL)
 
@@ -170,50 +167,65 @@ def quantised(problem: QuantisedProblem) -> CQuantised | None:
     return None if problem.in_place and problem.C > lib.PW_QCONV_IN_PLACE else CQuantised(problem)
 
 
-class CPlan:
-    """`pointwise_fast.kernels.Plan` on ``c_src``."""
+class _Packing:
+    """How a plan of ``c_src`` wants its weights; the plan has to outlive it."""
 
-    def __init__(self, problem: Problem, isa: str | None = None, candidate: int = 0) -> None:
-        kernels = kernel_set(isa)
-        layers = problem.layers()
-        described = [to_c(layer) for layer in layers]
-        handle = self._new(kernels, [c for c, _ in described], candidate)
-        if not handle:
-            raise MemoryError("no memory for a plan")
-        self.handle = ffi.gc(handle, lib.pw_plan_free)
-        self._complex = problem.dtype.kind == "c"
-        work = sum(layer.K * (layer.C // layer.groups + 16) for layer in layers)
-        self._long = work * problem.P * math.prod(problem.outer) > _SHORT
-        self.pack_key = (
-            isa or c_library.isa(),
-            *map(lib.pw_plan_layout, self._layers(len(layers))),
-        )
-
-    def _new(self, kernels: Any, problems: list[Any], candidate: int) -> Any:
-        return lib.pw_plan_candidate(kernels, problems[0], candidate)
-
-    def _layers(self, n: int) -> list[Any]:
-        """The plans that weights are packed with, one for each layer."""
-        return [self.handle]
-
-    def describe(self) -> str:
-        """What the plan decided: path, blocks, stores, chunks."""
-        text: str = ffi.string(lib.pw_plan_describe(self.handle)).decode()
-        return text
+    def __init__(self, handle: Any, layers: int, isa: str, is_complex: bool) -> None:
+        self.handle, self._complex = handle, is_complex
+        #: The plans that weights are packed with, one for each layer.
+        self._packers = [handle]
+        if layers > 1:
+            self._packers = [lib.pw_chain_layer(handle, i) for i in range(layers)]
+        self.pack_key: Hashable = isa, *map(lib.pw_plan_layout, self._packers)
 
     def pack(self, weight: Array, bias: Array | None) -> Any:
         return self.pack_chain([(weight, bias)])
 
     def pack_chain(self, layers: Sequence[Parameters]) -> Any:
-        plans = self._layers(len(layers))
-        sizes = [lib.pw_packed_bytes(plan) for plan in plans]
+        sizes = [lib.pw_packed_bytes(plan) for plan in self._packers]
         packed = memory(sum(sizes))
         at = 0
-        for plan, size, (weight, bias) in zip(plans, sizes, layers, strict=True):
+        for plan, size, (weight, bias) in zip(self._packers, sizes, layers, strict=True):
             parts = real_parts(weight, bias) if self._complex else (weight, bias)
             lib.pw_pack(plan, *weights(*parts), packed + at)
             at += size
         return packed
+
+
+def _pack_for_other(
+    pack: Callable[[Plan], Any], layers: int, isa: str, address: int
+) -> tuple[int, Any]:
+    """Packed weights of floats for a plan of other sizes: their address and what owns them."""
+    packing: Any = _Packing(ffi.cast("pw_plan *", address), layers, isa, False)
+    packed = pack(packing)
+    return integer(packed), packed
+
+
+class CPlan(_Packing):
+    """`pointwise_fast.kernels.Plan` on ``c_src``."""
+
+    def __init__(self, problem: Problem, isa: str | None = None, candidate: int = 0) -> None:
+        self._kernels, self._isa = kernel_set(isa), isa or c_library.isa()
+        layers = problem.layers()
+        # With what they point to: plans of other sizes are made of them.
+        self._problems = [to_c(layer) for layer in layers]
+        handle = self._new(self._kernels, [c for c, _ in self._problems], candidate)
+        if not handle:
+            raise MemoryError("no memory for a plan")
+        handle = ffi.gc(handle, lib.pw_plan_free)
+        super().__init__(handle, len(layers), self._isa, problem.dtype.kind == "c")
+        self._out_dtype = problem.out_dtype
+        # Multiply-adds of a pixel, with 16 for an activation.
+        self._work = sum(layer.K * (layer.C // layer.groups + 16) for layer in layers)
+        self._pixels = problem.P * math.prod(problem.outer)
+
+    def _new(self, kernels: Any, problems: list[Any], candidate: int) -> Any:
+        return lib.pw_plan_candidate(kernels, problems[0], candidate)
+
+    def describe(self) -> str:
+        """What the plan decided: path, blocks, stores, chunks."""
+        text: str = ffi.string(lib.pw_plan_describe(self.handle)).decode()
+        return text
 
     def run(
         self,
@@ -267,20 +279,25 @@ class CPlan:
         residual: Array | None,
         out: Array,
         empty: Callable[[], Array],
+        others: OtherSizes | None,
     ) -> Repeat | None:
         if self._complex:
             return None
+        family = None
+        if others is not None:
+            layers = tuple([integer(c) for c, _ in self._problems])
+            pack = partial(_pack_for_other, others.pack, len(layers), self._isa)
+            makes = np.empty, self._out_dtype
+            family = integer(self._kernels), layers, others.channel_axis, *makes, pack
         repeat: Repeat | None = repeat_module.remember(
             integer(self.handle),
             0 if packed is None else integer(packed),
-            (self.handle, packed),
-            self._long,
+            (self.handle, packed, self._problems),
+            self._work,
+            self._pixels,
             empty,
-            x,
-            residual,
-            out,
-            weight,
-            bias,
+            (x, residual, out, weight, bias),
+            family,
         )
         return repeat
 
@@ -290,9 +307,6 @@ class CChainPlan(CPlan):
 
     def _new(self, kernels: Any, problems: list[Any], candidate: int) -> Any:
         return lib.pw_chain_new(kernels, problems, len(problems))
-
-    def _layers(self, n: int) -> list[Any]:
-        return [lib.pw_chain_layer(self.handle, i) for i in range(n)]
 
 
 class CGradient:

@@ -5,9 +5,12 @@ The declarations decide which backend takes a problem, and make the documentatio
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pointwise_fast.problem import Problem
 
 __all__ = ["FEATURES", "FLOATS", "features_of", "first_lacking"]
@@ -43,13 +46,20 @@ FEATURES = (
 )
 
 
+@cache
+def _name_of(dtype: np.dtype[Any]) -> str:
+    """Its name, which NumPy puts together each time."""
+    name: str = dtype.name
+    return name
+
+
 def features_of(problem: Problem) -> list[str]:
     """Those of `FEATURES` that `problem` needs."""
-    found = [f"{problem.x_dtype.name} input"]
+    found = [f"{_name_of(problem.x_dtype)} input"]
     if problem.head == "argmax":
         found.append("head='argmax'")
     else:
-        found.append(f"{problem.out_dtype.name} output")
+        found.append(f"{_name_of(problem.out_dtype)} output")
         found += [f"head={problem.head!r}"] if problem.head is not None else []
     dtypes = problem.x_dtype, problem.out_dtype, problem.residual_dtype
     found += ["foreign byte order"] if any(d is not None and not d.isnative for d in dtypes) else []

@@ -241,12 +241,13 @@ def _checked(
     if residual is not None:
         residual = prepared.residual(residual)
     w, b = spec.cast(weight, bias, prepared.dtype)
+    result = execute(prepared, x, residual, mask, out, n, w, b)
     repeat = prepared.repeat
     if repeat is not None and mask is None and weight is weight_given and spec.is_plain:
         options = given[:_COMPARED]
         if weight.dtype == w.dtype and is_constant(options):  # they are compared by identity
             keep(_repeats, id(weight), (repeat, *options))
-    return execute(prepared, x, residual, mask, out, n, w, b)
+    return result
 
 
 _AXIS, _HEAD, _CHANNELS = map(Options._fields.index, ("channel_axis", "head", "channels"))

@@ -62,7 +62,7 @@ class Dtypes(NamedTuple):
 
 def _is_bfloat16(dtype: DType) -> bool:
     # Registered by ml_dtypes, which need not be there.
-    return dtype.name == "bfloat16" and dtype.itemsize == 2
+    return dtype.itemsize == 2 and dtype.name == "bfloat16"
 
 
 def _names(dtypes: Any) -> str:

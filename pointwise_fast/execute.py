@@ -84,7 +84,8 @@ def execute(
     if is_own and mask is None and prepared.repeat is None and plan.repeat is not None:
         weight, bias = parameters or (None, None)
         prepared.repeat = plan.repeat(
-            prepared.packed, weight, bias, x, residual, out, prepared.empty
+            *(prepared.packed, weight, bias, x, residual, out),
+            *(prepared.empty, prepared.others),
         )
     return out
 

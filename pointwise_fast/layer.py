@@ -83,7 +83,7 @@ class BaseLayer(ABC):
         self._packed: dict[tuple[Hashable, np.dtype[Any]], Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        made = ("_prepared", "_packed", "_orders", "_repeat")
+        made = ("_prepared", "_packed", "_orders", "_repeat", "_repeats")
         return {k: v for k, v in vars(self).items() if k not in made}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -164,11 +164,21 @@ class Layer(BaseLayer):
     ) -> Array:
         """The layer of arrays of NumPy, by `n` threads."""
         of = geometries(x, residual, out, mask)
-        prepared = self._prepared.get(of) or self._prepare(of)
+        prepared = self._prepared.get(of)
+        kind = x.dtype, x.ndim, residual is None
+        if prepared is None and mask is None:
+            like = self._repeats.get(kind)
+            if like is not None and like is not self._repeat:
+                found = like(x, residual, out, n)
+                if found is not None:
+                    self._repeat = like
+                    return found
+        if prepared is None:
+            prepared = self._prepare(of)
         added = None if residual is None else prepared.residual(residual)
         result = execute(prepared, x, added, mask, out, n)
         if prepared.repeat is not None:
-            self._repeat = prepared.repeat
+            self._repeat = keep(self._repeats, kind, prepared.repeat)
         return result
 
     def _apply_masked(
@@ -197,5 +207,7 @@ class Layer(BaseLayer):
     def _forget(self) -> None:
         super()._forget()
         self._orders: dict[tuple[int, ...], Layer] = {}
-        # The last call, which finds out by itself whether the next is like it.
+        # The last call, which finds out by itself whether the next is like it; and the last of each
+        # kind, for arrays of other sizes: dtype and axes of x, and whether there is no residual.
         self._repeat = None
+        self._repeats: dict[tuple[np.dtype[Any], int, bool], Repeat] = {}

@@ -16,7 +16,7 @@ from . import dispatch
 from .arrays import is_same, overlap, owners
 from .composed import GroupedPlan, MergedPlan, NothingToDo
 from .geometry import NUMBER, Geometry, MaskGeometry, Masks, as_masks, geometry
-from .kernels import Backend, Plan, Repeat
+from .kernels import Backend, OtherSizes, Plan, Repeat
 from .keys import keep
 from .problem import Problem, QuantisedProblem
 from .reduction import reduce_call, reduce_quantised
@@ -137,6 +137,9 @@ class Prepared:
         Of the weights and sums.
     empty : callable
         Makes an array for the result.
+    others : OtherSizes or None
+        What the plan's repeat has to know for arrays that differ in sizes and strides only; None:
+        they are to be checked.
     repeat : Repeat or None
         The plan's, once it has been run.
     """
@@ -155,11 +158,16 @@ class Prepared:
         self.spec, self.problem, self.backend = spec, problem, backend
         self.dtype = problem.dtype
         self.empty: Callable[[], Array] = partial(np.empty, shape, problem.out_dtype)
+        self.others = None
+        if spec.stride == 1:
+            axis = spec.channel_axis % len(of[0].shape)
+            # Whoever repeats a call of this does not hold it in return.
+            self.others = OtherSizes(axis, partial(_packed_for, pack, self.dtype))
         self._of, self._pack, self._plan_for = of, pack, plan_for
         plan = self._plan(problem)
         assert plan is not None
         self.plan: Plan = plan
-        self.packed = self._packed_for(self.plan)
+        self.packed = _packed_for(pack, self.dtype, self.plan)
 
     def _plan(self, problem: Problem | QuantisedProblem) -> Plan | None:
         is_empty = 0 in (problem.K, problem.P, *problem.outer)
@@ -193,14 +201,9 @@ class Prepared:
     @cached_property
     def packed_in_place(self) -> Any:
         """The weights for the plan whose output is its input."""
-        return None if self._in_place is None else self._packed_for(self._in_place)
-
-    def _packed_for(self, plan: Plan) -> Any:
-        if self._pack is None:
-            return None
-        pack = self._pack()
-        assert pack is not None  # whoever runs a layer's call has the layer
-        return pack(plan, self.dtype)
+        return (
+            None if self._in_place is None else _packed_for(self._pack, self.dtype, self._in_place)
+        )
 
     def residual(self, given: Array | float) -> Array:
         """`given`, a number in the dtype of the result.
@@ -227,6 +230,15 @@ class Prepared:
         return number
 
 
+def _packed_for(pack: Pack | None, dtype: np.dtype[Any], plan: Plan) -> Any:
+    """A layer's weights for its plan; None where they come with each call."""
+    if pack is None:
+        return None
+    found = pack()
+    assert found is not None  # whoever runs a layer's call has the layer
+    return found(plan, dtype)
+
+
 class Together:
     """As a `Prepared` call, but the output is a tuple of arrays.
 
@@ -242,8 +254,8 @@ class Together:
 
     Attributes
     ----------
-    plan, packed, repeat
-        As those of `Prepared`.
+    plan, packed, repeat, others
+        As those of `Prepared`; the last is None.
     """
 
     def __init__(self, parts: Sequence[Prepared], skips: Sequence[bool], in_turn: bool) -> None:
@@ -251,6 +263,7 @@ class Together:
         self.plan = _Plans(parts, skips, in_turn)
         self.packed = [part.packed for part in parts]
         self.repeat: _Repeat | None = None
+        self.others = None
 
     def empty(self) -> Outs:
         return tuple([part.empty() for part in self._parts])
@@ -295,7 +308,7 @@ class _Plans:
             plan.run(weights, x, added, out, threads, mask)  # type: ignore[arg-type]
 
     def repeat(
-        self, packed: Any, weight: None, bias: None, x: Array, residual: None, outs: Outs, _: Any
+        self, packed: Any, weight: None, bias: None, x: Array, residual: None, outs: Outs, *_: Any
     ) -> _Repeat | None:
         if self._backend is None:
             return None
@@ -303,7 +316,8 @@ class _Plans:
         for part, out in zip(self._parts, outs, strict=True):
             make = part.plan.repeat
             if part.repeat is None and make is not None:
-                part.repeat = make(part.packed, None, None, x, None, out, part.empty)
+                like = x, None, out, part.empty, part.others
+                part.repeat = make(part.packed, None, None, *like)
             if part.repeat is None:
                 return None
             repeats.append(part.repeat)

@@ -47,10 +47,11 @@ def reduce_call(
     check_size(x.shape, shape, dtypes.out)
     if out is None:
         out = Geometry(shape, contiguous_strides(shape, dtypes.out.itemsize), dtypes.out)
-    check_fits(out, shape, dtypes.out, out_name)
-    dtypes = dtypes._replace(out=out.dtype)
-    if out_name == "out":
-        check_apart(out)
+    else:
+        check_fits(out, shape, dtypes.out, out_name)
+        dtypes = dtypes._replace(out=out.dtype)
+        if out_name == "out":
+            check_apart(out)
     out_strides = (*out.strides[:axis], 0, *out.strides[axis:]) if labels else out.strides
     arrays = {"x": x_strides, "out": out_strides}
     if residual is not None:
@@ -145,7 +146,8 @@ def _check_affine(problem: Problem) -> None:
     for i, layer in enumerate(layers, 1):
         where = f"layer {i}: " if len(layers) > 1 else ""
         for name, values in ("scale", layer.scale), ("offset", layer.offset):
-            cast_parameter(np.array(values or ()), layer.affine_dtype, where + name)
+            if values is not None:
+                cast_parameter(np.array(values), layer.affine_dtype, where + name)
 
 
 def _choose_dtypes(spec: LayerSpec, x: np.dtype[Any], missing: bool) -> Dtypes:
