@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 from weakref import WeakMethod
@@ -24,6 +25,7 @@ from tqdm import tqdm
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
 from pointwise_fast.prepare import geometries, prepare
+from pointwise_fast.problem import Problem
 
 from .layers.cases import Case, quick_cases
 from .measure.machine import describe_machine, headline_of
@@ -73,6 +75,7 @@ def measure_candidates(
     weight = rng.standard_normal((case.K, case.C)).astype("f4")
     layer = pf.Conv1x1(weight, channel_axis=0, backend="c")
     problem = prepare(layer._spec, geometries(x, None, y, None), WeakMethod(layer._pack)).problem
+    assert isinstance(problem, Problem)
     plans = [c_simd.CPlan(problem, candidate=i) for i in range(c_simd.count_candidates(problem))]
     packed = [plan.pack(weight, None) for plan in plans]
     best = [math.inf] * len(plans)
@@ -114,8 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     print(f"{headline_of(describe_machine())}; table of costs: {c_simd.tuning()}")
     cases = [c for c in quick_cases() if c.stride == c.groups == c.N == 1 and c.H * c.W > 1]
-    jobs = [(c, pair, d) for c in cases for pair in PAIRS for d in chosen.dtypes]
-    measured = [measure_candidates(*job, chosen.budget) for job in tqdm(jobs, disable=None)]
+    jobs = tqdm(list(product(cases, PAIRS, chosen.dtypes)), disable=None)
+    measured = [measure_candidates(case, pair, d, chosen.budget) for case, pair, d in jobs]
     print(_report(measured, chosen.least))
     if chosen.json:
         rows = [{"name": m.name, "seconds": m.seconds, "plans": m.descriptions} for m in measured]

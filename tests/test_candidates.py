@@ -15,7 +15,8 @@ from support import Array, needs_c
 
 import pointwise_fast as pf
 from pointwise_fast.kernels import c_simd
-from pointwise_fast.prepare import geometries, prepare
+from pointwise_fast.prepare import Geometries, geometries, prepare
+from pointwise_fast.problem import Problem
 
 pytestmark = needs_c
 
@@ -42,6 +43,12 @@ OPTIONS: list[dict[str, Any]] = [
     {"head": "argmax"},
     {"nodata": 3.0},
 ]
+
+
+def problem_of(layer: pf.Conv1x1, of: Geometries) -> Problem:
+    problem = prepare(layer._spec, of, WeakMethod(layer._pack)).problem
+    assert isinstance(problem, Problem)
+    return problem
 
 
 def layers_and_arrays(seed: int) -> Iterator[tuple[pf.Conv1x1, Array, Array | None, str]]:
@@ -75,7 +82,8 @@ def test_bits_of_all_candidates(isa: str, seed: int) -> None:
         expected = layer(x, residual=r)
         is_labels = expected.ndim < x.ndim
         of = geometries(x, r, None, None)
-        dtype = prepare(layer._spec, of, WeakMethod(layer._pack)).dtype
+        dtype = problem_of(layer, of).dtype
+        assert layer.bias is not None
         weight, bias = layer.weight.astype(dtype), layer.bias.astype(dtype)
         bases: list[Array] = []
 
@@ -88,7 +96,7 @@ def test_bits_of_all_candidates(isa: str, seed: int) -> None:
             y = LAYOUTS[layout](poisoned, 1 if is_labels else len(expected), *x.shape[1:])
             out = y[0] if is_labels else y
             of = geometries(x, r, out, None)
-            problem = prepare(layer._spec, of, WeakMethod(layer._pack)).problem
+            problem = problem_of(layer, of)
             count = c_simd.count_candidates(problem, isa)
             plan = c_simd.CPlan(problem, isa, len(bases) - 1)
             plan.run(plan.pack(weight, bias), x, r, out, 1)
@@ -117,7 +125,7 @@ def test_tables_choose_differently() -> None:
     x = np.zeros((2048, 7, 7), "f4")
     layer = pf.Conv1x1(np.zeros((512, 2048), "f4"), channel_axis=0, backend="c")
     of = geometries(x, None, None, None)
-    problem = prepare(layer._spec, of, WeakMethod(layer._pack)).problem
+    problem = problem_of(layer, of)
     before, found = c_simd.tuning(), {}
     try:
         for name in c_simd.tunings():
