@@ -31,7 +31,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help bench bench-full bench-compare bench-report bench-scaling bench-pytest test test-c \
-        bench-dtypes bench-rasters bench-chains bench-alternate build-c-tests test-guard test-neon \
+        bench-dtypes bench-rasters bench-chains bench-candidates bench-alternate build-c-tests test-guard test-neon \
         checkasm-bench test-avx2 test-old-cpu lint format symbols examples readme clean force
 
 help: ## List the targets
@@ -59,6 +59,9 @@ bench-rasters: $(STAMPS)/package $(STAMPS)/bench ## Time heads and missing data 
 
 bench-chains: $(STAMPS)/package $(STAMPS)/bench ## Time chains of layers against their layers in turn, and NumPy
 	$(PY) -m bench.chains $(BENCH_ARGS)
+
+bench-candidates: $(STAMPS)/package $(STAMPS)/bench ## Time every way to compute a layer beside the one that is chosen
+	$(PY) -m bench.candidates $(BENCH_ARGS)
 
 bench-alternate: $(STAMPS)/package $(STAMPS)/bench ## Measure whether our calls and those of NumPy's BLAS disturb each other
 	$(PY) -m bench.alternate $(BENCH_ARGS)

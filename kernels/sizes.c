@@ -22,13 +22,15 @@ static Py_ssize_t count_elements(int ndim, const Py_ssize_t *shape) {
  * steps reach. */
 static int is_apart(const form *f) {
     for (int i = 0; i < f->ndim; i++) {
+        if (f->shape[i] == 1) continue; /* its step may be anything */
         const Py_ssize_t step = Py_ABS(f->strides[i]);
         Py_ssize_t extent = f->itemsize;
         for (int j = 0; j < f->ndim; j++) {
+            if (f->shape[j] == 1) continue;
             const Py_ssize_t other = Py_ABS(f->strides[j]);
             if (other < step || (other == step && j < i)) extent += (f->shape[j] - 1) * other;
         }
-        if (f->shape[i] > 1 && step < extent) return 0;
+        if (step < extent) return 0;
     }
     return 1;
 }

@@ -49,7 +49,9 @@ def reduce_call(
         out = Geometry(shape, contiguous_strides(shape, dtypes.out.itemsize), dtypes.out)
     else:
         check_fits(out, shape, dtypes.out, out_name)
-        dtypes = dtypes._replace(out=out.dtype)
+        # Its byte order, not the object: an equal dtype may be another type or have metadata.
+        if out.dtype.isnative != dtypes.out.isnative:
+            dtypes = dtypes._replace(out=out.dtype)
         if out_name == "out":
             check_apart(out)
     out_strides = (*out.strides[:axis], 0, *out.strides[axis:]) if labels else out.strides

@@ -168,7 +168,7 @@ def headed(y: Bounded, head: str, dtype: npt.DTypeLike, axis: int = -3) -> Bound
     An error of E in each channel multiplies every quotient of two powers by at most ``exp(2 E)``;
     moving a vector by e changes its direction by at most ``e / (norm - |e|)``, and ``|y|`` times
     that through its norm. The head adds one unit for each of K sums, four for an exponential, and
-    those of a logarithm's argument.
+    those of a logarithm's argument. Half a unit of an exponent is as many units of its power.
     """
     Y, E = (np.moveaxis(a, axis, 0) for a in y)
     found = softened(Y, head)
@@ -184,6 +184,9 @@ def headed(y: Bounded, head: str, dtype: npt.DTypeLike, axis: int = -3) -> Bound
     if head == "log_softmax":
         size = size + abs(Y).max() + 1
     own = (len(Y) + 8) * np.finfo(dtype).eps * size + np.finfo(dtype).tiny
+    if head == "softmax":
+        with np.errstate(invalid="ignore"):  # of infinities
+            own += np.nan_to_num(abs(Y - Y.max(axis=0))) * np.finfo(dtype).eps / 2 * size
     return Bounded(*(np.moveaxis(a, 0, axis) for a in (found, carried + own)))
 
 

@@ -386,3 +386,24 @@ def test_pack_fails(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -
                 layer(x)
     for x in windows:
         assert layer(x).tobytes() == other(x).tobytes()
+
+
+def test_dtype_of_the_result_is_no_other_calls() -> None:
+    """An `out` of an equal dtype, but another type or with metadata, leaves no trace."""
+    layer = pf.Conv1x1(np.ones((4, 5), "f4"), backend="c", dtype="i8")
+    x, y = np.ones((5, 3, 7), "f4"), np.ones((5, 4, 7), "f4")
+    layer(x, out=np.empty((4, 3, 7), np.longlong))
+    assert layer(y).dtype.char == np.dtype("i8").char
+    layer = pf.Conv1x1(np.ones((4, 5), "f4"), backend="c")
+    layer(x, out=np.empty((4, 3, 7), np.dtype("f4", metadata={"a": 1})))
+    assert layer(y).dtype.metadata is None
+
+
+def test_steps_of_single_elements_are_any() -> None:
+    x = np.ones((5, 3, 7), "f4")
+    layer = pf.Conv1x1(np.ones((4, 5), "f4"), backend="c")
+    layer(x)
+    least = np.lib.stride_tricks.as_strided(np.ones(200, "f4"), (5, 1, 7), (28, -(2**63), 4))
+    assert np.array_equal(layer(least), layer(least.copy()))
+    out = np.lib.stride_tricks.as_strided(np.zeros(200, "f4"), (4, 1, 7), (28, -(2**63), 4))
+    assert np.array_equal(layer(x[:, :1], out=out), layer(x[:, :1].copy()))

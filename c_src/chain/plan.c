@@ -95,8 +95,9 @@ static void merge_chain_rows(pw_chain *chain) {
 /* Whether kernels read x and write y as they are, and nothing is done before or after. */
 static int is_plain(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
-    return p->x_dtype == p->dtype && p->y_dtype == p->dtype && !plan->has_pixel_epilogue &&
-           !plan->slopes && !plan->flags && !plan->path->bf16_pairs && !plan->affine;
+    return p->x_dtype == p->dtype && p->y_dtype == p->dtype && !p->x_swapped && !p->y_swapped &&
+           !(p->has_residual && p->r_swapped) && !plan->has_pixel_epilogue && !plan->slopes &&
+           !plan->flags && !plan->path->bf16_pairs && !plan->affine;
 }
 
 /* Whether kernels transpose what they read or write. */
@@ -104,16 +105,15 @@ static int turns(const pw_plan *plan) {
     return plan->path->reads_rows && plan->path->writes_planes;
 }
 
-/* The kernel for both of two layers, or NULL. Their plans, made by plan_panels, must read and write
- * in place. */
+/* The kernel for both of two layers, or NULL. What plan_panels has chosen for each alone does not
+ * matter, but for planes whose pixels do not fill vectors. */
 static pw_fused2_kernel find_fused2(pw_chain *chain) {
     const pw_plan *first = chain->layers[0], *last = chain->layers[1];
     const pw_problem *whole = &chain->whole;
     const int64_t C = whole->C, K = whole->K;
     const int few = K <= PW_MAX_FUSED2 && C <= FUSED2_MOST_CHANNELS;
     if (chain->n != 2 || first->problem.groups > 1 || last->problem.groups > 1 ||
-        chain->row_pixels || first->row_pixels || last->row_pixels || pw_stages_x(first) ||
-        last->stage_y || last->stage_r || turns(first) || turns(last) || C == 0 ||
+        chain->row_pixels || (!chain->interleaved && (turns(first) || turns(last))) || C == 0 ||
         !is_plain(first) || !is_plain(last))
         return NULL;
     const ptrdiff_t size = (ptrdiff_t)pw_size(whole->dtype);
@@ -198,11 +198,11 @@ static int plan_panels(pw_chain *chain, const pw_kernel_set *set, const pw_probl
         if (i + 1 < chain->n || chain->whole.in_place || plan->prefixes_differ) plan->stream = 0;
         scratch = (size_t)pw_max((int64_t)scratch, (int64_t)plan->scratch.bytes);
     }
+    chain->fused2 = find_fused2(chain);
     if (chain->layers[0]->row_pixels) chain->row_pixels = 0;
     chain->step = pw_max(chain->layers[0]->step, chain->layers[chain->n - 1]->step);
     chain->hidden = (size_t)pw_round_up(chain->room * widest * size, LINE);
     chain->bytes = scratch + chain->hidden * (size_t)(chain->n > 2 ? 2 : 1);
-    chain->fused2 = find_fused2(chain);
     return chain->fused2 ? plan_fused2(chain, set) : 1;
 }
 

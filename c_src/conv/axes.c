@@ -8,14 +8,14 @@ typedef struct axis {
     ptrdiff_t step[MOST_ARRAYS]; /* of the array whose order is followed first */
 } axis;
 
-static ptrdiff_t magnitude(ptrdiff_t step) {
-    return step < 0 ? -step : step;
+static size_t magnitude(ptrdiff_t step) {
+    return step < 0 ? (size_t)0 - (size_t)step : (size_t)step;
 }
 
 /* Whether the steps of `a` are larger, in the first array in which they differ. */
 static int is_before(const axis *a, const axis *b) {
     for (int i = 0; i < MOST_ARRAYS; i++) {
-        const ptrdiff_t steps[] = {magnitude(a->step[i]), magnitude(b->step[i])};
+        const size_t steps[] = {magnitude(a->step[i]), magnitude(b->step[i])};
         if (steps[0] != steps[1]) return steps[0] > steps[1];
     }
     return 0;

@@ -203,7 +203,9 @@ static void lay_out_scratch(pw_plan *plan) {
     /* Panels are whole lines, and so brief that a call can stop between two of them. */
     plan->panel = pw_min(plan->problem.P, pw_round_up(pw_max(brief, 1), 4 * plan->step));
     if (per_channel || pw_stages_x(plan) || plan->flags) {
-        const int contiguous = stages_contiguous(plan) && !plan->present;
+        /* Each panel goes over all weights. */
+        const int stay = (int64_t)plan->group_bytes <= pw_level_2_bytes() / 2;
+        const int contiguous = stay && stages_contiguous(plan) && !plan->present;
         const int64_t most = contiguous ? CONTIGUOUS_REGION_BYTES : REGION_BYTES;
         if (pw_stages_x(plan)) bound_panel(plan, plan->c_pass, most);
         const int reads_sums =

@@ -13,7 +13,11 @@ static const pw_path *const paths[] = {
     &pw_path_interleaved_to_planes,
 };
 
-enum { PATHS = sizeof paths / sizeof *paths };
+enum {
+    PATHS = sizeof paths / sizeof *paths,
+    /* Output channels of which a panel fits scratch, if its rows have two cache lines to spare. */
+    MOST_MERGED = 1024,
+};
 
 /* Whether pixels of the last outer axis and of P are one run in y and the residual. In x they may
  * be in rows of P pixels. */
@@ -21,7 +25,7 @@ static int has_rows(const pw_plan *plan) {
     const pw_problem *p = &plan->problem;
     const int64_t last = p->outer - 1;
     return last >= 0 && p->P > 1 && !p->in_place && !p->has_mask && !plan->has_pixel_epilogue &&
-           p->y_outer[last] == p->P * p->y_p &&
+           !(plan->needs_all_k && plan->K > MOST_MERGED) && p->y_outer[last] == p->P * p->y_p &&
            (!p->has_residual || p->r_outer[last] == p->P * p->r_p);
 }
 
@@ -66,7 +70,9 @@ double pw_staging_time(const pw_plan *plan, const pw_geometry *g, const pw_candi
     return element * (double)plan->C * pw_pixels(plan, g);
 }
 
-/* Keeps the list sorted. Of equal ones the first comes first. */
+/* Keeps the list sorted. Of equal ones the first comes first. All paths together have no more than
+ * 29: two divisions of channels into blocks, two sources, and at most four ways to divide channels
+ * or rows, by interleaved kernels; eight by planar ones; four, two and one by the others. */
 void pw_add_candidate(const pw_plan *plan, pw_candidates *to, pw_candidate candidate) {
     if (to->n == PW_MOST_CANDIDATES) return;
     const int64_t runs = candidate.merges_rows ? 1 : to->geometry.rows;

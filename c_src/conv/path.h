@@ -67,6 +67,8 @@ double pw_pixel_vectors(const pw_plan *draft, const pw_geometry *, const pw_cand
 double pw_pixels(const pw_plan *draft, const pw_geometry *);
 /* The time to stage x, if the candidate does. */
 double pw_staging_time(const pw_plan *draft, const pw_geometry *, const pw_candidate *);
+/* Planar kernels in as few blocks as possible, with x in place. */
+pw_candidate pw_planar_candidate(const pw_plan *draft);
 /* Whether x's pixels go towards lower addresses. */
 int pw_is_reversed(const pw_problem *);
 

@@ -7,8 +7,8 @@
 
 enum {
     TRANSPOSE = 4, /* channels that kernels transpose at once */
-    LINE = 64,
-    LEVEL_1_BYTES = 32 << 10,
+    /* Cache lines of so many channels are a quarter of level 1. */
+    MANY_CHANNELS = 128,
 };
 
 static int64_t vectors_of(const pw_plan *plan, int64_t transposing) {
@@ -49,7 +49,7 @@ static void list_interleaved(const pw_plan *plan, pw_candidates *to) {
 
 /* The multiply-adds of a pixel by kernels that broadcast x. */
 static double broadcasting_time(const pw_plan *plan, const pw_geometry *g, const pw_candidate *it) {
-    const int far = it->source != PW_X_STAGED && !g->x_rows && plan->C * LINE > LEVEL_1_BYTES / 2;
+    const int far = it->source != PW_X_STAGED && !g->x_rows && plan->C > MANY_CHANNELS;
     const double time = (double)vectors_of(plan, it->transposing) * (double)plan->C;
     return far ? plan->tuning->far_channels * time : time;
 }

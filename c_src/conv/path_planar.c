@@ -5,8 +5,13 @@
 #include "conv/plan.h"
 #include "conv/planner.h"
 
+#include <math.h>
+
 enum {
     TRANSPOSE = 4, /* channels that kernels transpose at once */
+    LINE = 64,
+    PAGE = 4096,
+    WAYS = 8, /* of level 1; its sets are a page */
     /* Vectors of this size, AVX-512's, can be loaded in part. */
     MASKED_BYTES = 64,
     /* Shorter rows of a window are staged, longer ones read in place. */
@@ -34,6 +39,10 @@ static int has_converters(const pw_plan *plan, int64_t blocks) {
 
 static int64_t fewest_blocks(const pw_plan *plan) {
     return pw_ceil_div(plan->K, plan->kernels->planar_mr_max);
+}
+
+pw_candidate pw_planar_candidate(const pw_plan *plan) {
+    return (pw_candidate){.path = &pw_path_planar, .blocks = (int)fewest_blocks(plan)};
 }
 
 static void list_planar(const pw_plan *plan, pw_candidates *to) {
@@ -74,16 +83,38 @@ static int turns_sums(const pw_plan *plan, const pw_geometry *g) {
            p->P >= plan->kernels->vector && !p->has_residual && !p->in_place && !g->stores;
 }
 
+/* Whether rows of planes begin in the middle of vectors. Where x itself begins is not known. */
+static int is_unaligned(const pw_plan *plan, const pw_geometry *g) {
+    const pw_problem *p = &plan->problem;
+    const ptrdiff_t vector = plan->kernels->vector * (ptrdiff_t)pw_size(p->x_dtype);
+    return p->x_c % vector != 0 || (g->rows > 1 && p->x_outer[p->outer - 1] % vector != 0);
+}
+
+static int is_aliased(const pw_plan *plan) {
+    return plan->C > WAYS && plan->problem.x_c % PAGE == 0;
+}
+
+/* Whether kernels stream y in tiles that are no whole lines. */
+static int splits_lines(const pw_plan *plan, const pw_candidate *it) {
+    const pw_problem *p = &plan->problem;
+    const int64_t size = (int64_t)pw_size(p->dtype), channels = pw_ceil_div(plan->K, it->blocks);
+    const int64_t tile = plan->kernels->planar_nr[channels] * plan->kernels->vector * size;
+    return tile % LINE != 0 && pw_worth_streaming(plan->outer * p->P * p->K * size, 0);
+}
+
 static double predict_planar(const pw_plan *plan, const pw_geometry *g, const pw_candidate *it) {
     const pw_tuning *tuning = plan->tuning;
     const double C = (double)plan->C, K = (double)plan->K, pixels = pw_pixels(plan, g);
     const double vectors = pw_pixel_vectors(plan, g, it);
     double time = vectors * K * C;
+    if (splits_lines(plan, it)) time *= tuning->split_lines;
     if (it->source == PW_X_STAGED) {
         time += pw_staging_time(plan, g, it);
         if (g->x_planes) time *= tuning->doubt;
-    } else if (wants_runs(plan, g->rows)) {
-        time *= tuning->short_rows;
+    } else {
+        if (is_unaligned(plan, g)) time *= tuning->unaligned;
+        if (is_aliased(plan)) time *= tuning->aliased;
+        if (wants_runs(plan, g->rows)) time *= tuning->short_rows;
     }
     if (it->source == PW_X_CONVERTED) {
         const int64_t vector = plan->kernels->vector;
@@ -117,18 +148,25 @@ static void cut_planar(pw_plan *plan) {
     cut_even(plan, plan->source == PW_X_CONVERTED ? converters_of(plan) : plan->kernels->planar);
 }
 
+/* Whether vectors of channels would have written rows of y, so that there are no pairs. This decides
+ * about bits, so that it goes by the problem alone, not by a table of costs. */
+static int has_rows_of_channels(const pw_plan *plan, const pw_geometry *g) {
+    const double C = (double)plan->C, K = (double)plan->K, vector = plan->kernels->vector;
+    if (plan->has_pixel_epilogue || !g->y_rows || g->y_planes) return 0;
+    return !turns_sums(plan, g) || K / vector * (C + 8) >= 0.97 * C * ceil(K / vector);
+}
+
 /* Where products of bfloat16 are wanted and available, and it is worth while. */
 static void list_bf16_pairs(const pw_plan *plan, pw_candidates *to) {
     const pw_problem *p = &plan->problem;
     const pw_geometry *g = &to->geometry;
     const pw_bf16_kernels *pairs = plan->kernels->bf16;
-    if (!p->bf16 || !g->x_planes || p->P == 1 || plan->K < BF16_PAIRS_FROM || p->components > 1 ||
-        (g->y_rows && !plan->has_pixel_epilogue) || !pairs || !pairs->works())
-        return;
-    pw_add_candidate(plan, to,
-                     (pw_candidate){.path = &pw_path_bf16_pairs,
-                                    .source = PW_X_STAGED,
-                                    .blocks = (int)fewest_blocks(plan)});
+    if (p->bf16 && g->x_planes && p->P > 1 && plan->K >= BF16_PAIRS_FROM && p->components == 1 &&
+        !has_rows_of_channels(plan, g) && pairs && pairs->works())
+        pw_add_candidate(plan, to,
+                         (pw_candidate){.path = &pw_path_bf16_pairs,
+                                        .source = PW_X_STAGED,
+                                        .blocks = (int)fewest_blocks(plan)});
 }
 
 static void cut_bf16_pairs(pw_plan *plan) {

@@ -1,4 +1,5 @@
-/* Cuts the output channels of a problem into blocks, for the path that was chosen. */
+/* Makes plans: takes a candidate, has its path cut the output channels into blocks, and has the rest
+ * chosen. */
 #include "conv/planner.h"
 #include "base/math.h"
 #include "conv/constants.h"
@@ -60,13 +61,7 @@ void pw_add_block(pw_plan *plan, pw_ukernel kernel, int channels, int width) {
     plan->group_bytes += (size_t)pw_round_up((int64_t)bytes, LINE);
 }
 
-/* 0: no memory. */
-static int plan_present(pw_plan *plan, const pw_kernel_set *set) {
-    pw_problem product;
-    if (!pw_present_problem(plan, &product)) return 1;
-    plan->present = pw_plan_new(set, &product);
-    return plan->present != NULL;
-}
+static int plan_present(pw_plan *, const pw_kernel_set *);
 
 /* What does not depend on the path. */
 static void start_draft(pw_plan *draft, const pw_kernel_set *set, const pw_problem *problem) {
@@ -112,6 +107,40 @@ int pw_count_candidates(const pw_kernel_set *set, const pw_problem *problem) {
     return candidates.n;
 }
 
+/* The plan of a draft that has a path, or NULL: no memory. */
+static pw_plan *finish_draft(pw_plan *draft, const pw_kernel_set *set) {
+    choose_affine(draft, set);
+    const size_t blocks = (size_t)draft->path->count_blocks(draft);
+    pw_plan *plan = malloc(sizeof *plan + blocks * sizeof *plan->blocks);
+    if (!plan || !pw_keep_constants(draft) || !plan_present(draft, set)) {
+        free(draft->constants);
+        free(plan);
+        return NULL;
+    }
+    draft->blends = draft->flags && draft->path->blends && !draft->stage_y && !draft->present;
+    *plan = *draft;
+    plan->path->cut(plan);
+    plan->present_at = plan->group_bytes;
+    plan->group_bytes += pw_present_packed(plan);
+    pw_choose_passes(plan);
+    describe(plan, set->name);
+    return plan;
+}
+
+/* Pixels that miss some channels have a planar plan, whatever the table of costs says. 0: no
+ * memory. */
+static int plan_present(pw_plan *plan, const pw_kernel_set *set) {
+    pw_problem product;
+    if (!pw_present_problem(plan, &product)) return 1;
+    pw_plan draft;
+    start_draft(&draft, set, &product);
+    const pw_geometry geometry = pw_geometry_of(&draft);
+    const pw_candidate planar = pw_planar_candidate(&draft);
+    pw_take_candidate(&draft, &geometry, &planar);
+    plan->present = finish_draft(&draft, set);
+    return plan->present != NULL;
+}
+
 pw_plan *pw_plan_candidate(const pw_kernel_set *set, const pw_problem *problem, int which) {
     pw_plan draft;
     pw_candidates candidates;
@@ -119,22 +148,7 @@ pw_plan *pw_plan_candidate(const pw_kernel_set *set, const pw_problem *problem, 
     pw_list_candidates(&draft, &candidates);
     which = which < candidates.n ? which : candidates.n - 1;
     pw_take_candidate(&draft, &candidates.geometry, &candidates.list[which]);
-    choose_affine(&draft, set);
-    const size_t blocks = (size_t)draft.path->count_blocks(&draft);
-    pw_plan *plan = malloc(sizeof *plan + blocks * sizeof *plan->blocks);
-    if (!plan || !pw_keep_constants(&draft) || !plan_present(&draft, set)) {
-        free(draft.constants);
-        free(plan);
-        return NULL;
-    }
-    draft.blends = draft.flags && draft.path->blends && !draft.stage_y && !draft.present;
-    *plan = draft;
-    plan->path->cut(plan);
-    plan->present_at = plan->group_bytes;
-    plan->group_bytes += pw_present_packed(plan);
-    pw_choose_passes(plan);
-    describe(plan, set->name);
-    return plan;
+    return finish_draft(&draft, set);
 }
 
 pw_plan *pw_plan_new(const pw_kernel_set *set, const pw_problem *problem) {

@@ -12,6 +12,9 @@ const pw_tuning pw_tuning_generic = {
     .scattered_sums = 4,
     .converted = 0.5,
     .converted_tail = 40,
+    .unaligned = 1,
+    .aliased = 1,
+    .split_lines = 1,
     /* A window of 600 x 600 of 50 planes, to 20, went from 29.6 to 18.5 ms on a Cascade Lake. */
     .short_rows = 1.6,
     /* Transposing kernels: within 5% for AVX-512 on Zen 4, from 13 to 224 channels. */

@@ -10,7 +10,7 @@ static const pw_tuning *const tables[] = {&pw_tuning_generic, &pw_tuning_zen3};
 
 enum { TABLES = sizeof tables / sizeof *tables };
 
-/* NULL: nothing has been chosen yet. Threads that choose at the same time choose the same. */
+/* NULL: nothing has been chosen yet. */
 static _Atomic(const pw_tuning *) chosen;
 
 static const pw_tuning *by_name(const char *name) {
@@ -22,10 +22,10 @@ static const pw_tuning *by_name(const char *name) {
 const pw_tuning *pw_tuning_now(void) {
     const pw_tuning *now = atomic_load_explicit(&chosen, memory_order_relaxed);
     if (now) return now;
-    now = by_name(pw_cpu_microarchitecture());
-    if (!now) now = &pw_tuning_generic;
-    atomic_store_explicit(&chosen, now, memory_order_relaxed);
-    return now;
+    const pw_tuning *own = by_name(pw_cpu_microarchitecture());
+    if (!own) own = &pw_tuning_generic;
+    /* Another thread may have selected one meanwhile. */
+    return atomic_compare_exchange_strong(&chosen, &now, own) ? own : now;
 }
 
 const char *pw_tuning_name_at(int i) {

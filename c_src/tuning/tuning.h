@@ -21,13 +21,19 @@ typedef struct pw_tuning {
     /* Planar kernels that convert x, for each block: a vector of x, and a channel's last vector where
      * it is not whole and there are no masked loads of bytes. */
     double converted, converted_tail;
+    /* How much longer planes take in place where rows of x are not whole vectors long, or where the
+     * planes fall into the same sets of level 1 and are more than it has ways. */
+    double unaligned, aliased;
+    /* How much longer tiles take that store parts of lines past the caches. */
+    double split_lines;
     /* How much longer short rows of many planes take than long runs, if they come from memory. */
     double short_rows;
 
     /* Interleaved kernels, beside their multiply-adds: a pixel, and a vector of sums that is
      * transposed to planes. */
     double pixel, sums_to_planes;
-    /* How much longer they take where a pixel's channels lie in more cache lines than level 1 has. */
+    /* How much longer they take where each channel of a pixel lies in a cache line of its own, and
+     * there are many. */
     double far_channels;
     /* Transposing kernels: a pixel; a pixel where TRANSPOSE does not divide the channels of y, or of
      * x. */
