@@ -2,9 +2,6 @@
  * target_end.h at its end. */
 #include <immintrin.h>
 
-/* Zen 3, in level 1, share of the peak with 1 and 2: planar 5 x 2 72% and 87%, 3 x 3 53% and 82%;
- * interleaved 6 x 2 85% and 94%, 12 x 1 71% and 88%. */
-#define CHANNELS 2
 #include "common.h"
 
 /* Register tiles, MR x NR: see common.h. One thread on Zen 4, in cache, has 118 GFLOP/s at most;

@@ -38,8 +38,6 @@
  *                                          vector a channel
  *     merge_lanes(n, lanes, from, to)      the reverse. Both functions may change `from`
  *
- * CHANNELS is how many input channels a turn of the innermost loop takes; 1 by default.
- *
  * The set's header, such as avx2.h, lists the register tiles, MR x NR; each list yields both the
  * kernels and their table. A tile has MR channels, whose weights are broadcast, and NR vectors of
  * pixels; interleaved, it has MR pixels, whose values are broadcast, and NR vectors of channels.
@@ -65,10 +63,6 @@
 #include "whole.h"
 
 #define FN(name) PW_PASTE(name, SUFFIX)
-
-#if !defined(CHANNELS)
-#define CHANNELS 1
-#endif
 
 /* PW_MOST_SUMS: vectors of sums in a tile, as many as there are registers at most. PLANAR_NR_MAX:
  * vectors of pixels in a planar tile. */

@@ -78,45 +78,10 @@ PW_INLINE void interleaved_finish(const pw_ukernel_args *t, int64_t p, int MR, i
     }
 }
 
-/* Where the next channel of MR pixels is. `even`: they are one run, and three of them share an
- * address register; twelve registers would not leave enough. On Zen 4, that took 16 channels from 92
- * to 112 GFLOP/s, and 32 from 104 to 114. */
-typedef struct {
-    int even;
-    const char *row[INTERLEAVED_MR_MAX];
-    ptrdiff_t at; /* from the start of rows; if even, rows start at the channel */
-    ptrdiff_t x_c, x_p;
-} FN(x_pixels);
-
-/* Adds the products of an input channel to the sums of MR pixels, and goes on to the next one. */
-PW_INLINE void interleaved_channel(FN(x_pixels) *x, const char *w, int MR, int NR,
-                                   V (*s)[PW_MAX_NR]) {
-    V v[PW_MAX_NR];
-    PW_UNROLL
-    for (int j = 0; j < NR; j++) v[j] = v_load(w + j * VW * (ptrdiff_t)sizeof(T));
-    PW_UNROLL
-    for (int i = 0; i < MR; i++) {
-        const V pixel = v_broadcast(x->even ? x->row[i - i % 3] + i % 3 * x->x_p
-                                            : x->row[i] + x->at);
-        PW_UNROLL
-        for (int j = 0; j < NR; j++) s[i][j] = v_fma(v[j], pixel, s[i][j]);
-    }
-    x->at += x->x_c;
-    if (x->even)
-        PW_UNROLL
-        for (int i = 0; i < MR; i += 3) x->row[i] += x->x_c;
-}
-
-PW_INLINE void fetch_x(const char *at, int far) {
-    if (far)
-        __builtin_prefetch(at, 0, 2);
-    else
-        __builtin_prefetch(at, 0, 3);
-}
-
-/* Computes MR pixels from p on. */
-PW_INLINE void interleaved_tile(const pw_ukernel_args *t, int64_t p, int MR, int NR, int even,
-                                int fetch, int channels) {
+/* Computes MR pixels from p on. `even`: x is one run of pixels, three of which then share an
+ * address register; twelve registers would not leave enough. On Zen 4, that took 16 channels from
+ * 92 to 112 GFLOP/s, and 32 from 104 to 114. */
+PW_INLINE void interleaved_tile(const pw_ukernel_args *t, int64_t p, int MR, int NR, int even, int fetch) {
     const ptrdiff_t step = VW * sizeof(T);
     V s[INTERLEAVED_MR_MAX][PW_MAX_NR];
     PW_UNROLL
@@ -125,27 +90,38 @@ PW_INLINE void interleaved_tile(const pw_ukernel_args *t, int64_t p, int MR, int
         for (int j = 0; j < NR; j++)
             s[i][j] = v_load(t->first ? (const char *)t->bias + j * step
                                       : t->acc + (p + i) * t->acc_step + j * step);
-    FN(x_pixels) x; /* not cleared: that would take as long as a channel */
-    x.even = even, x.at = 0, x.x_c = t->x_c, x.x_p = t->x_p;
+    const ptrdiff_t x_c = t->x_c, x_p = t->x_p;
+    const char *row[INTERLEAVED_MR_MAX];
     if (even)
         PW_UNROLL
-        for (int i = 0; i < MR; i += 3) x.row[i] = t->x + (p + i) * x.x_p;
+        for (int i = 0; i < MR; i += 3) row[i] = t->x + (p + i) * x_p;
     else
-        find_pixels(t, p, MR, x.row);
+        find_pixels(t, p, MR, row);
     const char *w = t->w;
+    ptrdiff_t at = 0;
     /* If x is fetched, its rows are contiguous, so each c uses up MR * x_c bytes of it. */
-    const char *ahead = t->x + p * x.x_p + t->prefetch;
+    const char *ahead = t->x + p * x_p + t->prefetch;
     const int far = t->prefetch >= PW_FAR;
-    int64_t c = t->C;
-    for (; c >= channels; c -= channels)
-        PW_UNROLL
-        for (int i = 0; i < channels; i++, w += NR * step, ahead += MR * x.x_c) {
-            if (fetch) fetch_x(ahead, far);
-            interleaved_channel(&x, w, MR, NR, s);
+    for (int64_t c = t->C; c > 0; c--, at += x_c, w += NR * step) {
+        V v[PW_MAX_NR];
+        if (fetch) {
+            if (far)
+                __builtin_prefetch(ahead, 0, 2);
+            else
+                __builtin_prefetch(ahead, 0, 3);
         }
-    for (; channels > 1 && c > 0; c--, w += NR * step, ahead += MR * x.x_c) {
-        if (fetch) fetch_x(ahead, far);
-        interleaved_channel(&x, w, MR, NR, s);
+        ahead += MR * x_c;
+        PW_UNROLL
+        for (int j = 0; j < NR; j++) v[j] = v_load(w + j * step);
+        PW_UNROLL
+        for (int i = 0; i < MR; i++) {
+            const V x = v_broadcast(even ? row[i - i % 3] + i % 3 * x_p : row[i] + at);
+            PW_UNROLL
+            for (int j = 0; j < NR; j++) s[i][j] = v_fma(v[j], x, s[i][j]);
+        }
+        if (even)
+            PW_UNROLL
+            for (int i = 0; i < MR; i += 3) row[i] += x_c;
     }
     interleaved_finish(t, p, MR, NR, s);
 }
@@ -153,19 +129,19 @@ PW_INLINE void interleaved_tile(const pw_ukernel_args *t, int64_t p, int MR, int
 /* Computes the last pixels, which are fewer than a tile's. */
 PW_INLINE void interleaved_rest(const pw_ukernel_args *t, int64_t p, int MR, int NR) {
     if (t->row_pixels)
-        interleaved_tile(t, p, MR, NR, 0, 0, 1);
+        interleaved_tile(t, p, MR, NR, 0, 0);
     else
-        interleaved_tile(t, p, MR, NR, 1, 0, 1);
+        interleaved_tile(t, p, MR, NR, 1, 0);
 }
 
 PW_INLINE void interleaved_run(const pw_ukernel_args *t, int MR, int NR) {
     int64_t p = 0;
     if (t->row_pixels)
-        for (; p + MR <= t->n; p += MR) interleaved_tile(t, p, MR, NR, 0, 0, CHANNELS);
+        for (; p + MR <= t->n; p += MR) interleaved_tile(t, p, MR, NR, 0, 0);
     else if (t->prefetch)
-        for (; p + MR <= t->n; p += MR) interleaved_tile(t, p, MR, NR, 1, 1, CHANNELS);
+        for (; p + MR <= t->n; p += MR) interleaved_tile(t, p, MR, NR, 1, 1);
     else
-        for (; p + MR <= t->n; p += MR) interleaved_tile(t, p, MR, NR, 1, 0, CHANNELS);
+        for (; p + MR <= t->n; p += MR) interleaved_tile(t, p, MR, NR, 1, 0);
     switch (t->n - p) {
 #define REST(N) \
     case N: if (N < MR) interleaved_rest(t, p, N, NR); break;

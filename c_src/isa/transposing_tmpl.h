@@ -63,7 +63,12 @@ PW_INLINE void transposing_tile(const pw_ukernel_args *t, int64_t p, int MR, int
         for (int i = 0; i < TRANSPOSE; i++) {
             PW_UNROLL
             for (int k = 0; k < MR; k++) s[k] = v_fma(v_set1(w[i * MR + k]), x[i], s[k]);
-            if (fetch && i * VW * sizeof(T) % PW_CACHE_LINE == 0) fetch_x(ahead, far);
+            if (fetch && i * VW * sizeof(T) % PW_CACHE_LINE == 0) {
+                if (far)
+                    __builtin_prefetch(ahead, 0, 2);
+                else
+                    __builtin_prefetch(ahead, 0, 3);
+            }
             ahead += VW * sizeof(T);
         }
     }
