@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,23 @@ def test_bits(isa: str, dtype: Any, channels: tuple[int, ...], rng: np.random.Ge
     small = len(channels) == 3 and channels[0] <= 8 and channels[2] <= 8
     narrow = isa == "avx512" and channels == (50, 20, 50)
     assert any("in registers" in way for way in ways) == (small or narrow)
+
+
+@needs_c
+@pytest.mark.parametrize("axis", [0, -1])
+@pytest.mark.parametrize("channels", [(3, 8, 1), (5, 8, 1), (8, 16, 4), (1, 8, 8)], ids=str)
+def test_hidden_channels_stay_in_registers(
+    isa: str, channels: tuple[int, int, int], axis: int, rng: np.random.Generator
+) -> None:
+    """Whatever each layer alone would do: pixels of one channel are planes and rows at once."""
+    first, last = (
+        pf.Conv1x1(rng.standard_normal((b, a)).astype("f4"), channel_axis=axis)
+        for a, b in pairwise(channels)
+    )
+    shape = (channels[0], 64, 80) if axis == 0 else (64, 80, channels[0])
+    x = rng.random(shape, np.float32)
+    has_kernel = isa != "scalar" or axis == 0
+    assert ("in registers" in described(pf.Chain(first, last), x)) == has_kernel
 
 
 @needs_c

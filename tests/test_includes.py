@@ -63,3 +63,17 @@ def test_folders_include_what_they_may() -> None:
             assert other in {folder, "c_src", *ALLOWED[folder]}, (
                 f"{file.relative_to(C_SRC)} includes {path.relative_to(C_SRC)}"
             )
+
+
+def test_static_functions_have_names_of_their_own() -> None:
+    """A profile shows names without files. Templates and sets of isa/ share names on purpose."""
+    found: dict[str, list[str]] = {}
+    for file in sources():
+        if file.suffix == ".c" and file.parent.name != "isa":
+            text = file.read_text(encoding="utf-8")
+            for name in set(
+                re.findall(r"^static [\w *]*?\b(\w+)\([^;]*?\) \{", text, re.MULTILINE)
+            ):
+                found.setdefault(name, []).append(file.name)
+    assert len(found) > 150
+    assert {name: files for name, files in found.items() if len(files) > 1} == {}

@@ -101,7 +101,7 @@ static int is_plain(const pw_plan *plan) {
 }
 
 /* Whether kernels transpose what they read or write. */
-static int turns(const pw_plan *plan) {
+static int transposes(const pw_plan *plan) {
     return plan->path->reads_rows && plan->path->writes_planes;
 }
 
@@ -113,8 +113,8 @@ static pw_fused2_kernel find_fused2(pw_chain *chain) {
     const int64_t C = whole->C, K = whole->K;
     const int few = K <= PW_MAX_FUSED2 && C <= FUSED2_MOST_CHANNELS;
     if (chain->n != 2 || first->problem.groups > 1 || last->problem.groups > 1 ||
-        chain->row_pixels || (!chain->interleaved && (turns(first) || turns(last))) || C == 0 ||
-        !is_plain(first) || !is_plain(last))
+        chain->row_pixels || (!chain->interleaved && (transposes(first) || transposes(last))) ||
+        C == 0 || !is_plain(first) || !is_plain(last))
         return NULL;
     const ptrdiff_t size = (ptrdiff_t)pw_size(whole->dtype);
     chain->widths[0] = first->kernels->fused2_hidden;

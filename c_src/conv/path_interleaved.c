@@ -109,7 +109,7 @@ const pw_path pw_path_interleaved = {
     .cut = cut_interleaved,
 };
 
-static void list_to_planes(const pw_plan *plan, pw_candidates *to) {
+static void list_interleaved_to_planes(const pw_plan *plan, pw_candidates *to) {
     const pw_problem *p = &plan->problem;
     const pw_geometry *g = &to->geometry;
     if (!g->y_planes || plan->has_pixel_epilogue || p->in_place || p->P == 1 || p->slopes ||
@@ -127,7 +127,8 @@ static void list_to_planes(const pw_plan *plan, pw_candidates *to) {
 }
 
 /* What is not certain to gain had better be planar. */
-static double predict_to_planes(const pw_plan *plan, const pw_geometry *g, const pw_candidate *it) {
+static double predict_interleaved_to_planes(const pw_plan *plan, const pw_geometry *g,
+                                            const pw_candidate *it) {
     const pw_tuning *tuning = plan->tuning;
     const double sums = (double)vectors_of(plan, 0) * tuning->sums_to_planes;
     return tuning->doubt * pw_pixels(plan, g) * (broadcasting_time(plan, g, it) + sums) +
@@ -139,8 +140,8 @@ const pw_path pw_path_interleaved_to_planes = {
     .reads_rows = 1,
     .writes_planes = 1,
     .packing = 2,
-    .list = list_to_planes,
-    .predict = predict_to_planes,
+    .list = list_interleaved_to_planes,
+    .predict = predict_interleaved_to_planes,
     .count_blocks = count_interleaved,
     .cut = cut_interleaved,
 };

@@ -90,7 +90,7 @@ static int is_unaligned(const pw_plan *plan, const pw_geometry *g) {
     return p->x_c % vector != 0 || (g->rows > 1 && p->x_outer[p->outer - 1] % vector != 0);
 }
 
-static int is_aliased(const pw_plan *plan) {
+static int planes_alias(const pw_plan *plan) {
     return plan->C > WAYS && plan->problem.x_c % PAGE == 0;
 }
 
@@ -113,7 +113,7 @@ static double predict_planar(const pw_plan *plan, const pw_geometry *g, const pw
         if (g->x_planes) time *= tuning->doubt;
     } else {
         if (is_unaligned(plan, g)) time *= tuning->unaligned;
-        if (is_aliased(plan)) time *= tuning->aliased;
+        if (planes_alias(plan)) time *= tuning->aliased;
         if (wants_runs(plan, g->rows)) time *= tuning->short_rows;
     }
     if (it->source == PW_X_CONVERTED) {

@@ -21,7 +21,7 @@ static void add_both(const pw_plan *plan, pw_candidates *to, const pw_path *path
 }
 
 /* A panel is better for pixels that lie pages apart: it fetches their neighbours too. */
-static void list_to_planes(const pw_plan *plan, pw_candidates *to) {
+static void list_transposing_to_planes(const pw_plan *plan, pw_candidates *to) {
     const pw_problem *p = &plan->problem;
     const pw_geometry *g = &to->geometry;
     if (!g->y_planes || g->x_planes || !g->x_rows || plan->has_pixel_epilogue || p->in_place ||
@@ -49,12 +49,12 @@ static void list_tiles(const pw_plan *plan, pw_candidates *to) {
     add_both(plan, to, &pw_path_tiles);
 }
 
-static int count_transposing(const pw_plan *plan) {
+static int count_single_block(const pw_plan *plan) {
     (void)plan;
     return 1;
 }
 
-static void cut_transposing(pw_plan *plan) {
+static void cut_single_block(pw_plan *plan) {
     const int K = (int)plan->K;
     plan->n_blocks = 0;
     pw_add_block(plan, plan->kernels->transposing[K], K, K);
@@ -66,10 +66,10 @@ const pw_path pw_path_transposing_to_planes = {
     .writes_planes = 1,
     .blends = 1,
     .packing = 2,
-    .list = list_to_planes,
+    .list = list_transposing_to_planes,
     .predict = predict_transposing,
-    .count_blocks = count_transposing,
-    .cut = cut_transposing,
+    .count_blocks = count_single_block,
+    .cut = cut_single_block,
 };
 
 const pw_path pw_path_tiles = {
@@ -79,6 +79,6 @@ const pw_path pw_path_tiles = {
     .packing = 2,
     .list = list_tiles,
     .predict = predict_transposing,
-    .count_blocks = count_transposing,
-    .cut = cut_transposing,
+    .count_blocks = count_single_block,
+    .cut = cut_single_block,
 };

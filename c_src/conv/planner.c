@@ -80,7 +80,7 @@ static void start_draft(pw_plan *draft, const pw_kernel_set *set, const pw_probl
     if (draft->flags) pw_keep_fill(draft);
 }
 
-static void describe(pw_plan *plan, const char *set) {
+static void describe_plan(pw_plan *plan, const char *set) {
     const char *how = plan->source == PW_X_CONVERTED ? pw_is_reversed(&plan->problem)
                                                            ? ", reversed in registers"
                                                            : ", converted in registers"
@@ -123,7 +123,7 @@ static pw_plan *finish_draft(pw_plan *draft, const pw_kernel_set *set) {
     plan->present_at = plan->group_bytes;
     plan->group_bytes += pw_present_packed(plan);
     pw_choose_passes(plan);
-    describe(plan, set->name);
+    describe_plan(plan, set->name);
     return plan;
 }
 
