@@ -43,6 +43,7 @@
  * pixels; interleaved, it has MR pixels, whose values are broadcast, and NR vectors of channels.
  *
  *     PLANAR_TILES(X)        X(MR, NR), MR from 1 on without gaps
+ *     PLANAR_CHANNELS        input channels in a turn of planar kernels' innermost loop; 1 by default
  *     CONVERTING_TILES(X)    X(MR, NR), some of those: kernels that convert x or read it in reverse
  *     INTERLEAVED_TILES(X)   X(MR, NR), NR from 1 on
  *     TRANSPOSING_TILES(X)   X(MR), MR from 1 to TRANSPOSING_MR_MAX; NR is 1

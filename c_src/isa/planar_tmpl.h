@@ -120,15 +120,49 @@ PW_INLINE V x_loadn(x_kind kind, const char *p, int n) {
     }
 }
 
+/* Input channels in a turn of the innermost loop. */
+#if !defined(PLANAR_CHANNELS)
+#define PLANAR_CHANNELS 1
+#endif
+
 /* The multiply-add of the sums; bf16 kernels define their own. */
 #if !defined(PLANAR_FMA)
 #define PLANAR_FMA(w, x, sum) v_fma(w, x, sum)
 #endif
 
+/* Adds the products of one input channel, at x, to the sums, and fetches what comes next. by, plus:
+ * its scale and offset; NULL: none. m: elements in the last vector. */
+PW_INLINE void planar_channel(const char *x, const T *w, const T *by, const T *plus, int MR, int NR,
+                              int m, pw_ahead *ahead, x_kind kind, V (*s)[PLANAR_NR_MAX]) {
+    const ptrdiff_t step = VW * x_size(kind);
+    V v[PLANAR_NR_MAX];
+    PW_UNROLL
+    for (int j = 0; j < NR; j++) {
+        const char *from = x + j * step;
+        v[j] = m < VW && j == NR - 1 ? x_loadn(kind, from, m) : x_load(kind, from);
+        /* Into level 2: on Zen 4, three times as fast as into level 1, which can have few
+         * misses under way. */
+        if (ahead && j * step % PW_CACHE_LINE == 0) __builtin_prefetch(ahead->at + j * step, 0, 2);
+    }
+    if (ahead) {
+        ahead->at += NR * step;
+        if (--ahead->left == 0) ahead->at += ahead->jump, ahead->left = ahead->run;
+    }
+    if (by)
+        PW_UNROLL
+        for (int j = 0; j < NR; j++) v[j] = v_fma(v_set1(*by), v[j], v_set1(*plus));
+    PW_UNROLL
+    for (int k = 0; k < MR; k++) {
+        const V wk = v_set1(w[k]);
+        PW_UNROLL
+        for (int j = 0; j < NR; j++) s[k][j] = PLANAR_FMA(wk, v[j], s[k][j]);
+    }
+}
+
 /* Computes the tile at byte `at` of the rows of sums. m: elements in the last vector. */
 PW_INLINE void planar_tile(const pw_ukernel_args *t, ptrdiff_t at, int MR, int NR, int m,
                            pw_ahead *ahead, x_kind kind) {
-    const ptrdiff_t step = VW * sizeof(T), size = x_size(kind);
+    const ptrdiff_t step = VW * sizeof(T);
     V s[PW_MAX_MR][PLANAR_NR_MAX];
     PW_UNROLL
     for (int k = 0; k < MR; k++)
@@ -136,36 +170,18 @@ PW_INLINE void planar_tile(const pw_ukernel_args *t, ptrdiff_t at, int MR, int N
         for (int j = 0; j < NR; j++)
             s[k][j] = t->first ? v_set1(((const T *)t->bias)[k])
                                : v_load(t->acc + k * t->acc_step + at + j * step);
-    const T *w = t->w;
-    const char *x = t->x + at / (ptrdiff_t)sizeof(T) * size;
-    const T *scale = t->scale, *offset = t->offset;
+    const T *w = t->w, *scale = t->scale, *offset = t->offset;
+    const char *x = t->x + at / (ptrdiff_t)sizeof(T) * x_size(kind);
     const ptrdiff_t x_c = t->x_c;
-    for (int64_t c = t->C; c > 0; c--, x += x_c, w += MR) {
-        V v[PLANAR_NR_MAX];
-        PW_UNROLL
-        for (int j = 0; j < NR; j++) {
-            const char *from = x + j * VW * size;
-            v[j] = m < VW && j == NR - 1 ? x_loadn(kind, from, m) : x_load(kind, from);
-            /* Into level 2: on Zen 4, three times as fast as into level 1, which can have few
-             * misses under way. */
-            if (ahead && j * VW * size % PW_CACHE_LINE == 0)
-                __builtin_prefetch(ahead->at + j * VW * size, 0, 2);
-        }
-        if (ahead) {
-            ahead->at += NR * VW * size;
-            if (--ahead->left == 0) ahead->at += ahead->jump, ahead->left = ahead->run;
-        }
-        if (scale) {
-            const V by = v_set1(*scale++), plus = v_set1(*offset++);
+    int64_t c = t->C;
+    if (!scale)
+        for (; c >= PLANAR_CHANNELS; c -= PLANAR_CHANNELS)
             PW_UNROLL
-            for (int j = 0; j < NR; j++) v[j] = v_fma(by, v[j], plus);
-        }
-        PW_UNROLL
-        for (int k = 0; k < MR; k++) {
-            const V wk = v_set1(w[k]);
-            PW_UNROLL
-            for (int j = 0; j < NR; j++) s[k][j] = PLANAR_FMA(wk, v[j], s[k][j]);
-        }
+            for (int i = 0; i < PLANAR_CHANNELS; i++, x += x_c, w += MR)
+                planar_channel(x, w, NULL, NULL, MR, NR, m, ahead, kind, s);
+    for (; c > 0; c--, x += x_c, w += MR) {
+        planar_channel(x, w, scale, offset, MR, NR, m, ahead, kind, s);
+        if (scale) scale++, offset++;
     }
     planar_finish(t, at, MR, NR, m, s);
 }

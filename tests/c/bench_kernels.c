@@ -10,6 +10,7 @@
  */
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
 #include "bench_quantised.h"
+#include "pointwise.h"
 
 static void measure_peak(entry e, const pw_kernels *kernels, pw_dtype dtype) {
     static const output nothing = {"", "", 0};
