@@ -81,7 +81,8 @@ def test_inner_loop_is_packed_fused_and_does_not_spill(
     loops = [body for body in innermost_loops(assembly) if "vfmadd" in body]
     assert loops
     sums = tile.R * len(numba_tile.widths(tile.N, tile.lanes))
-    whole = [body for body in loops if "{z}" not in body]
+    # Parts of vectors are loaded under a mask.
+    whole = [body for body in loops if "{z}" not in body and "maskmov" not in body]
     assert whole
     for body in whole:
         fused = re.findall(rf"vfmadd\d+{kind}\b", body)
@@ -339,7 +340,7 @@ def test_the_next_process_finds_the_cache(tmp_path: Path) -> None:
 
 
 def test_in_place_where_one_block_holds_all_filters() -> None:
-    small = replace(problem(20, 20, 100, "planar"), in_place=True)
+    small = replace(problem(4, 4, 100, "planar"), in_place=True)
     assert numba_parallel.unsupported(small) is None
     large = replace(problem(64, 64, 100, "planar"), in_place=True)
     assert "64 channels" in str(numba_parallel.unsupported(large))
