@@ -100,11 +100,6 @@ static int is_plain(const pw_plan *plan) {
            !plan->flags && !plan->path->bf16_pairs && !plan->affine;
 }
 
-/* Whether kernels transpose what they read or write. */
-static int transposes(const pw_plan *plan) {
-    return plan->path->reads_rows && plan->path->writes_planes;
-}
-
 /* The kernel for both of two layers, or NULL. What plan_panels has chosen for each alone does not
  * matter, but for planes whose pixels do not fill vectors. */
 static pw_fused2_kernel find_fused2(pw_chain *chain) {
@@ -113,8 +108,9 @@ static pw_fused2_kernel find_fused2(pw_chain *chain) {
     const int64_t C = whole->C, K = whole->K;
     const int few = K <= PW_MAX_FUSED2 && C <= FUSED2_MOST_CHANNELS;
     if (chain->n != 2 || first->problem.groups > 1 || last->problem.groups > 1 ||
-        chain->row_pixels || (!chain->interleaved && (transposes(first) || transposes(last))) ||
-        C == 0 || !is_plain(first) || !is_plain(last))
+        chain->row_pixels ||
+        (!chain->interleaved && (pw_transposes(first) || pw_transposes(last))) || C == 0 ||
+        !is_plain(first) || !is_plain(last))
         return NULL;
     const ptrdiff_t size = (ptrdiff_t)pw_size(whole->dtype);
     chain->widths[0] = first->kernels->fused2_hidden;

@@ -1,20 +1,10 @@
-/* Asks every path for candidates. */
+/* What paths have in common: geometry, parts of predictions, candidates in order, blocks. */
 #include "conv/path.h"
 #include "base/math.h"
 #include "conv/plan.h"
 
-static const pw_path *const paths[] = {
-    &pw_path_bf16_pairs,
-    &pw_path_few_channels,
-    &pw_path_tiles,
-    &pw_path_interleaved,
-    &pw_path_planar,
-    &pw_path_transposing_to_planes,
-    &pw_path_interleaved_to_planes,
-};
-
 enum {
-    PATHS = sizeof paths / sizeof *paths,
+    LINE = 64,
     /* Output channels of which a panel fits scratch, if its rows have two cache lines to spare. */
     MOST_MERGED = 1024,
 };
@@ -83,16 +73,6 @@ void pw_add_candidate(const pw_plan *plan, pw_candidates *to, pw_candidate candi
     to->list[i] = candidate;
 }
 
-void pw_list_candidates(const pw_plan *plan, pw_candidates *to) {
-    to->geometry = pw_geometry_of(plan);
-    to->n = 0;
-    for (int i = 0; i < PATHS; i++) {
-        paths[i]->list(plan, to);
-        /* Products of bfloat16 are other numbers: where they are made, nothing else will do. */
-        if (to->n && paths[i] == &pw_path_bf16_pairs) return;
-    }
-}
-
 static void merge_rows(pw_plan *plan) {
     pw_problem *p = &plan->problem;
     const int64_t last = --p->outer;
@@ -109,9 +89,28 @@ void pw_take_candidate(pw_plan *plan, const pw_geometry *g, const pw_candidate *
     plan->n_blocks = candidate->blocks;
     const int planes = plan->path->writes_planes;
     if (candidate->merges_rows) merge_rows(plan);
-    if (plan->path == &pw_path_tiles) return;
+    if (plan->path->makes_tiles) return;
     const int finishes = plan->has_pixel_epilogue;
     plan->stage_y = finishes || g->stores || !(planes ? g->y_planes : g->y_rows);
     plan->stage_r = plan->problem.has_residual &&
                     (finishes || g->loads_r || !(planes ? g->r_planes : g->r_rows));
+}
+
+int pw_count_single_block(const pw_plan *plan) {
+    (void)plan;
+    return 1;
+}
+
+void pw_add_block(pw_plan *plan, pw_ukernel kernel, int channels, int width) {
+    const int i = plan->n_blocks++;
+    pw_block *block = &plan->blocks[i];
+    *block = (pw_block){.kernel = kernel, .channels = channels, .width = width};
+    if (i > 0) {
+        block->k = block[-1].k + block[-1].channels;
+        block->at = block[-1].at + block[-1].width;
+    }
+    block->offset = plan->group_bytes;
+    const int64_t rows = plan->path->bf16_pairs ? pw_ceil_div(plan->C, 2) : plan->C;
+    const size_t bytes = (size_t)width * (size_t)(1 + rows) * pw_size(plan->problem.dtype);
+    plan->group_bytes += (size_t)pw_round_up((int64_t)bytes, LINE);
 }

@@ -54,11 +54,13 @@ extern const pw_path pw_path_planar, pw_path_bf16_pairs, pw_path_interleaved, pw
     pw_path_interleaved_to_planes, pw_path_transposing_to_planes, pw_path_tiles;
 
 pw_geometry pw_geometry_of(const pw_plan *draft);
-/* Lists the candidates of all paths for a draft, the quickest first. There is always one. */
-void pw_list_candidates(const pw_plan *draft, pw_candidates *);
 /* Makes a draft one of its candidates. */
 void pw_take_candidate(pw_plan *draft, const pw_geometry *, const pw_candidate *);
 
+/* For paths: `count_blocks` of those that have one. */
+int pw_count_single_block(const pw_plan *);
+/* For paths: appends a block of output channels. */
+void pw_add_block(pw_plan *, pw_ukernel, int channels, int width);
 /* For paths: a candidate with its predicted time. */
 void pw_add_candidate(const pw_plan *draft, pw_candidates *, pw_candidate);
 /* Vectors of pixels of one group that planar kernels compute for a candidate. */
@@ -71,5 +73,10 @@ double pw_staging_time(const pw_plan *draft, const pw_geometry *, const pw_candi
 pw_candidate pw_planar_candidate(const pw_plan *draft);
 /* Whether x's pixels go towards lower addresses. */
 int pw_is_reversed(const pw_problem *);
+
+/* Whether kernels that read pixels as rows write planes: they transpose what they read or write. */
+static inline int pw_transposes(const pw_plan *plan) {
+    return plan->path->reads_rows && plan->path->writes_planes;
+}
 
 #endif

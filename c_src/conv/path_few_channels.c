@@ -1,7 +1,6 @@
 /* Kernels for few channels, as colours are: the pixels of each array are one run without gaps. */
 #include "conv/path.h"
 #include "conv/plan.h"
-#include "conv/planner.h"
 
 static void list_few_channels(const pw_plan *plan, pw_candidates *to) {
     const pw_problem *p = &plan->problem;
@@ -21,11 +20,6 @@ static double predict_few_channels(const pw_plan *plan, const pw_geometry *g,
     return pw_pixel_vectors(plan, g, it) * (C * K + plan->tuning->lanes * (C + K));
 }
 
-static int count_one(const pw_plan *plan) {
-    (void)plan;
-    return 1;
-}
-
 static void cut_few_channels(pw_plan *plan) {
     const int K = (int)plan->K;
     plan->n_blocks = 0;
@@ -38,6 +32,6 @@ const pw_path pw_path_few_channels = {
     .packing = 3,
     .list = list_few_channels,
     .predict = predict_few_channels,
-    .count_blocks = count_one,
+    .count_blocks = pw_count_single_block,
     .cut = cut_few_channels,
 };

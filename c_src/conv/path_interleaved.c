@@ -3,7 +3,6 @@
 #include "base/math.h"
 #include "conv/path.h"
 #include "conv/plan.h"
-#include "conv/planner.h"
 
 enum {
     TRANSPOSE = 4, /* channels that kernels transpose at once */

@@ -3,7 +3,6 @@
 #include "conv/memory.h"
 #include "conv/path.h"
 #include "conv/plan.h"
-#include "conv/planner.h"
 
 #include <math.h>
 

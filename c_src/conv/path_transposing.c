@@ -3,7 +3,6 @@
 #include "base/math.h"
 #include "conv/path.h"
 #include "conv/plan.h"
-#include "conv/planner.h"
 
 enum { PAGE = 4096 };
 
@@ -49,11 +48,6 @@ static void list_tiles(const pw_plan *plan, pw_candidates *to) {
     add_both(plan, to, &pw_path_tiles);
 }
 
-static int count_single_block(const pw_plan *plan) {
-    (void)plan;
-    return 1;
-}
-
 static void cut_single_block(pw_plan *plan) {
     const int K = (int)plan->K;
     plan->n_blocks = 0;
@@ -68,7 +62,7 @@ const pw_path pw_path_transposing_to_planes = {
     .packing = 2,
     .list = list_transposing_to_planes,
     .predict = predict_transposing,
-    .count_blocks = count_single_block,
+    .count_blocks = pw_count_single_block,
     .cut = cut_single_block,
 };
 
@@ -79,6 +73,6 @@ const pw_path pw_path_tiles = {
     .packing = 2,
     .list = list_tiles,
     .predict = predict_transposing,
-    .count_blocks = count_single_block,
+    .count_blocks = pw_count_single_block,
     .cut = cut_single_block,
 };

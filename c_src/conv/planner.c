@@ -13,7 +13,6 @@
 #include <string.h>
 
 enum {
-    LINE = 64,
     /* If there are more blocks, scale * x + offset of staged planes is computed once for all of
      * them. Interleaved uint16, 50 x 600 x 600 -> 20, transposing kernels on Zen 4: with it, on
      * panels, they took 1.4 times as long as without. */
@@ -47,18 +46,27 @@ static void choose_affine(pw_plan *plan, const pw_kernel_set *set) {
     plan->affine = staged ? PW_AFFINE_STAGED : PW_AFFINE_IN_KERNELS;
 }
 
-void pw_add_block(pw_plan *plan, pw_ukernel kernel, int channels, int width) {
-    const int i = plan->n_blocks++;
-    pw_block *block = &plan->blocks[i];
-    *block = (pw_block){.kernel = kernel, .channels = channels, .width = width};
-    if (i > 0) {
-        block->k = block[-1].k + block[-1].channels;
-        block->at = block[-1].at + block[-1].width;
+static const pw_path *const paths[] = {
+    &pw_path_bf16_pairs,
+    &pw_path_few_channels,
+    &pw_path_tiles,
+    &pw_path_interleaved,
+    &pw_path_planar,
+    &pw_path_transposing_to_planes,
+    &pw_path_interleaved_to_planes,
+};
+
+enum { PATHS = sizeof paths / sizeof *paths };
+
+/* Lists the candidates of all paths for a draft, the quickest first. There is always one. */
+static void list_candidates(const pw_plan *plan, pw_candidates *to) {
+    to->geometry = pw_geometry_of(plan);
+    to->n = 0;
+    for (int i = 0; i < PATHS; i++) {
+        paths[i]->list(plan, to);
+        /* Products of bfloat16 are other numbers: where they are made, nothing else will do. */
+        if (to->n && paths[i] == &pw_path_bf16_pairs) return;
     }
-    block->offset = plan->group_bytes;
-    const int64_t rows = plan->path->bf16_pairs ? pw_ceil_div(plan->C, 2) : plan->C;
-    const size_t bytes = (size_t)width * (size_t)(1 + rows) * pw_size(plan->problem.dtype);
-    plan->group_bytes += (size_t)pw_round_up((int64_t)bytes, LINE);
 }
 
 static int plan_present(pw_plan *, const pw_kernel_set *);
@@ -103,7 +111,7 @@ int pw_count_candidates(const pw_kernel_set *set, const pw_problem *problem) {
     pw_plan draft;
     pw_candidates candidates;
     start_draft(&draft, set, problem);
-    pw_list_candidates(&draft, &candidates);
+    list_candidates(&draft, &candidates);
     return candidates.n;
 }
 
@@ -145,7 +153,7 @@ pw_plan *pw_plan_candidate(const pw_kernel_set *set, const pw_problem *problem, 
     pw_plan draft;
     pw_candidates candidates;
     start_draft(&draft, set, problem);
-    pw_list_candidates(&draft, &candidates);
+    list_candidates(&draft, &candidates);
     which = which < candidates.n ? which : candidates.n - 1;
     pw_take_candidate(&draft, &candidates.geometry, &candidates.list[which]);
     return finish_draft(&draft, set);

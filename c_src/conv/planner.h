@@ -8,9 +8,6 @@
  * one. It cannot be run. */
 pw_plan *pw_plan_packing(const pw_kernel_set *, const pw_problem *, int width);
 
-/* For paths: appends a block of output channels. */
-void pw_add_block(pw_plan *, pw_ukernel, int channels, int width);
-
 /* Frees a plan that is no chain. */
 void pw_conv_free(pw_plan *);
 

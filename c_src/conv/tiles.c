@@ -83,7 +83,7 @@ void pw_run_tiles(const pw_plan *plan, const pw_item *it, const pw_pass *pass) {
         .channels = 0,
         .first = pass->first,
         .last = pass->last && !plan->path->makes_tiles,
-        .writes_planes = plan->path->reads_rows && plan->path->writes_planes,
+        .writes_planes = pw_transposes(plan),
         .stream = 0,
         .prefetch = 0,
         .ahead = NULL,
